@@ -1,0 +1,112 @@
+//! Stage 2: bytes become lines that know their offset, whatever the compression.
+
+mod decompress;
+mod lines;
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+pub use decompress::Compression;
+use decompress::MAGIC_BYTES;
+pub use lines::{LINE_BYTES_MAX, Line, Lines};
+
+/// A log file could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It could not be opened.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Reading stopped before the end; for an archive this means it is cut short or damaged.
+    #[error("cannot read {} to its end", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl ReadError {
+    /// Whether the file is simply not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Open { error, .. } if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Opens the original bytes of a file, whatever its compression.
+///
+/// # Errors
+/// When the file cannot be opened or its first bytes cannot be read.
+pub fn open(path: &Path) -> Result<(Compression, Box<dyn Read + Send>), ReadError> {
+    let failed = |error| ReadError::Open { path: path.to_owned(), error };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut magic = [0; MAGIC_BYTES];
+    let known = read_full(&mut file, &mut magic).map_err(failed)?;
+    let compression = Compression::of(&magic[..known]);
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let bytes = compression.decode(file).map_err(failed)?;
+    Ok((compression, bytes))
+}
+
+/// The lines of a file from `offset` (in original bytes) on.
+///
+/// # Errors
+/// When the file cannot be opened, or an archive is damaged before `offset`.
+pub fn lines_from(path: &Path, offset: u64) -> Result<Lines, ReadError> {
+    let (compression, mut bytes) = open(path)?;
+    if offset > 0 {
+        if compression == Compression::None {
+            bytes = Box::new(seek_to(path, offset)?);
+        } else {
+            io::copy(&mut bytes.by_ref().take(offset), &mut io::sink())
+                .map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
+        }
+    }
+    Ok(Lines::new(path.to_owned(), bytes, offset))
+}
+
+fn seek_to(path: &Path, offset: u64) -> Result<File, ReadError> {
+    let failed = |error| ReadError::Open { path: path.to_owned(), error };
+    let mut file = File::open(path).map_err(failed)?;
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    Ok(file)
+}
+
+/// Reads an archive to its end, so that a cut one is known before its first line is sent.
+/// A plain file has no end to verify.
+///
+/// # Errors
+/// When the archive is cut short or damaged.
+pub fn verify(path: &Path) -> Result<(), ReadError> {
+    let (compression, mut bytes) = open(path)?;
+    if compression == Compression::None {
+        return Ok(());
+    }
+    io::copy(&mut bytes, &mut io::sink()).map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
+    Ok(())
+}
+
+/// Fills `buffer` as far as the source goes; answers how far.
+///
+/// # Errors
+/// As the source.
+pub fn read_full(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,248 @@
+//! One process's right to a site: nobody else imports into it, and only the holder writes its journal.
+
+use std::path::{Path, PathBuf};
+
+use shared::files::Lock;
+
+use super::book::Book;
+use super::journal::Journal;
+use super::record::{FileId, Intent, IntentId, Record, VERSION};
+use super::{LedgerError, Receipt, Totals};
+use crate::discover::{Head, LogFile, SiteId};
+
+/// A journal is rewritten once it has this size and has doubled since.
+const REWRITE_FROM_BYTES: u64 = 4 << 20;
+
+/// The folder that holds one journal per site.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    folder: PathBuf,
+}
+
+/// The right to import into one site. Given back when dropped, and by the system when the process ends.
+pub struct Lease {
+    book: Book,
+    journal: Journal,
+    rewrite_at_bytes: u64,
+    _lock: Lock,
+}
+
+impl Ledger {
+    /// Opens the ledger below `folder`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+        std::fs::create_dir_all(folder).map_err(|error| LedgerError::write(folder, error))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// The ledger below `folder`, to look at; nothing is made.
+    pub fn look(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Takes the lease of a site; `None` while another process holds it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn claim(&self, site: SiteId) -> Result<Option<Lease>, LedgerError> {
+        let lock_path = self.folder.join(format!("site-{site}.lock"));
+        let taken = Lock::try_take(&lock_path);
+        let Some(lock) = taken.map_err(|error| LedgerError::write(&lock_path, std::io::Error::other(error)))? else {
+            return Ok(None);
+        };
+        let path = self.journal_path(site);
+        let (mut journal, records) = Journal::open(&path)?;
+        if records.is_empty() {
+            journal.append(&Record::Opened { version: VERSION, site })?;
+            journal.sync()?;
+        }
+        let book = Book::read(site, records).map_err(|version| LedgerError::Newer { path, version })?;
+        let mut lease = Lease { book, journal, rewrite_at_bytes: REWRITE_FROM_BYTES, _lock: lock };
+        lease.rewrite_if_long()?;
+        Ok(Some(lease))
+    }
+
+    /// What the journal of a site says, without a lease.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn peek(&self, site: SiteId) -> Result<Book, LedgerError> {
+        let path = self.journal_path(site);
+        let records = Journal::peek(&path)?;
+        Book::read(site, records).map_err(|version| LedgerError::Newer { path, version })
+    }
+
+    /// The sites that have a journal.
+    pub fn sites(&self) -> Vec<SiteId> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut sites: Vec<SiteId> =
+            names.filter_map(|name| name.strip_prefix("site-")?.strip_suffix(".journal")?.parse().ok()).collect();
+        sites.sort_unstable();
+        sites
+    }
+
+    fn journal_path(&self, site: SiteId) -> PathBuf {
+        self.folder.join(format!("site-{site}.journal"))
+    }
+}
+
+impl Lease {
+    /// What is known.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Notes that a file was seen: a known one at a new place or changed, or one never seen.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn see(&mut self, known: Option<FileId>, file: &LogFile, head: &Head) -> Result<FileId, LedgerError> {
+        let id = known.unwrap_or_else(|| self.book.next_file());
+        let path = super::book::path_text(file).into_owned();
+        let (size, modified_ns) = (file.size, file.modified_ns);
+        self.write(Record::Seen { file: id, print: head.fingerprint(), path, size, modified_ns })?;
+        Ok(id)
+    }
+
+    /// Writes down that a batch leaves now; on disk when this returns.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: the batch must not be sent.
+    pub fn intend(&mut self, intent: Intent) -> Result<(), LedgerError> {
+        self.write(Record::Intent(intent))?;
+        self.journal.sync()
+    }
+
+    /// Writes down that a batch arrived.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; the batch then is in doubt at the next start.
+    pub fn commit(&mut self, intent: IntentId, receipt: Receipt) -> Result<(), LedgerError> {
+        self.write(Record::Receipt { intent, receipt })
+    }
+
+    /// Writes down that a batch did not arrive, so that its lines may be sent again.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; the batch then is in doubt at the next start.
+    pub fn undo(&mut self, intent: IntentId, why: &str) -> Result<(), LedgerError> {
+        self.write(Record::Undone { intent, why: why.to_owned() })
+    }
+
+    /// Sets a batch aside for a person, because nobody can tell whether it arrived.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn withhold(&mut self, intent: IntentId, why: &str) -> Result<(), LedgerError> {
+        self.write(Record::Withheld { intent, why: why.to_owned() })
+    }
+
+    /// A person's decision about a batch set aside.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn decide(&mut self, intent: IntentId, resend: bool) -> Result<(), LedgerError> {
+        self.write(Record::Decided { intent, resend })?;
+        if resend {
+            // Sent on purpose a second time, the batch must not be taken for the first one.
+            self.write(Record::Salted { salt: self.book.salt() + 1 })?;
+        }
+        self.journal.sync()
+    }
+
+    /// Moves a file's checkpoint: all lines before `offset` are settled.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn advance(&mut self, file: FileId, offset: u64) -> Result<(), LedgerError> {
+        if self.book.file(file).is_some_and(|entry| entry.checkpoint < offset) {
+            self.write(Record::Checkpoint { file, offset })?;
+        }
+        self.rewrite_if_long()
+    }
+
+    /// Writes down that a file was read to its end at a path.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn finish(&mut self, file: FileId, end: Finish) -> Result<(), LedgerError> {
+        let Finish { path, offset, cut, totals, at_ms, newest } = end;
+        self.write(Record::Finished { file, path, offset, cut, totals, at_ms, newest })?;
+        self.journal.sync()
+    }
+
+    /// Counts a failure that is the file's own fault; after `attempts_max` of them it is quarantined. Answers whether it was.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn fail(&mut self, file: FileId, why: &str, attempts_max: u32, at_ms: i64) -> Result<bool, LedgerError> {
+        self.write(Record::Failed { file, why: why.to_owned(), at_ms })?;
+        let given_up = self.book.file(file).is_some_and(|entry| entry.failures >= attempts_max);
+        if given_up {
+            self.write(Record::Quarantined { file, why: why.to_owned(), at_ms })?;
+        }
+        self.journal.sync()?;
+        Ok(given_up)
+    }
+
+    /// Gives a quarantined file another chance.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn release(&mut self, file: FileId) -> Result<(), LedgerError> {
+        self.write(Record::Released { file })?;
+        self.journal.sync()
+    }
+
+    /// Writes down that the reports of all waiting days were invalidated.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn invalidated(&mut self) -> Result<(), LedgerError> {
+        let days = self.book.days().iter().copied().collect();
+        self.write(Record::Invalidated { days })?;
+        self.journal.sync()
+    }
+
+    /// Makes everything written so far survive a power cut.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&mut self) -> Result<(), LedgerError> {
+        self.journal.sync()
+    }
+
+    fn write(&mut self, record: Record) -> Result<(), LedgerError> {
+        self.journal.append(&record)?;
+        self.book.apply(record);
+        Ok(())
+    }
+
+    fn rewrite_if_long(&mut self) -> Result<(), LedgerError> {
+        if self.journal.bytes() < self.rewrite_at_bytes {
+            return Ok(());
+        }
+        self.journal.rewrite(&self.book.snapshot())?;
+        self.rewrite_at_bytes = REWRITE_FROM_BYTES.max(self.journal.bytes() * 2);
+        Ok(())
+    }
+}
+
+/// How the reading of a file ended.
+pub struct Finish {
+    /// Where it was read.
+    pub path: String,
+    /// Where its last settled line ends.
+    pub offset: u64,
+    /// The last line had no terminator.
+    pub cut: bool,
+    /// What it amounted to.
+    pub totals: Totals,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Date of its newest hit, seconds since 1970.
+    pub newest: Option<i64>,
+}

@@ -1,0 +1,81 @@
+//! Stage 6: what was sent and must not be sent again. Survives a crash at any point.
+
+mod book;
+mod journal;
+mod lease;
+mod offsets;
+mod record;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use book::{Book, FileEntry, FileState, Pending, Standing, path_text};
+pub use lease::{Finish, Ledger, Lease};
+pub use offsets::Offsets;
+pub use record::{FileId, Intent, IntentId, Mark, Part, Receipt, Totals};
+
+/// The ledger could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It could not be written; what was not written was not sent.
+    #[error("cannot write the ledger {}", path.display())]
+    Write {
+        /// File or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// It could not be read.
+    #[error("cannot read the ledger {}", path.display())]
+    Read {
+        /// File or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A record in its middle is not what was written.
+    #[error("the ledger {} is damaged at byte {offset}", path.display())]
+    Damaged {
+        /// File.
+        path: PathBuf,
+        /// Where the first unreadable record begins.
+        offset: u64,
+    },
+    /// Written by a newer version of this program.
+    #[error("the ledger {} was written by a newer version (format {version})", path.display())]
+    Newer {
+        /// File.
+        path: PathBuf,
+        /// The format's number.
+        version: u32,
+    },
+}
+
+impl LedgerError {
+    fn write(path: &Path, error: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), error }
+    }
+
+    fn read(path: &Path, error: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), error }
+    }
+
+    /// What an operator can do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Write { error, .. } if error.kind() == io::ErrorKind::StorageFull => {
+                "make room on the volume; nothing is lost, the import goes on where it stopped"
+            }
+            Self::Write { .. } | Self::Read { .. } => {
+                "let the container's user read and write this folder, or set LEDGER_URL to another one; nothing is lost"
+            }
+            Self::Damaged { .. } => {
+                "restore the file from a backup of the volume; without one, move it away and set MATOMO_LEDGER_SITE, \
+                 so that Matomo can be asked what it already has"
+            }
+            Self::Newer { .. } => "run the newer version again; this one changes nothing",
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Matomo's reporting API, always by POST and with the token in the body.
+//! Errors come with status 200 as often as not, so only the body tells.
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use shared::http::HttpError;
+
+use super::{Matomo, bulk, sentence};
+use crate::discover::SiteId;
+
+/// A call to the API did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No answer.
+    #[error("Matomo cannot be asked ({method})")]
+    Http {
+        /// The API's method.
+        method: &'static str,
+        /// Why.
+        #[source]
+        error: HttpError,
+    },
+    /// Matomo answered that it will not.
+    #[error("Matomo refuses {method}: {message}")]
+    Refused {
+        /// The API's method.
+        method: &'static str,
+        /// Matomo's words.
+        message: String,
+    },
+    /// The token is not valid.
+    #[error("Matomo does not know the token (status 401)")]
+    Token,
+    /// The answer is not Matomo's.
+    #[error("the answer to {method} (status {status}) is not Matomo's: {excerpt}")]
+    NotMatomo {
+        /// The API's method.
+        method: &'static str,
+        /// Status code.
+        status: u16,
+        /// How it begins.
+        excerpt: String,
+    },
+}
+
+impl ApiError {
+    /// The error and its causes in one sentence.
+    pub fn sentence(&self) -> String {
+        sentence(self)
+    }
+}
+
+/// What Matomo knows about one of its sites.
+#[derive(Debug, Clone)]
+pub struct SiteFacts {
+    /// The site.
+    pub id: SiteId,
+    /// Its main address, as Matomo has it.
+    pub main_url: String,
+    /// Its time zone, in which days begin.
+    pub zone: TimeZone,
+}
+
+impl Matomo {
+    /// Calls a method of the API.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that is an error.
+    pub(super) async fn api(&self, method: &'static str, parameters: &[(&str, &str)]) -> Result<Value, ApiError> {
+        let mut form = format!("module=API&format=json&method={method}");
+        let token = self.address.token.as_ref().map(|token| ("token_auth", token.reveal()));
+        for (name, value) in parameters.iter().copied().chain(token) {
+            form.push('&');
+            form.push_str(name);
+            form.push('=');
+            encode(value, &mut form);
+        }
+        let mut url = format!("{}/index.php", self.address.api_url);
+        if let Some(suffix) = &self.address.suffix {
+            url.push('?');
+            url.push_str(suffix);
+        }
+        let asked = self.http.post(&url, "application/x-www-form-urlencoded", form).await;
+        let answer = asked.map_err(|error| ApiError::Http { method, error })?;
+        if answer.status == 401 {
+            return Err(ApiError::Token);
+        }
+        let not_matomo = || ApiError::NotMatomo { method, status: answer.status, excerpt: bulk::excerpt(&answer.body) };
+        let value: Value = serde_json::from_slice(&answer.body).map_err(|_| not_matomo())?;
+        if value["result"] == "error" {
+            let message = value["message"].as_str().unwrap_or("(no reason given)").to_owned();
+            return Err(ApiError::Refused { method, message });
+        }
+        if answer.status == 200 { Ok(value) } else { Err(not_matomo()) }
+    }
+
+    /// Matomo's version: proof that it is up, its database too, and that the token is valid.
+    ///
+    /// # Errors
+    /// When it does not answer or does not know the token.
+    pub async fn version(&self) -> Result<String, ApiError> {
+        let value = self.api("API.getMatomoVersion", &[]).await?;
+        Ok(value["value"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// What Matomo knows about a site.
+    ///
+    /// # Errors
+    /// When the site does not exist or the token may not see it.
+    pub async fn site(&self, id: SiteId) -> Result<SiteFacts, ApiError> {
+        let method = "SitesManager.getSiteFromId";
+        let value = self.api(method, &[("idSite", &id.to_string())]).await?;
+        // Matomo before 4 answers with a list of one.
+        let facts = value.get(0).unwrap_or(&value);
+        let Some(main_url) = facts["main_url"].as_str() else {
+            return Err(ApiError::Refused { method, message: format!("site {id} has no main address") });
+        };
+        let zone = facts["timezone"].as_str().and_then(|name| TimeZone::get(name).ok());
+        Ok(SiteFacts { id, main_url: main_url.to_owned(), zone: zone.unwrap_or(TimeZone::UTC) })
+    }
+
+    /// The sites that an address belongs to.
+    ///
+    /// # Errors
+    /// When Matomo does not answer or refuses.
+    pub async fn sites_of_host(&self, host: &str) -> Result<Vec<SiteId>, ApiError> {
+        let value = self.api("SitesManager.getSitesIdFromSiteUrl", &[("url", host)]).await?;
+        let ids = value.as_array().into_iter().flatten().filter_map(|site| number(&site["idsite"]));
+        Ok(ids.map(SiteId).collect())
+    }
+
+    /// Creates a site.
+    ///
+    /// # Errors
+    /// When Matomo does not answer or the token is not a superuser's.
+    pub async fn add_site(&self, name: &str, url: &str) -> Result<SiteId, ApiError> {
+        let method = "SitesManager.addSite";
+        let value = self.api(method, &[("siteName", name), ("urls[0]", url)]).await?;
+        let refused = || ApiError::Refused { method, message: bulk::excerpt(value.to_string().as_bytes()) };
+        number(&value["value"]).map(SiteId).ok_or_else(refused)
+    }
+}
+
+fn number(value: &Value) -> Option<u32> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+    }
+}
+
+/// Percent-encodes all but the characters that mean nothing in a form.
+fn encode(text: &str, form: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => form.push(byte as char),
+            _ => form.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_survives_every_character() {
+        let mut form = String::new();
+        encode("a b&c=é[0]", &mut form);
+        assert_eq!(form, "a%20b%26c%3D%C3%A9%5B0%5D");
+    }
+}

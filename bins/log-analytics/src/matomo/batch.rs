@@ -1,0 +1,174 @@
+//! Hits that travel in one request, and so in one transaction of Matomo's database.
+
+use jiff::civil::Date;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::discover::SiteId;
+use crate::interleave::{Origin, Waiting};
+use crate::ledger::{Intent, IntentId, Mark, Offsets, Part};
+
+const HEAD: &[u8] = b"{\"requests\":[";
+/// Matomo reads six characters (`idpageview`).
+const PAGE_VIEW_DIGITS: usize = 6;
+
+/// A full batch: the request's body but for its end, and where its hits came from.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The site.
+    pub site: SiteId,
+    /// Its hash, known to Matomo's ledger site.
+    pub mark: Mark,
+    /// `{"requests":[hit,hit` – the end is the sender's business.
+    pub body: Vec<u8>,
+    /// Where each hit came from.
+    pub origins: Vec<Origin>,
+    /// Date of the newest hit, seconds since 1970.
+    pub newest: i64,
+    /// The `pv_id` that every hit carries, if any.
+    pub pv_id: Option<String>,
+    /// Days of the site that it touches.
+    pub days: Vec<Date>,
+}
+
+impl Batch {
+    /// How many hits it holds.
+    pub fn hits(&self) -> u64 {
+        self.origins.len() as u64
+    }
+
+    /// What the ledger has to know before it leaves.
+    pub fn intent(&self, intent: IntentId, now_ms: i64) -> Intent {
+        let mut files: Vec<_> = self.origins.iter().map(|origin| origin.file).collect();
+        files.sort_unstable();
+        files.dedup();
+        let parts = files.into_iter().map(|file| {
+            let lines = self.origins.iter().filter(|origin| origin.file == file).map(|origin| origin.offset);
+            Part { file, lines: Offsets::new(lines.collect()) }
+        });
+        Intent {
+            intent,
+            mark: self.mark,
+            sent_ms: now_ms,
+            parts: parts.collect(),
+            pv_id: self.pv_id.clone(),
+            newest: self.newest,
+            days: self.days.clone(),
+        }
+    }
+}
+
+/// A batch that is being filled.
+#[derive(Debug)]
+pub struct Filling {
+    site: SiteId,
+    body: Vec<u8>,
+    origins: Vec<Origin>,
+    newest: i64,
+    hash: Xxh3Default,
+    pv_id: Option<String>,
+    days: Vec<Date>,
+}
+
+impl Filling {
+    /// An empty batch for a site.
+    pub fn new(site: SiteId, salt: u64) -> Self {
+        let mut hash = Xxh3Default::new();
+        hash.update(&site.0.to_le_bytes());
+        hash.update(&salt.to_le_bytes());
+        Self { site, body: HEAD.to_vec(), origins: Vec::new(), newest: i64::MIN, hash, pv_id: None, days: Vec::new() }
+    }
+
+    /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
+    pub fn push(&mut self, hit: &Waiting, identity: u64, json: &[u8], with_pv_id: bool) {
+        if !self.origins.is_empty() {
+            self.body.push(b',');
+        }
+        self.hash.update(&identity.to_le_bytes());
+        self.hash.update(&hit.origin.offset.to_le_bytes());
+        self.hash.update(json);
+        self.body.extend_from_slice(json);
+        if with_pv_id {
+            let hash = &self.hash;
+            let pv_id = self.pv_id.get_or_insert_with(|| page_view_id(hash.digest()));
+            // A written hit ends with its closing brace.
+            self.body.pop();
+            self.body.extend_from_slice(b",\"pv_id\":\"");
+            self.body.extend_from_slice(pv_id.as_bytes());
+            self.body.extend_from_slice(b"\"}");
+        }
+        self.origins.push(hit.origin);
+        self.newest = self.newest.max(hit.seconds);
+    }
+
+    /// Notes a day whose reports the batch changes.
+    pub fn touch(&mut self, day: Date) {
+        if self.days.last() != Some(&day) && !self.days.contains(&day) {
+            self.days.push(day);
+        }
+    }
+
+    /// How many hits it holds so far.
+    pub fn hits(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// Its size in bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Closes it.
+    pub fn close(self) -> Batch {
+        let Self { site, body, origins, newest, hash, pv_id, days } = self;
+        Batch { site, mark: Mark(hash.digest()), body, origins, newest, pv_id, days }
+    }
+}
+
+fn page_view_id(hash: u64) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let digit = |place: u32| DIGITS[(hash / 62u64.pow(place) % 62) as usize] as char;
+    (0..PAGE_VIEW_DIGITS as u32).map(digit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::FileId;
+
+    fn filled(site: u32, salt: u64, identity: u64, hits: &[(u32, u64, &str)], with_pv_id: bool) -> Batch {
+        let mut filling = Filling::new(SiteId(site), salt);
+        for &(file, offset, json) in hits {
+            let hit = Waiting { origin: Origin { file: FileId(file), offset }, seconds: 0, visitor: 0, agent: 0 };
+            filling.push(&hit, identity, json.as_bytes(), with_pv_id);
+        }
+        filling.close()
+    }
+
+    #[test]
+    fn a_mark_tells_batches_apart_and_is_the_same_next_time() {
+        let hits = [(1, 0, r#"{"a":"1"}"#), (2, 9, r#"{"a":"2"}"#)];
+        let mark = |site, salt, identity, hits: &[_]| filled(site, salt, identity, hits, false).mark;
+        let first = mark(4, 0, 7, &hits);
+        assert_eq!(first, mark(4, 0, 7, &hits));
+        for other in [mark(5, 0, 7, &hits), mark(4, 1, 7, &hits), mark(4, 0, 8, &hits), mark(4, 0, 7, &hits[..1])] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn every_hit_carries_the_page_view_id() {
+        let batch = filled(4, 0, 7, &[(1, 0, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#)], true);
+        let body = format!("{}]}}", String::from_utf8(batch.body).unwrap());
+        let document: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let pv_id = batch.pv_id.unwrap();
+        assert_eq!(pv_id.len(), PAGE_VIEW_DIGITS);
+        assert!(document["requests"].as_array().unwrap().iter().all(|hit| hit["pv_id"] == pv_id.as_str()));
+    }
+
+    #[test]
+    fn an_intent_names_the_lines_of_each_file() {
+        let intent = filled(4, 0, 7, &[(2, 50, "{}"), (1, 9, "{}"), (2, 10, "{}")], false).intent(IntentId(3), 0);
+        assert_eq!(intent.hits(), 3);
+        assert_eq!(intent.parts[1].lines.as_slice(), [10, 50]);
+    }
+}

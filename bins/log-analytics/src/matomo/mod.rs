@@ -1,0 +1,171 @@
+//! Stage 7: where hits go. Speaks Matomo's bulk tracking API, and asks Matomo what it already has.
+
+mod api;
+mod batch;
+mod bulk;
+mod mark;
+mod preflight;
+mod recorder;
+mod reports;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use shared::http::{Answer, Http, HttpError};
+use shared::secret::Secret;
+
+pub use api::{ApiError, SiteFacts};
+pub use batch::{Batch, Filling};
+pub use bulk::{Doubt, Outcome, Rejection, Seen};
+pub use mark::Asked;
+pub use preflight::Refusal;
+pub use recorder::{Delivery, End, Hands, Patience, Throttle, resolve};
+pub use reports::Invalidation;
+
+use crate::discover::SiteId;
+
+/// Where batches go: Matomo, a dry run, or the simulator that breaks the wire at every point.
+pub trait Sink {
+    /// Sends a batch once.
+    fn send(&self, batch: &Batch) -> impl Future<Output = Outcome>;
+
+    /// How often each of these batches arrived; `None` where that cannot be found out.
+    fn arrived(&self, asked: &[Asked]) -> impl Future<Output = Result<Vec<Option<usize>>, ApiError>>;
+}
+
+/// How to reach Matomo.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// Base address for tracking, without a trailing slash.
+    pub url: String,
+    /// Base address for the API.
+    pub api_url: String,
+    /// Path of the tracker, with its leading slash.
+    pub endpoint: String,
+    /// Appended to the query string of every request.
+    pub suffix: Option<String>,
+    /// The token, sent in bodies only.
+    pub token: Option<Secret>,
+    /// The site that receives marks.
+    pub ledger_site: Option<SiteId>,
+}
+
+/// A Matomo server.
+#[derive(Debug, Clone)]
+pub struct Matomo {
+    http: Http,
+    address: Address,
+    mark_json: Option<String>,
+}
+
+impl Matomo {
+    /// A server at an address; nothing is sent yet.
+    pub fn new(http: Http, address: Address) -> Self {
+        Self { http, address, mark_json: None }
+    }
+
+    /// Its base address.
+    pub fn url(&self) -> &str {
+        &self.address.url
+    }
+
+    /// The site that receives marks.
+    pub fn ledger_site(&self) -> Option<SiteId> {
+        self.address.ledger_site
+    }
+
+    /// Uses the ledger site from now on; its hits need an address that the site accepts.
+    pub fn mark_on(&mut self, ledger_site: &SiteFacts) {
+        self.mark_json = Some(mark::json(ledger_site));
+    }
+
+    async fn bulk(&self, body: Vec<u8>) -> Result<Answer, HttpError> {
+        let mut url = format!("{}{}?queuedtracking=0", self.address.url, self.address.endpoint);
+        if let Some(suffix) = &self.address.suffix {
+            url.push('&');
+            url.push_str(suffix);
+        }
+        self.http.post(&url, "application/json", body).await
+    }
+
+    /// Ends a body that was begun with `{"requests":[`.
+    fn end_body(&self, body: &mut Vec<u8>) {
+        body.push(b']');
+        if let Some(token) = &self.address.token {
+            body.extend_from_slice(b",\"token_auth\":");
+            body.extend_from_slice(serde_json::Value::from(token.reveal()).to_string().as_bytes());
+        }
+        body.push(b'}');
+    }
+
+    async fn send_body(&self, body: Vec<u8>, hits: u64, sent: u64) -> Outcome {
+        let begin = Instant::now();
+        match self.bulk(body).await {
+            Ok(answer) => {
+                let answered = bulk::Answered {
+                    status: answer.status,
+                    body: &answer.body,
+                    location: answer.location.as_deref(),
+                    elapsed: answer.elapsed,
+                };
+                bulk::judge(answered, hits, sent)
+            }
+            Err(error) => outcome_of(&error, begin.elapsed()),
+        }
+    }
+}
+
+impl Sink for Matomo {
+    async fn send(&self, batch: &Batch) -> Outcome {
+        // Room for the mark and the token, so that the body is copied once.
+        let mut body = Vec::with_capacity(batch.body.len() + 1024);
+        body.extend_from_slice(&batch.body);
+        let mut sent = batch.hits();
+        if let Some(mark_json) = &self.mark_json {
+            body.push(b',');
+            body.extend_from_slice(mark::fill(mark_json, batch.mark).as_bytes());
+            sent += 1;
+        }
+        self.end_body(&mut body);
+        match self.send_body(body, batch.hits(), sent).await {
+            // All hits refused: the site as a whole, or each of them for its own sake (older than Matomo keeps raw data)?
+            Outcome::Rejected(Rejection::NotAllowed) if self.probe(batch.site).await == preflight::Probe::Ready => {
+                Outcome::Delivered(crate::ledger::Receipt { invalid: batch.hits(), ..Default::default() })
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn arrived(&self, asked: &[Asked]) -> Result<Vec<Option<usize>>, ApiError> {
+        match self.address.ledger_site {
+            Some(site) => self.marks_seen(site, asked).await,
+            None => self.page_views_seen(asked).await,
+        }
+    }
+}
+
+fn outcome_of(error: &HttpError, elapsed: Duration) -> Outcome {
+    let why = sentence(error);
+    let seen = match error {
+        HttpError::NotSent { .. } => return Outcome::Transient(why),
+        HttpError::TimedOut { .. } => Seen::Timeout,
+        HttpError::Closed { .. } => Seen::Closed,
+        HttpError::TooLarge { .. } => Seen::Answer,
+    };
+    Outcome::InDoubt(Doubt { seen, why, elapsed })
+}
+
+/// An error and its causes in one sentence.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
+        cause = error.source();
+    }
+    text
+}
