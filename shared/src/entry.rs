@@ -1,0 +1,166 @@
+//! The one shape of `main`: arguments in, exit code out, and a short letter when it failed.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    error::Error,
+    fmt,
+    io::{self, Write as _},
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    process::ExitCode,
+};
+
+/// How a program ends; one published table for all sidecars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done, or asked to stop while idle.
+    Done,
+    /// 1: the job failed.
+    Failed,
+    /// 64: wrong arguments.
+    Usage,
+    /// 69: something we need does not answer.
+    Unavailable,
+    /// 70: our fault.
+    Software,
+    /// 73: cannot write our state.
+    CannotCreate,
+    /// 75: try again later: a lock is held, work is left.
+    TryAgain,
+    /// 78: the settings cannot be used.
+    Config,
+    /// 124: it took too long.
+    TimedOut,
+    /// A code carried over from a program that we ran or replace.
+    Code(u8),
+}
+
+impl Exit {
+    /// The number that the caller of the program sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 64,
+            Exit::Unavailable => 69,
+            Exit::Software => 70,
+            Exit::CannotCreate => 73,
+            Exit::TryAgain => 75,
+            Exit::Config => 78,
+            Exit::TimedOut => 124,
+            Exit::Code(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Why a program could not do its work, and what a person can do about it.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What and where; its sources say why.
+    pub error: Box<dyn Error + Send + Sync>,
+    /// What to do now.
+    pub help: Option<String>,
+}
+
+impl Failure {
+    /// A failure without advice.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+            help: None,
+        }
+    }
+
+    /// Adds what to do now.
+    #[must_use]
+    pub fn help(mut self, advice: impl Into<String>) -> Self {
+        self.help = Some(advice.into());
+        self
+    }
+}
+
+/// The letter: what and where, each cause once, what to do now.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.error.to_string();
+        write!(f, "error: {said}")?;
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let sentence = error.to_string();
+            // Many libraries repeat the source in their own sentence.
+            if !said.contains(&sentence) {
+                write!(f, "\n  because: {sentence}")?;
+                said = sentence;
+            }
+            cause = error.source();
+        }
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads the arguments, runs the program and says how it ended.
+/// Logging is not started here: `body` calls [`logging::start`](crate::logging::start) when it wants it.
+pub fn run<C: clap::Parser>(
+    name: &'static str,
+    body: impl FnOnce(C) -> Result<Exit, Failure>,
+) -> ExitCode {
+    panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
+    // What a panic leaves half done is dropped with the process.
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| match C::try_parse() {
+        Ok(arguments) => body(arguments),
+        Err(answer) => Ok(answer_arguments(&answer)),
+    }));
+    let exit = match ended {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            say(&failure.to_string());
+            failure.exit
+        }
+        Err(_) => Exit::Software,
+    };
+    exit.into()
+}
+
+/// `--help` and `--version` are answers; anything else is a wrong use.
+fn answer_arguments(answer: &clap::Error) -> Exit {
+    // Nobody is left to tell when the answer itself cannot be written.
+    let _ = answer.print();
+    if answer.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+fn plain_sentence(name: &str, panic: &PanicHookInfo<'_>) -> String {
+    let what = panic.payload_as_str().unwrap_or("no reason given");
+    let place = panic
+        .location()
+        .map(|place| format!(" at {}:{}", place.file(), place.line()))
+        .unwrap_or_default();
+    let sentence = format!(
+        "error: {name} met a state that should be impossible{place}: {what}\n  help: this is a fault of the program; please report it with this line"
+    );
+    // Captured only when RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => format!("{sentence}\n{backtrace}"),
+        _ => sentence,
+    }
+}
+
+/// Writes to standard error; a reader that went away is no reason to die.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

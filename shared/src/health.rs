@@ -1,0 +1,205 @@
+//! Freshness: the last success is not older than it should be, read from a small file by anyone who may.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    entry::{Exit, Failure},
+    files::{self, FileError},
+};
+
+/// Raised when a field changes its meaning.
+const VERSION: u32 = 1;
+
+/// What a program knows about its own freshness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// When the program started.
+    pub started: Timestamp,
+    /// When the last run began.
+    pub last_run_started: Option<Timestamp>,
+    /// When the last run ended, well or not.
+    pub last_run_ended: Option<Timestamp>,
+    /// When the last good run ended.
+    pub last_success: Option<Timestamp>,
+    /// How the last run ended, as a sentence.
+    pub last_outcome: Option<String>,
+    /// When the next good run must have ended; later is late. `None`: no run is planned.
+    pub expected_next_by: Option<Timestamp>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did its work.
+    Success,
+    /// It did not.
+    Failure,
+}
+
+/// The state of this program, written to its file at each change.
+#[derive(Debug)]
+pub struct Health {
+    file: PathBuf,
+    state: State,
+}
+
+impl Health {
+    /// Starts afresh; what an earlier life of the program knew of its last runs is kept.
+    pub fn start(
+        file: PathBuf,
+        now: Timestamp,
+        expected_next_by: Option<Timestamp>,
+    ) -> Result<Self, FileError> {
+        let earlier = read(&file).ok();
+        let state = State {
+            version: VERSION,
+            started: now,
+            last_run_started: None,
+            last_run_ended: None,
+            last_success: earlier.and_then(|state| state.last_success),
+            last_outcome: None,
+            expected_next_by,
+        };
+        let health = Self { file, state };
+        health.write()?;
+        Ok(health)
+    }
+
+    /// A run begins.
+    pub fn run_started(&mut self, now: Timestamp) -> Result<(), FileError> {
+        self.state.last_run_started = Some(now);
+        self.write()
+    }
+
+    /// A run ended; `sentence` says how.
+    pub fn run_ended(
+        &mut self,
+        now: Timestamp,
+        outcome: Outcome,
+        sentence: impl Into<String>,
+        expected_next_by: Option<Timestamp>,
+    ) -> Result<(), FileError> {
+        self.state.last_run_ended = Some(now);
+        self.state.last_outcome = Some(sentence.into());
+        self.state.expected_next_by = expected_next_by;
+        if outcome == Outcome::Success {
+            self.state.last_success = Some(now);
+        }
+        self.write()
+    }
+
+    /// What is known now.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn write(&self) -> Result<(), FileError> {
+        // A struct of times and texts has no way not to be JSON.
+        let bytes = serde_json::to_vec(&self.state).unwrap_or_default();
+        files::replace(&self.file, &bytes)
+    }
+}
+
+/// The health of a program, each kind with one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No run has ended yet, and none is overdue.
+    Starting(String),
+    /// The last run was good and the next is not overdue.
+    Ok(String),
+    /// A run is overdue.
+    Late(String),
+    /// The last run was not good.
+    Failing(String),
+}
+
+impl Verdict {
+    /// The answer of a health check: 0 for well, 1 for not.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Verdict::Starting(_) | Verdict::Ok(_) => Exit::Done,
+            Verdict::Late(_) | Verdict::Failing(_) => Exit::Failed,
+        }
+    }
+
+    /// The sentence, with its kind in front: `late: …`.
+    pub fn sentence(&self) -> String {
+        match self {
+            Verdict::Starting(sentence) => format!("starting: {sentence}"),
+            Verdict::Ok(sentence) => format!("ok: {sentence}"),
+            Verdict::Late(sentence) => format!("late: {sentence}"),
+            Verdict::Failing(sentence) => format!("failing: {sentence}"),
+        }
+    }
+}
+
+/// Judges the state by the clock. Late outranks failing: a program that no longer tries is worse off.
+pub fn judge(state: &State, now: Timestamp) -> Verdict {
+    let outcome = state
+        .last_outcome
+        .as_deref()
+        .unwrap_or("no run has ended yet");
+    if let Some(due) = state.expected_next_by.filter(|due| now > *due) {
+        return Verdict::Late(format!(
+            "a run should have ended by {}; {outcome}",
+            seconds(due)
+        ));
+    }
+    let Some(ended) = state.last_run_ended else {
+        return Verdict::Starting(format!("started at {}; {outcome}", seconds(state.started)));
+    };
+    match state.last_success {
+        Some(success) if success >= ended => {
+            Verdict::Ok(format!("last run at {}: {outcome}", seconds(ended)))
+        }
+        Some(success) => Verdict::Failing(format!(
+            "{outcome}; the last good run was at {}",
+            seconds(success)
+        )),
+        None => Verdict::Failing(format!("{outcome}; there was no good run yet")),
+    }
+}
+
+fn seconds(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
+}
+
+/// The state file does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the health of the program at {}", path.display())]
+pub struct HealthError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl From<HealthError> for Failure {
+    fn from(error: HealthError) -> Self {
+        Failure::new(Exit::Failed, error)
+            .help("the program writes this file when it starts: is it running, with the same state folder?")
+    }
+}
+
+/// Reads a state file; it needs no network and no right but to read.
+pub fn read(path: &Path) -> Result<State, HealthError> {
+    let failed = |source| HealthError {
+        path: path.to_owned(),
+        source,
+    };
+    let state: State = fs::read(path)
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from))
+        .map_err(failed)?;
+    if state.version != VERSION {
+        let theirs = state.version;
+        return Err(failed(io::Error::other(format!(
+            "its version is {theirs}, this program reads {VERSION}"
+        ))));
+    }
+    Ok(state)
+}

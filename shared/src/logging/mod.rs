@@ -1,0 +1,89 @@
+//! Events to standard output, one per line, as text or as JSON.
+
+mod escape;
+mod event;
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::config::Value;
+use event::OneLine;
+
+crate::settings! {
+    /// What is said, and how. A group for the settings of any program.
+    pub struct LogOptions {
+        /// Least severe events that are written.
+        pub level: Level = default("LOG_LEVEL", "info").example("debug"),
+        /// Whether events are written for people or for machines.
+        pub format: Format = default("LOG_FORMAT", "text").example("json"),
+        /// Any value switches colours off; they are used on a terminal only.
+        pub no_color: Option<String> = optional("NO_COLOR").example("1"),
+    }
+}
+
+/// The events that are written: a level, or directives such as `info,hyper=warn`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level(String);
+
+impl Value for Level {
+    fn rule() -> String {
+        "error, warn, info, debug or trace, or directives such as info,hyper=warn".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.to_ascii_lowercase().replace("warning", "warn");
+        // On its own, a misspelt level would be taken for the name of a module.
+        let bare_words = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.contains('='));
+        for word in bare_words {
+            word.parse::<LevelFilter>().map_err(|_| String::new())?;
+        }
+        EnvFilter::try_new(&text).map_err(|error| error.to_string())?;
+        Ok(Self(text))
+    }
+}
+
+/// The shape of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `2026-01-01T00:00:00Z INFO  message field=value`
+    Text,
+    /// One object per line.
+    Json,
+}
+
+impl Value for Format {
+    fn rule() -> String {
+        "text or json".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "text" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            _ => Err(String::new()),
+        }
+    }
+}
+
+/// Sends the events of this program to standard output from now on. A second call changes nothing.
+///
+/// A closed, full or absent standard output loses events; it never stops the program.
+pub fn start(options: &LogOptions) {
+    let colour = options.no_color.is_none() && io::stdout().is_terminal();
+    let subscriber = tracing_subscriber::fmt()
+        // It would tell standard error, and panic when that is closed as well.
+        .log_internal_errors(false)
+        .with_env_filter(EnvFilter::new(&options.level.0))
+        .event_format(OneLine {
+            format: options.format,
+            colour,
+        })
+        .with_writer(io::stdout)
+        .finish();
+    // The error says that logging was started before.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

@@ -1,0 +1,9 @@
+//! When to run next: a cron expression and a time zone; never overlaps, catches up once.
+
+mod expression;
+mod slots;
+mod zone;
+
+pub use expression::{Schedule, ScheduleError};
+pub use slots::{MISSED_MAX, Slots, Waited, wait_until};
+pub use zone::{ZoneError, zone_from};
