@@ -107,12 +107,14 @@ impl Lease {
         Ok(id)
     }
 
-    /// Writes down that a batch leaves now; on disk when this returns.
+    /// Writes down that batches leave now; on disk when this returns.
     ///
     /// # Errors
-    /// When the journal cannot be written: the batch must not be sent.
-    pub fn intend(&mut self, intent: Intent) -> Result<(), LedgerError> {
-        self.write(Record::Intent(intent))?;
+    /// When the journal cannot be written: none of the batches must be sent.
+    pub fn intend(&mut self, intents: impl IntoIterator<Item = Intent>) -> Result<(), LedgerError> {
+        for intent in intents {
+            self.write(Record::Intent(intent))?;
+        }
         self.journal.sync()
     }
 

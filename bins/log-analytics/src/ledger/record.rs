@@ -40,6 +40,9 @@ pub struct Intent {
     pub intent: IntentId,
     /// The batch's hash.
     pub mark: Mark,
+    /// The Matomo site that the mark went to; without one nobody can ask for the mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_site: Option<SiteId>,
     /// When it was about to be sent, milliseconds since 1970.
     pub sent_ms: i64,
     /// The lines of each file.

@@ -16,6 +16,8 @@ const PAGE_VIEW_DIGITS: usize = 6;
 pub struct Batch {
     /// The site.
     pub site: SiteId,
+    /// The ledger site that its mark goes to, if any.
+    pub ledger_site: Option<SiteId>,
     /// Its hash, known to Matomo's ledger site.
     pub mark: Mark,
     /// `{"requests":[hit,hit` – the end is the sender's business.
@@ -48,6 +50,7 @@ impl Batch {
         Intent {
             intent,
             mark: self.mark,
+            ledger_site: self.ledger_site,
             sent_ms: now_ms,
             parts: parts.collect(),
             pv_id: self.pv_id.clone(),
@@ -61,6 +64,7 @@ impl Batch {
 #[derive(Debug)]
 pub struct Filling {
     site: SiteId,
+    ledger_site: Option<SiteId>,
     body: Vec<u8>,
     origins: Vec<Origin>,
     newest: i64,
@@ -71,11 +75,20 @@ pub struct Filling {
 
 impl Filling {
     /// An empty batch for a site.
-    pub fn new(site: SiteId, salt: u64) -> Self {
+    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64) -> Self {
         let mut hash = Xxh3Default::new();
         hash.update(&site.0.to_le_bytes());
         hash.update(&salt.to_le_bytes());
-        Self { site, body: HEAD.to_vec(), origins: Vec::new(), newest: i64::MIN, hash, pv_id: None, days: Vec::new() }
+        Self {
+            site,
+            ledger_site,
+            body: HEAD.to_vec(),
+            origins: Vec::new(),
+            newest: i64::MIN,
+            hash,
+            pv_id: None,
+            days: Vec::new(),
+        }
     }
 
     /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
@@ -119,8 +132,8 @@ impl Filling {
 
     /// Closes it.
     pub fn close(self) -> Batch {
-        let Self { site, body, origins, newest, hash, pv_id, days } = self;
-        Batch { site, mark: Mark(hash.digest()), body, origins, newest, pv_id, days }
+        let Self { site, ledger_site, body, origins, newest, hash, pv_id, days } = self;
+        Batch { site, ledger_site, mark: Mark(hash.digest()), body, origins, newest, pv_id, days }
     }
 }
 
@@ -136,7 +149,7 @@ mod tests {
     use crate::ledger::FileId;
 
     fn filled(site: u32, salt: u64, identity: u64, hits: &[(u32, u64, &str)], with_pv_id: bool) -> Batch {
-        let mut filling = Filling::new(SiteId(site), salt);
+        let mut filling = Filling::new(SiteId(site), None, salt);
         for &(file, offset, json) in hits {
             let hit = Waiting { origin: Origin { file: FileId(file), offset }, seconds: 0, visitor: 0, agent: 0 };
             filling.push(&hit, identity, json.as_bytes(), with_pv_id);

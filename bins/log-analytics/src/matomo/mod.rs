@@ -17,9 +17,9 @@ use shared::secret::Secret;
 pub use api::{ApiError, SiteFacts};
 pub use batch::{Batch, Filling};
 pub use bulk::{Doubt, Outcome, Rejection, Seen};
-pub use mark::Asked;
+pub use mark::{Asked, RECENT_SECONDS};
 pub use preflight::Refusal;
-pub use recorder::{Delivery, End, Hands, Patience, Throttle, resolve};
+pub use recorder::{Delivery, End, Hands, Patience, Settled, Throttle, resolve};
 pub use reports::Invalidation;
 
 use crate::discover::SiteId;
@@ -137,10 +137,7 @@ impl Sink for Matomo {
     }
 
     async fn arrived(&self, asked: &[Asked]) -> Result<Vec<Option<usize>>, ApiError> {
-        match self.address.ledger_site {
-            Some(site) => self.marks_seen(site, asked).await,
-            None => self.page_views_seen(asked).await,
-        }
+        self.times_arrived(asked).await
     }
 }
 

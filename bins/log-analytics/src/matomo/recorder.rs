@@ -35,21 +35,24 @@ pub struct Patience {
     pub retry_delay: Duration,
     /// Shortest wait before a batch in doubt may be sent again.
     pub doubt_least: Duration,
-    slowest: Cell<Option<Duration>>,
+    /// How long an answer may still take once there is a wish to stop.
+    pub grace: Duration,
+    /// The slowest answer seen so far.
+    pub slowest: Cell<Option<Duration>>,
 }
 
 /// What all deliveries of a site share.
-pub struct Delivery<'a, S> {
+pub struct Delivery<S> {
     /// Where batches go.
-    pub sink: &'a S,
+    pub sink: S,
     /// How patient to be.
-    pub patience: &'a Patience,
+    pub patience: Patience,
     /// How many requests may be under way.
-    pub hands: &'a Hands,
+    pub hands: Hands,
     /// How many hits a second.
-    pub throttle: &'a Throttle,
+    pub throttle: Throttle,
     /// The wish to stop.
-    pub shutdown: &'a Shutdown,
+    pub shutdown: Shutdown,
 }
 
 /// A timed-out request may keep Matomo busy for this many times the shortest wait (a minute by default).
@@ -64,11 +67,6 @@ const ASKING_MAX: Duration = Duration::from_secs(60);
 const ANSWERED_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Patience {
-    /// Patience with the slowest answer known from earlier.
-    pub fn new(attempts_max: u32, retry_delay: Duration, doubt_least: Duration, slowest_ms: Option<u64>) -> Self {
-        Self { attempts_max, retry_delay, doubt_least, slowest: Cell::new(slowest_ms.map(Duration::from_millis)) }
-    }
-
     fn learn(&self, took_ms: u64) {
         self.slowest.set(self.slowest.get().max(Some(Duration::from_millis(took_ms))));
     }
@@ -93,7 +91,7 @@ impl Patience {
     }
 }
 
-impl<S: Sink> Delivery<'_, S> {
+impl<S: Sink> Delivery<S> {
     /// Delivers a batch whose intent is on disk.
     pub async fn deliver(&self, batch: &Batch) -> End {
         let mut why = String::new();
@@ -101,13 +99,13 @@ impl<S: Sink> Delivery<'_, S> {
             let outcome = {
                 let _hand = self.hands.take().await;
                 self.throttle.wait(batch.hits()).await;
-                if self.shutdown.insisted() {
+                if self.shutdown.requested() {
                     return self.given_up(&why);
                 }
                 tokio::select! {
                     biased;
                     outcome = self.sink.send(batch) => outcome,
-                    () = self.shutdown.wait_insisted() => return End::InDoubt("stopped before the answer came".into()),
+                    () = self.out_of_time() => return End::InDoubt("stopped before the answer came".into()),
                 }
             };
             match outcome {
@@ -144,21 +142,30 @@ impl<S: Sink> Delivery<'_, S> {
         let asked = batch.asked();
         warn!(site = %batch.site, hits = batch.hits(), why = doubt.why, "Batch is in doubt, asking Matomo whether it arrived");
         let wait = self.patience.doubt_wait(doubt.seen, doubt.elapsed).saturating_sub(doubt.elapsed);
-        let settled = resolve(self.sink, &asked, wait, self.shutdown).await;
+        let settled = resolve(&self.sink, &asked, wait, &self.shutdown).await;
         info!(site = %batch.site, hits = batch.hits(), outcome = settled.word(), "Doubt about a batch is settled");
         settled
     }
 
+    /// Waits until an answer would come too late: asked to stop, and the grace is over or somebody insists.
+    async fn out_of_time(&self) {
+        self.shutdown.wait().await;
+        tokio::select! {
+            () = self.shutdown.wait_insisted() => {}
+            () = sleep(self.patience.grace) => {}
+        }
+    }
+
     /// Waits; false if there is a wish to stop.
     async fn pause(&self, wait: Duration) -> bool {
-        pause(wait, self.shutdown).await
+        pause(wait, &self.shutdown).await
     }
 }
 
 impl Batch {
     /// What to ask Matomo for.
     pub fn asked(&self) -> Asked {
-        Asked { site: self.site, mark: self.mark, pv_id: self.pv_id.clone(), newest: self.newest }
+        Asked { site: self.site, ledger_site: self.ledger_site, mark: self.mark, pv_id: self.pv_id.clone(), newest: self.newest }
     }
 }
 

@@ -1,0 +1,256 @@
+//! One open file, seen as the hits that are still to be sent.
+
+use std::collections::HashMap;
+
+use super::wanted::Wanted;
+use crate::file::{Lines, ReadError};
+use crate::format::{LineParser, Moment, Parsed};
+use crate::hit::{Judge, Site, Skip, Skipped, Verdict};
+use crate::interleave::{Origin, Waiting};
+use crate::ledger::FileId;
+use crate::summary::{Counts, Place};
+
+/// A line dated further ahead than this is a mistake; one dated less far is a clock or a zone that differs,
+/// and its file waits until its time has come.
+const WAIT_FOR_FUTURE_SECONDS: i64 = 48 * 60 * 60;
+
+/// Which site a hit goes to.
+#[derive(Debug)]
+pub enum Sites {
+    /// The same for all.
+    One(Site),
+    /// By host, as far as Matomo was asked; `None` where it knows no site.
+    ByHost(HashMap<Vec<u8>, Option<Site>>),
+}
+
+/// What reading on came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The next hit; its JSON is in [`Cursor::json`].
+    Hit(Waiting),
+    /// Nothing yet; others want the processor too.
+    Pause,
+    /// Matomo has to be asked for the site of this host; call again when it is known.
+    AskSite(Vec<u8>),
+    /// The end.
+    End(Ended),
+}
+
+/// How a file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ended {
+    /// The last line has no terminator and cannot be read: somebody may still write to it.
+    pub unfinished: bool,
+    /// A line is dated this many seconds in the future: the file waits.
+    pub future_seconds: Option<i64>,
+}
+
+/// How to treat what may still change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The file may be continued later: leave an unfinished last line and future lines for then.
+    MayGrow,
+    /// What is there is all there is.
+    Final,
+}
+
+/// What a cursor starts from.
+pub struct Opened {
+    /// The file's number.
+    pub file: FileId,
+    /// Its lines, from [`Wanted::begin`] on.
+    pub lines: Lines,
+    /// Its parser.
+    pub parser: Box<dyn LineParser + Send>,
+    /// Which lines are to be sent.
+    pub wanted: Wanted,
+    /// The first line is the rest of one that was taken without its terminator.
+    pub begins_cut: bool,
+    /// How to treat what may still change.
+    pub ending: Ending,
+    /// How to read bytes that are not UTF-8.
+    pub encoding: Option<&'static encoding_rs::Encoding>,
+}
+
+/// A file being read.
+pub struct Cursor {
+    opened: Opened,
+    now: Moment,
+    json: Vec<u8>,
+    read_to: u64,
+    /// A line whose site had to be asked for.
+    kept_line: Option<(u64, Vec<u8>)>,
+    cut: bool,
+    /// What the lines were.
+    pub counts: Counts,
+    /// Date of the newest hit.
+    pub newest: Option<i64>,
+}
+
+/// Lines read before others get their turn.
+const LINES_PER_TURN: u32 = 4096;
+
+impl Cursor {
+    /// Begins to read; `now` decides what lies in the future.
+    pub fn new(opened: Opened, now: Moment) -> Self {
+        let read_to = opened.wanted.begin();
+        Self { opened, now, json: Vec::new(), read_to, kept_line: None, cut: false, counts: Counts::default(), newest: None }
+    }
+
+    /// The file's number.
+    pub fn file(&self) -> FileId {
+        self.opened.file
+    }
+
+    /// The current hit.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// The last line read had no terminator and was taken as it is.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Every line before this offset was read.
+    pub fn read_to(&self) -> u64 {
+        self.read_to
+    }
+
+    /// Leaves out the next lines; answers how many there were to leave out beyond the end of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn leave_out(&mut self, lines: u64) -> Result<u64, ReadError> {
+        for left in (1..=lines).rev() {
+            let Some(line) = self.opened.lines.next_line()? else { return Ok(left) };
+            self.read_to = line.end;
+        }
+        Ok(0)
+    }
+
+    /// Reads on to the next hit.
+    ///
+    /// # Errors
+    /// When the file cannot be read on.
+    pub fn step(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
+        let Self { opened, now, json, read_to, kept_line, cut, counts, newest } = self;
+        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts };
+        if let Some((offset, line)) = kept_line.take() {
+            let came = reading.read(&line);
+            if let Came::AskSite(host) = came {
+                *kept_line = Some((offset, line));
+                return Ok(Step::AskSite(host));
+            }
+            if let Some(hit) = reading.count(came, Origin { file: opened.file, offset }, &line) {
+                *newest = (*newest).max(Some(hit.seconds));
+                return Ok(Step::Hit(hit));
+            }
+        }
+        for _ in 0..LINES_PER_TURN {
+            let Some(line) = opened.lines.next_line()? else { return Ok(Step::End(Ended::default())) };
+            if std::mem::take(&mut opened.begins_cut) || !opened.wanted.wants(line.offset) {
+                // A header line shapes the lines after it even where it is settled itself.
+                if reading.parser.needs_header() && line.bytes.starts_with(b"#") {
+                    let _ = reading.parser.parse(line.bytes);
+                }
+                *read_to = line.end;
+                continue;
+            }
+            let decoded = opened.encoding.map(|encoding| encoding.decode_without_bom_handling(line.bytes).0);
+            let bytes = decoded.as_ref().map_or(line.bytes, |text| text.as_bytes());
+            let came = if line.overlong { Came::Malformed } else { reading.read(bytes) };
+            if opened.ending == Ending::MayGrow {
+                match came {
+                    Came::Malformed if !line.terminated => {
+                        return Ok(Step::End(Ended { unfinished: true, ..Ended::default() }));
+                    }
+                    Came::Skip(Skipped { reason: Skip::InFuture { seconds_ahead }, .. })
+                        if seconds_ahead <= WAIT_FOR_FUTURE_SECONDS =>
+                    {
+                        return Ok(Step::End(Ended { future_seconds: Some(seconds_ahead), ..Ended::default() }));
+                    }
+                    _ => {}
+                }
+            }
+            *read_to = line.end;
+            if let Came::AskSite(host) = came {
+                *kept_line = Some((line.offset, bytes.to_vec()));
+                return Ok(Step::AskSite(host));
+            }
+            *cut = !line.terminated;
+            if let Some(hit) = reading.count(came, Origin { file: opened.file, offset: line.offset }, bytes) {
+                *newest = (*newest).max(Some(hit.seconds));
+                return Ok(Step::Hit(hit));
+            }
+        }
+        Ok(Step::Pause)
+    }
+}
+
+/// What one line came to.
+enum Came {
+    Hit { seconds: i64, visitor: u64, agent: u64, download: bool, site: u32 },
+    Skip(Skipped),
+    Malformed,
+    Header,
+    NoSite(Vec<u8>),
+    AskSite(Vec<u8>),
+}
+
+/// From a line to a hit.
+struct Reading<'c> {
+    parser: &'c mut (dyn LineParser + Send),
+    judge: &'c mut Judge,
+    sites: &'c Sites,
+    now: Moment,
+    json: &'c mut Vec<u8>,
+    counts: &'c mut Counts,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, line: &[u8]) -> Came {
+        let record = match self.parser.parse(line) {
+            Parsed::Record(record) => record,
+            Parsed::Malformed(_) => return Came::Malformed,
+            Parsed::Header => return Came::Header,
+        };
+        let judged = match self.judge.judge(&record, self.now) {
+            Verdict::Keep(judged) => judged,
+            Verdict::Skip(skipped) => return Came::Skip(skipped),
+        };
+        let site = match self.sites {
+            Sites::One(site) => site,
+            Sites::ByHost(known) => {
+                let host = self.judge.host(&judged).unwrap_or_default();
+                match known.get(host) {
+                    Some(Some(site)) => site,
+                    Some(None) => return Came::NoSite(host.to_vec()),
+                    None => return Came::AskSite(host.to_vec()),
+                }
+            }
+        };
+        self.json.clear();
+        let seconds = judged.moment.seconds;
+        let (visitor, agent, download) = (judged.visitor, judged.agent, judged.download);
+        self.judge.write(&judged, site, self.json);
+        Came::Hit { seconds, visitor, agent, download, site: site.id() }
+    }
+
+    fn count(&mut self, came: Came, origin: Origin, line: &[u8]) -> Option<Waiting> {
+        self.counts.lines += 1;
+        let place = Place { line: self.counts.lines, offset: origin.offset };
+        match came {
+            Came::Hit { seconds, visitor, agent, download, site } => {
+                self.counts.kept(download);
+                self.counts.sites.insert(site);
+                return Some(Waiting { origin, seconds, visitor, agent });
+            }
+            Came::Skip(skipped) => self.counts.skip(skipped, place, line),
+            Came::Malformed => self.counts.malformed(place, line),
+            Came::NoSite(host) => self.counts.without_site(&host),
+            Came::Header | Came::AskSite(_) => {}
+        }
+        None
+    }
+}

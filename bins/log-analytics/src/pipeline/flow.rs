@@ -1,0 +1,356 @@
+//! From the stream of hits to receipts: a window, one batch per recorder being filled, and deliveries under way.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, yield_now};
+use tracing::{error, warn};
+
+use super::day::Days;
+use super::tracker::Tracker;
+use crate::discover::SiteId;
+use crate::interleave::{Waiting, Window};
+use crate::ledger::{FileId, IntentId, Lease, LedgerError, Receipt};
+use crate::matomo::{Batch, Delivery, End, Filling, RECENT_SECONDS, Rejection, Sink};
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Connections that send at the same time.
+    pub recorders: usize,
+    /// Hits in a batch, at most.
+    pub batch_hits_max: usize,
+    /// Bytes in a batch, at most (one hit more may fit in).
+    pub batch_bytes_max: usize,
+    /// Hits of the stream that are rearranged together.
+    pub window_hits_max: usize,
+    /// The site that receives marks.
+    pub ledger_site: Option<SiteId>,
+}
+
+const WINDOW_BYTES_MAX: usize = 4 << 20;
+/// Full batches that wait for a recorder, in all: enough that none is idle, few enough that memory is flat.
+const WAITING_BATCHES_PER_RECORDER: usize = 2;
+/// How often the ledger is synced while nothing leaves.
+const IDLE_SYNC: Duration = Duration::from_secs(1);
+
+/// Why no more hits are sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// Somebody wishes it.
+    #[error("asked to stop")]
+    Asked,
+    /// Matomo stores nothing at present.
+    #[error("Matomo is not recording any more (record_statistics is off)")]
+    RecordingOff,
+    /// The token lost its rights, or the site is gone.
+    #[error("Matomo refuses all hits of the site: the site is gone or the token may not write to it")]
+    NotAllowed,
+    /// A batch is larger than the web server takes.
+    #[error("the web server in front of Matomo takes no request of {bytes} bytes (status 413)")]
+    TooLarge {
+        /// Size of the batch.
+        bytes: usize,
+        /// Hits in it.
+        hits: usize,
+    },
+    /// Matomo failed too often in a row.
+    #[error("gave up for now: {0}")]
+    NotNow(String),
+    /// A batch may have arrived, and Matomo could not be asked.
+    #[error("a batch is in doubt: {0}")]
+    InDoubt(String),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The way of one site's hits to Matomo.
+pub struct Flow<S> {
+    delivery: Rc<Delivery<S>>,
+    shape: Shape,
+    site: SiteId,
+    now_seconds: i64,
+    window: Window,
+    recorders: Vec<Recorder>,
+    under_way: JoinSet<(usize, IntentId, Batch, End)>,
+    /// Lines on their way, for the checkpoints.
+    pub tracker: Tracker,
+    identities: HashMap<FileId, u64>,
+    days: Days,
+    with_page_views: bool,
+    salt: u64,
+    next_intent: u64,
+    delivered: Delivered,
+    stop: Option<Stop>,
+}
+
+/// What became of the hits so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Matomo took them.
+    pub tracked: u64,
+    /// Matomo refused them for their own sake.
+    pub invalid: u64,
+    /// Stored by half.
+    pub short: u64,
+    /// Withheld: nobody can tell.
+    pub withheld: u64,
+}
+
+#[derive(Debug)]
+struct Recorder {
+    filling: Option<Filling>,
+    ready: VecDeque<Batch>,
+    busy: bool,
+}
+
+impl<S: Sink + 'static> Flow<S> {
+    /// A flow for a site. `days` tells which days' reports change.
+    pub fn new(delivery: Rc<Delivery<S>>, shape: Shape, site: SiteId, days: Days, lease: Option<&Lease>) -> Self {
+        let recorders = (0..shape.recorders.max(1)).map(|_| Recorder { filling: None, ready: VecDeque::new(), busy: false });
+        Self {
+            delivery,
+            site,
+            now_seconds: jiff::Timestamp::now().as_second(),
+            window: Window::new(shape.window_hits_max, WINDOW_BYTES_MAX),
+            recorders: recorders.collect(),
+            under_way: JoinSet::new(),
+            tracker: Tracker::default(),
+            identities: HashMap::new(),
+            days,
+            // Without a ledger site a batch can be found again by the page view its hits share.
+            with_page_views: lease.is_some() && shape.ledger_site.is_none(),
+            salt: lease.map_or(0, |lease| lease.book().salt()),
+            next_intent: lease.map_or(0, |lease| lease.book().next_intent().0),
+            delivered: Delivered::default(),
+            stop: None,
+            shape,
+        }
+    }
+
+    /// Makes a file known: `identity` is the hash of its first line, `checkpoint` where its settled lines end.
+    pub fn open(&mut self, file: FileId, identity: u64, checkpoint: u64) {
+        self.identities.insert(file, identity);
+        self.tracker.open(file, checkpoint);
+    }
+
+    /// Takes the next hit of the stream.
+    pub fn offer(&mut self, hit: Waiting, json: &[u8]) {
+        self.window.push(hit, json);
+    }
+
+    /// Whether the window wants to be emptied: then it is time for [`Flow::turn`].
+    pub fn is_full(&self) -> bool {
+        self.window.is_full()
+    }
+
+    /// What became of the hits so far.
+    pub fn delivered(&self) -> Delivered {
+        self.delivered
+    }
+
+    /// Empties the window into batches, sends what is full, and waits while there is enough to send.
+    ///
+    /// # Errors
+    /// Why no more hits are to be read. What is under way is not waited for; see [`Flow::finish`].
+    pub async fn turn(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
+        let mut lease = lease;
+        self.spill();
+        loop {
+            self.dispatch(lease.as_deref_mut());
+            // Lets the deliveries do their reading and writing.
+            yield_now().await;
+            while let Some(done) = self.under_way.try_join_next() {
+                self.come_back(done, lease.as_deref_mut());
+            }
+            if let Some(stop) = self.stop.take() {
+                return Err(stop);
+            }
+            if self.wants_more() {
+                return Ok(());
+            }
+            self.wait_for_one(lease.as_deref_mut()).await;
+        }
+    }
+
+    /// Sends all that was offered and waits for every answer.
+    ///
+    /// # Errors
+    /// Why not everything was sent.
+    pub async fn finish(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
+        let mut lease = lease;
+        self.spill();
+        for recorder in &mut self.recorders {
+            recorder.ready.extend(recorder.filling.take().map(Filling::close));
+        }
+        while self.stop.is_none() && (!self.under_way.is_empty() || self.recorders.iter().any(|one| !one.ready.is_empty())) {
+            self.dispatch(lease.as_deref_mut());
+            self.wait_for_one(lease.as_deref_mut()).await;
+        }
+        self.drain(lease).await
+    }
+
+    /// Sends nothing more, but waits for the answers under way.
+    ///
+    /// # Errors
+    /// Why it stopped, if it did.
+    pub async fn drain(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
+        let mut lease = lease;
+        while !self.under_way.is_empty() {
+            self.wait_for_one(lease.as_deref_mut()).await;
+        }
+        if let Some(lease) = lease {
+            lease.sync()?;
+        }
+        self.stop.take().map_or(Ok(()), Err)
+    }
+
+    fn spill(&mut self) {
+        let Self { window, recorders, days, identities, shape, site, salt, now_seconds, with_page_views, .. } = self;
+        window.drain(|hit, json| {
+            // Matomo orders a visit by arrival, so one visitor always goes through the same recorder.
+            let index = (hit.visitor % recorders.len() as u64) as usize;
+            let recorder = &mut recorders[index];
+            let filling = recorder.filling.get_or_insert_with(|| Filling::new(*site, shape.ledger_site, *salt));
+            let identity = identities.get(&hit.origin.file).copied().unwrap_or_default();
+            let with_pv_id = *with_page_views && *now_seconds - hit.seconds < RECENT_SECONDS;
+            filling.push(&hit, identity, json, with_pv_id);
+            if let Some(day) = days.of(hit.seconds) {
+                filling.touch(day);
+            }
+            if filling.hits() >= shape.batch_hits_max || filling.bytes() >= shape.batch_bytes_max {
+                recorder.ready.extend(recorder.filling.take().map(Filling::close));
+            }
+        });
+    }
+
+    fn wants_more(&self) -> bool {
+        let waiting: usize = self.recorders.iter().map(|recorder| recorder.ready.len()).sum();
+        let starving = self.recorders.iter().any(|recorder| recorder.ready.is_empty());
+        starving && waiting < WAITING_BATCHES_PER_RECORDER * self.recorders.len()
+    }
+
+    fn dispatch(&mut self, lease: Option<&mut Lease>) {
+        if self.stop.is_some() {
+            return;
+        }
+        let idle = self.recorders.iter_mut().enumerate().filter(|(_, recorder)| !recorder.busy);
+        let leaving: Vec<(usize, Batch)> =
+            idle.filter_map(|(index, recorder)| Some((index, recorder.ready.pop_front()?))).collect();
+        if leaving.is_empty() {
+            return;
+        }
+        let first = self.next_intent;
+        self.next_intent += leaving.len() as u64;
+        let numbered = || (first..).map(IntentId).zip(&leaving);
+        if let Some(lease) = lease {
+            let now_ms = jiff::Timestamp::now().as_millisecond();
+            if let Err(error) = lease.intend(numbered().map(|(intent, (_, batch))| batch.intent(intent, now_ms))) {
+                self.stop = Some(error.into());
+                return;
+            }
+        }
+        for (intent, (index, batch)) in (first..).map(IntentId).zip(leaving) {
+            self.recorders[index].busy = true;
+            let delivery = Rc::clone(&self.delivery);
+            self.under_way.spawn_local(async move {
+                let end = delivery.deliver(&batch).await;
+                (index, intent, batch, end)
+            });
+        }
+    }
+
+    async fn wait_for_one(&mut self, lease: Option<&mut Lease>) {
+        let mut lease = lease;
+        loop {
+            match tokio::time::timeout(IDLE_SYNC, self.under_way.join_next()).await {
+                Ok(Some(done)) => return self.come_back(done, lease),
+                Ok(None) => return,
+                // A slow answer is no reason to leave receipts unsynced.
+                Err(_) => {
+                    if let Some(Err(error)) = lease.as_deref_mut().map(Lease::sync) {
+                        self.stop.get_or_insert(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn come_back(&mut self, done: Result<(usize, IntentId, Batch, End), tokio::task::JoinError>, lease: Option<&mut Lease>) {
+        let (index, intent, batch, end) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                self.stop.get_or_insert(Stop::InDoubt(error.to_string()));
+                return;
+            }
+        };
+        self.recorders[index].busy = false;
+        if let Err(stop) = self.book_keep(intent, &batch, end, lease) {
+            self.stop.get_or_insert(stop);
+        }
+    }
+
+    fn book_keep(&mut self, intent: IntentId, batch: &Batch, end: End, lease: Option<&mut Lease>) -> Result<(), Stop> {
+        let why = match end {
+            End::Arrived(receipt) => return self.arrived(intent, batch, receipt, lease),
+            End::Unknowable(why) => return self.withheld(intent, batch, why, lease),
+            End::InDoubt(why) => return Err(Stop::InDoubt(why)),
+            End::Rejected(Rejection::RecordingOff) => Stop::RecordingOff,
+            End::Rejected(Rejection::NotAllowed) => Stop::NotAllowed,
+            End::Rejected(Rejection::TooLarge) => Stop::TooLarge { bytes: batch.body.len(), hits: batch.origins.len() },
+            End::NotNow(_) if self.delivery.shutdown.requested() => Stop::Asked,
+            End::NotNow(why) => Stop::NotNow(why),
+        };
+        if let Some(lease) = lease {
+            lease.undo(intent, &why.to_string())?;
+        }
+        Err(why)
+    }
+
+    fn arrived(&mut self, intent: IntentId, batch: &Batch, receipt: Receipt, lease: Option<&mut Lease>) -> Result<(), Stop> {
+        if receipt.short > 0 {
+            warn!(site = %self.site, hits = batch.hits(), short = receipt.short,
+                "IMPORT_LOG_ERROR_CHECK Matomo stored some hits of a batch by half (a lock wait in its database); they are not sent again");
+        }
+        if receipt.invalid > 0 {
+            warn!(site = %self.site, hits = batch.hits(), invalid = receipt.invalid,
+                "IMPORT_LOG_ERROR_CHECK Matomo refused some hits of a batch for good (older than it keeps raw data, or not valid)");
+        }
+        self.delivered.tracked += receipt.tracked;
+        self.delivered.invalid += receipt.invalid;
+        self.delivered.short += receipt.short;
+        self.settle(batch);
+        let Some(lease) = lease else { return Ok(()) };
+        lease.commit(intent, receipt)?;
+        self.advance(batch, lease)
+    }
+
+    fn withheld(&mut self, intent: IntentId, batch: &Batch, why: String, lease: Option<&mut Lease>) -> Result<(), Stop> {
+        let Some(lease) = lease else { return Err(Stop::InDoubt(why)) };
+        error!(site = %self.site, hits = batch.hits(), why,
+            "IMPORT_LOG_ERROR Nobody can tell whether a batch arrived: its lines are set aside, decide with `log-analytics retry --resend` or `--skip`");
+        self.delivered.withheld += batch.hits();
+        self.settle(batch);
+        lease.withhold(intent, &why)?;
+        self.advance(batch, lease)
+    }
+
+    fn settle(&mut self, batch: &Batch) {
+        for &origin in &batch.origins {
+            self.tracker.settle(origin);
+        }
+    }
+
+    fn advance(&mut self, batch: &Batch, lease: &mut Lease) -> Result<(), Stop> {
+        let mut last = None;
+        for origin in &batch.origins {
+            if last != Some(origin.file) {
+                lease.advance(origin.file, self.tracker.checkpoint(origin.file))?;
+                last = Some(origin.file);
+            }
+        }
+        Ok(())
+    }
+}
