@@ -18,6 +18,11 @@ mod strptime;
 mod time;
 mod w3c;
 
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod golden;
+
 pub use custom::{Choice, FormatError, named};
 pub use detect::{Detector, Found, NotFound};
 pub use record::{Date, Event, GenerationTime, Moment, Record, Text};
