@@ -69,7 +69,10 @@ pub enum Date<'l> {
 
 impl Default for Date<'_> {
     fn default() -> Self {
-        Self::Unix { seconds: 0, micros: 0 }
+        Self::Unix {
+            seconds: 0,
+            micros: 0,
+        }
     }
 }
 

@@ -1,0 +1,256 @@
+//! The columns of one `#Fields:` line, and how a line is cut into them.
+
+use memchr::{memchr, memchr2};
+
+use super::super::FormatOptions;
+use super::super::exact::Exact;
+use super::super::field::{Draft, Field};
+use super::super::pattern::group_names;
+use super::super::readable::has_only_blanks;
+use super::super::record::Record;
+use super::column::{Accepts, Column, Columns, TIME_TAKEN_MILLISECONDS, UNKNOWN};
+
+/// Date and time, when both columns are there. The blank in it stands for any white space.
+const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+
+/// How to read the lines below a header.
+pub struct Layout {
+    exact: Exact,
+    /// The same columns for lines of bare words.
+    steps: Vec<Step>,
+    fields: Vec<String>,
+    recognised: usize,
+    status_optional: bool,
+}
+
+/// One column of a line of bare words.
+struct Step {
+    accepts: Accepts,
+    field: Option<Field>,
+    /// A time right after its date: both are one text, nothing has to be copied.
+    completes_date: bool,
+}
+
+impl Layout {
+    /// Reads the names of the columns, as they stand after `#Fields:`.
+    pub fn new(names: &str, columns: Columns, options: &FormatOptions) -> Self {
+        let mut layout = Self {
+            exact: Exact::new(""),
+            steps: Vec::new(),
+            fields: Vec::new(),
+            recognised: 0,
+            status_optional: columns.status_optional,
+        };
+        let patterns: Vec<&str> = names
+            .split_whitespace()
+            .map(|name| layout.add(name, columns, options))
+            .collect();
+        layout.exact = Exact::new(joined(&patterns));
+        layout
+    }
+
+    /// Adds the column of this name and tells its pattern.
+    fn add<'o>(&mut self, name: &str, columns: Columns, options: &'o FormatOptions) -> &'o str {
+        let mapped = options.w3c_map_fields.iter().find(|(own, _)| own == name);
+        let name = mapped.map_or(name, |(_, known)| known);
+        let custom = options
+            .w3c_field_regexes
+            .iter()
+            .find(|(field, _)| field == name);
+        let known = known(name, columns, options);
+        let (pattern, accepts) = match custom {
+            Some((_, regex)) => (&**regex, Accepts::Nothing),
+            None => (
+                known.unwrap_or(&UNKNOWN).pattern,
+                known.unwrap_or(&UNKNOWN).accepts,
+            ),
+        };
+        // A name may stand in the header twice, a group in a pattern may not: the second one is passed over.
+        if group_names(pattern).any(|group| self.fields.iter().any(|field| field == group)) {
+            self.step(UNKNOWN.accepts, None);
+            return UNKNOWN.pattern;
+        }
+        self.recognised += usize::from(custom.is_some() || known.is_some());
+        self.step(accepts, group_names(pattern).next().map(Field::named));
+        self.fields.extend(group_names(pattern).map(str::to_owned));
+        pattern
+    }
+
+    fn step(&mut self, accepts: Accepts, field: Option<Field>) {
+        let after_date = self
+            .steps
+            .last()
+            .is_some_and(|before| before.field == Some(Field::Date));
+        let completes_date = after_date && field == Some(Field::Time);
+        self.steps.push(Step {
+            accepts,
+            field,
+            completes_date,
+        });
+    }
+
+    /// How many columns the format recognises: the weight of a match when formats are detected.
+    pub fn recognised(&self) -> usize {
+        self.recognised
+    }
+
+    /// Whether all that a hit needs has a column.
+    pub fn makes_a_hit(&self) -> bool {
+        let has = |field: &str| self.fields.iter().any(|known| known == field);
+        has("date") && has("path") && has("ip") && (self.status_optional || has("status"))
+    }
+
+    /// Whether a column names the host.
+    pub fn carries_host(&self) -> bool {
+        self.fields.iter().any(|field| field == "host")
+    }
+
+    /// The fields of a line, if it fits the columns.
+    pub fn read<'l>(&mut self, line: &'l [u8]) -> Option<Record<'l>> {
+        let draft = match self.read_words(line) {
+            Some(draft) => draft,
+            None => self.exact.read(line)?,
+        };
+        Some(draft.finish(DATE_FORMAT.into()))
+    }
+
+    /// The short way: no quotes, one blank or tab between words. A strict subset of what the pattern accepts.
+    fn read_words<'l>(&self, line: &'l [u8]) -> Option<Draft<'l>> {
+        let bare = has_only_blanks(line, |byte| byte == b' ' || byte == b'\t')
+            && memchr(b'"', line).is_none();
+        if !bare {
+            return None;
+        }
+        let mut draft = Draft::default();
+        let mut rest = Some(line);
+        let mut before = 0;
+        for step in &self.steps {
+            let from = rest?;
+            let end = memchr2(b' ', b'\t', from).unwrap_or(from.len());
+            let word = step
+                .accepts
+                .part_of(&from[..end])
+                .filter(|word| !word.is_empty())?;
+            let start = line.len() - from.len();
+            match &step.field {
+                Some(_) if step.completes_date => {
+                    draft.fill(&Field::Date, &line[before..start + word.len()])
+                }
+                Some(field) => draft.fill(field, word),
+                None => {}
+            }
+            before = start;
+            rest = from.get(end + 1..);
+        }
+        Some(draft)
+    }
+}
+
+fn known(name: &str, columns: Columns, options: &FormatOptions) -> Option<&'static Column> {
+    let milliseconds = options.w3c_time_taken_millisecs && name == TIME_TAKEN_MILLISECONDS.name;
+    let column = columns.find(name)?;
+    Some(if milliseconds {
+        &TIME_TAKEN_MILLISECONDS
+    } else {
+        column
+    })
+}
+
+/// The pattern of a line: columns with white space between them.
+fn joined(patterns: &[&str]) -> String {
+    let mut line = patterns.join(r"\s+");
+    // The reference sees the line's end as white space, so an empty last column needs nothing in front of it.
+    if let Some((last, rest)) = patterns.split_last()
+        && !rest.is_empty()
+        && regex::Regex::new(&format!(r"\A(?:{last})\z")).is_ok_and(|column| column.is_match(""))
+    {
+        line = format!(r"{}(?:\s+{last}|\z)", rest.join(r"\s+"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::super::Date;
+    use super::super::column;
+    use super::*;
+
+    const NAMES: &str = "date time c-ip cs-method cs-uri-stem cs-uri-query sc-status sc-bytes time-taken cs(User-Agent)";
+    const LINE: &str = "2024-06-05 08:00:00.5 192.0.2.1 GET /a x=1 200 100 1.5 UA/1";
+
+    fn layout(names: &str) -> Layout {
+        Layout::new(names, column::W3C_EXTENDED, &FormatOptions::default())
+    }
+
+    fn both_ways<'l>(
+        layout: &mut Layout,
+        line: &'l [u8],
+    ) -> (Option<Record<'l>>, Option<Record<'l>>) {
+        let words = layout.read_words(line).map(|draft| draft.finish("".into()));
+        (
+            words,
+            layout.exact.read(line).map(|draft| draft.finish("".into())),
+        )
+    }
+
+    /// Date and time may have a tab between them in one of the records: only their meaning has to be the same.
+    fn comparable(record: Record<'_>) -> String {
+        format!(
+            "{:?} {:?}",
+            record.date.moment(),
+            Record {
+                date: Date::default(),
+                ..record
+            }
+        )
+    }
+
+    #[test]
+    fn bare_words_take_the_short_way() {
+        let (words, exact) = both_ways(&mut layout(NAMES), LINE.as_bytes());
+        assert!(words.is_some());
+        assert_eq!(words, exact);
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_read_once() {
+        let record = layout("date c-ip c-ip cs-uri-stem sc-status")
+            .read(b"2024-06-05 192.0.2.1 192.0.2.2 / 200");
+        assert_eq!(&*record.unwrap().ip, b"192.0.2.1");
+    }
+
+    #[test]
+    fn an_empty_last_column_may_be_missing() {
+        let mut layout = layout("date time c-ip sc-status cs-uri-stem cs-uri-query");
+        assert!(
+            layout
+                .read(b"2024-06-05 08:00:00 192.0.2.1 200 /a")
+                .is_some()
+        );
+        assert!(layout.read(b"2024-06-05 08:00:00 192.0.2.1 200").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_short_way_accepts_the_pattern_reads_alike(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3u8, prop::sample::select(b" \t-.:/\"0a\x1c\xe9".to_vec())), 0..4)
+        ) {
+            let mut line = LINE.as_bytes().to_vec();
+            for (at, kind, byte) in edits {
+                let at = at.index(line.len());
+                match kind {
+                    0 => line.insert(at, byte),
+                    1 => line[at] = byte,
+                    _ => drop(line.remove(at)),
+                }
+            }
+            let mut layout = layout(NAMES);
+            let (words, exact) = both_ways(&mut layout, &line);
+            if let Some(words) = words {
+                prop_assert_eq!(Some(comparable(words)), exact.map(comparable));
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The W3C family: the columns of a line stand in a `#Fields:` line above it.
+//!
+//! The layout is read anew at every `#Fields:` line and never outlives its file.
+
+mod column;
+mod layout;
+
+use std::borrow::Cow;
+
+use self::column::Columns;
+use self::layout::Layout;
+use super::pattern::Pattern;
+use super::{
+    Chosen, Fit, FormatError, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record,
+};
+
+/// What the line that names the columns starts with.
+const FIELDS: &str = "#Fields:";
+
+/// A format of the family.
+pub struct W3c {
+    name: &'static str,
+    columns: Columns,
+    finish: for<'l> fn(&mut Record<'l>),
+}
+
+/// The columns of the standard.
+pub const W3C_EXTENDED: W3c = W3c {
+    name: "w3c_extended",
+    columns: column::W3C_EXTENDED,
+    finish: |_| {},
+};
+/// Microsoft's: the time taken is in milliseconds.
+pub const IIS: W3c = W3c {
+    name: "iis",
+    columns: column::IIS,
+    finish: |_| {},
+};
+/// Amazon's: events of streams, and user agents that are percent-encoded twice.
+pub const AMAZON_CLOUDFRONT: W3c = W3c {
+    name: "amazon_cloudfront",
+    columns: column::AMAZON_CLOUDFRONT,
+    finish: finish_cloudfront,
+};
+/// Incapsula's: every column in quotes.
+pub const INCAPSULA_W3C: W3c = W3c {
+    name: "incapsula_w3c",
+    columns: column::INCAPSULA_W3C,
+    finish: status_200_if_empty,
+};
+/// SHOUTcast's: user agents are percent-encoded.
+pub const SHOUTCAST: W3c = W3c {
+    name: "shoutcast",
+    columns: column::SHOUTCAST,
+    finish: decode_user_agent,
+};
+
+/// Checks the options that only this family uses.
+pub fn check(options: &FormatOptions) -> Result<(), FormatError> {
+    for (field, regex) in &options.w3c_field_regexes {
+        let refused = |source: Option<regex::Error>| FormatError::W3cFieldRegex {
+            field: field.clone(),
+            regex: regex.clone(),
+            source: source.map(Box::new),
+        };
+        let pattern = Pattern::new(regex).map_err(|error| refused(Some(error)))?;
+        if !pattern.fills_something() {
+            return Err(refused(None));
+        }
+    }
+    Ok(())
+}
+
+impl LogFormat for W3c {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn parser(&self, options: &FormatOptions, chosen: Chosen) -> Box<dyn LineParser + Send> {
+        let header = match (chosen, &options.w3c_fields) {
+            (Chosen::ByName, None) => Header::Consumed,
+            _ => Header::Counted,
+        };
+        let mut parser = Parser {
+            columns: self.columns,
+            options: options.clone(),
+            finish: self.finish,
+            layout: None,
+            header,
+        };
+        if let Some(fields) = &options.w3c_fields {
+            parser.lay_out(fields.strip_prefix(FIELDS).unwrap_or(fields));
+        }
+        Box::new(parser)
+    }
+}
+
+struct Parser {
+    columns: Columns,
+    options: FormatOptions,
+    finish: for<'l> fn(&mut Record<'l>),
+    layout: Option<Layout>,
+    header: Header,
+}
+
+/// What becomes of the lines up to the first `#Fields:`.
+#[derive(Clone, Copy)]
+enum Header {
+    Consumed,
+    /// Counted as invalid lines, like all later headers.
+    Counted,
+}
+
+impl Parser {
+    fn lay_out(&mut self, fields: &str) {
+        self.layout = Some(Layout::new(fields, self.columns, &self.options));
+    }
+
+    fn read_header<'l>(&mut self, line: &[u8]) -> Parsed<'l> {
+        let header = self.header;
+        if let Some(fields) = line.strip_prefix(FIELDS.as_bytes()) {
+            self.lay_out(&String::from_utf8_lossy(fields));
+            self.header = Header::Counted;
+        }
+        match header {
+            Header::Consumed => Parsed::Header,
+            Header::Counted => Parsed::Malformed(Malformed::NoColumns),
+        }
+    }
+
+    fn is_header(&self, line: &[u8]) -> bool {
+        let blank_in_header =
+            matches!(self.header, Header::Consumed) && line.trim_ascii().is_empty();
+        line.starts_with(b"#") || blank_in_header
+    }
+}
+
+impl LineParser for Parser {
+    fn parse<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
+        if self.is_header(line) {
+            return self.read_header(line);
+        }
+        let Some(layout) = self.layout.as_mut().filter(|layout| layout.makes_a_hit()) else {
+            return Parsed::Malformed(Malformed::NoColumns);
+        };
+        match layout.read(line) {
+            Some(mut record) => {
+                (self.finish)(&mut record);
+                Parsed::Record(record)
+            }
+            None => Parsed::Malformed(Malformed::of(line)),
+        }
+    }
+
+    fn carries_host(&self) -> bool {
+        self.layout.as_ref().is_some_and(Layout::carries_host)
+    }
+
+    fn needs_header(&self) -> bool {
+        true
+    }
+
+    fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit> {
+        if self.is_header(line) {
+            self.read_header(line);
+            return None;
+        }
+        let layout = self.layout.as_mut()?;
+        let fits =
+            layout.recognised() > rival && layout.makes_a_hit() && layout.read(line).is_some();
+        fits.then_some(Fit::Groups(layout.recognised()))
+    }
+}
+
+fn finish_cloudfront(record: &mut Record<'_>) {
+    decode_user_agent(record);
+    decode_user_agent(record);
+    status_200_if_empty(record);
+    if let Some(event) = &mut record.event {
+        event.category = Cow::Borrowed(b"cloudfront_rtmp");
+    }
+}
+
+fn status_200_if_empty(record: &mut Record<'_>) {
+    if record.status.is_empty() {
+        record.status = Cow::Borrowed(b"200");
+    }
+}
+
+fn decode_user_agent(record: &mut Record<'_>) {
+    if let Some(agent) = &mut record.user_agent
+        && memchr::memchr(b'%', agent).is_some()
+    {
+        *agent = Cow::Owned(percent_decoded(agent));
+    }
+}
+
+/// Replaces `%` and two hexadecimal digits by their byte; any other `%` stays.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = (first == b'%').then(|| hex_byte(after)).flatten();
+        out.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+    }
+    out
+}
+
+fn hex_byte(text: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_signs_are_decoded_like_python_does() {
+        assert_eq!(percent_decoded(b"a%20b%2"), b"a b%2");
+        assert_eq!(percent_decoded(b"%zz%E9%"), b"%zz\xE9%");
+        assert_eq!(percent_decoded(b"%2520"), b"%20");
+    }
+}
