@@ -1,6 +1,7 @@
 //! Stage 3: a line becomes a record. Touches no file, no network and no clock, and cannot fail.
 
 pub mod record;
+mod time;
 
 pub use record::{Date, Event, GenerationTime, Moment, Record, Text};
 
