@@ -67,7 +67,11 @@ impl Agents {
     pub(super) fn new(more_bots: &[String]) -> Self {
         let more = more_bots.iter().map(|part| part.to_lowercase());
         let bots = BOTS.into_iter().map(str::to_owned).chain(more).collect();
-        Self { bots, places: std::iter::repeat_with(|| None).take(PLACES).collect(), long: None }
+        Self {
+            bots,
+            places: std::iter::repeat_with(|| None).take(PLACES).collect(),
+            long: None,
+        }
     }
 
     /// What is known about the user agent `text`, whose hash is `hash`.
@@ -90,10 +94,19 @@ impl Agent {
         let mut escaped = Vec::with_capacity(text.len());
         json::push(&mut escaped, text, Stray::Replace);
         let mut label = Vec::with_capacity(text.len() + 20);
-        label.extend_from_slice(if bot { br#"[\"Bot\",\""# } else { br#"[\"Not-Bot\",\""# });
+        label.extend_from_slice(if bot {
+            br#"[\"Bot\",\""#
+        } else {
+            br#"[\"Not-Bot\",\""#
+        });
         json::push_nested(&mut label, text);
         label.extend_from_slice(br#"\"]"#);
-        Self { text: text.into(), bot, json: escaped.into(), label: label.into() }
+        Self {
+            text: text.into(),
+            bot,
+            json: escaped.into(),
+            label: label.into(),
+        }
     }
 }
 
@@ -107,10 +120,23 @@ mod tests {
 
     #[test]
     fn bots_are_known_by_a_part_of_their_name() {
-        for bot in ["Mozilla/5.0 (compatible; Googlebot/2.1)", "curl/8.5.0", "YandexImages", "a bot/1", "Java/17"] {
+        for bot in [
+            "Mozilla/5.0 (compatible; Googlebot/2.1)",
+            "curl/8.5.0",
+            "YandexImages",
+            "a bot/1",
+            "Java/17",
+        ] {
             assert!(is_bot(&[], bot), "{bot}");
         }
-        for other in ["", "-", "CCBot", "Mozilla/5.0 (X11)", "python-requests/2.31.0", "Wget/1.2"] {
+        for other in [
+            "",
+            "-",
+            "CCBot",
+            "Mozilla/5.0 (X11)",
+            "python-requests/2.31.0",
+            "Wget/1.2",
+        ] {
             assert!(!is_bot(&[], other), "{other}");
         }
         assert!(is_bot(&["Python-Requests".into()], "PYTHON-requests/2"));

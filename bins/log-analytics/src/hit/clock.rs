@@ -29,7 +29,11 @@ impl Clock {
         let (pattern, text, zone) = match date {
             Date::Unix { .. } => return date.moment(),
             Date::Clf { date, zone } => ("", date, Some(zone)),
-            Date::Pattern { pattern, date, zone } => (&**pattern, date, zone.as_ref()),
+            Date::Pattern {
+                pattern,
+                date,
+                zone,
+            } => (&**pattern, date, zone.as_ref()),
         };
         let reading = self.read.get_or_insert_with(|| Reading {
             pattern: "nothing read yet".to_owned(),
@@ -103,12 +107,22 @@ fn put(digits: &mut [u8], mut number: i64) {
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (cycle, day_of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let year_of_cycle =
+        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year =
+        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (cycle * 400 + year_of_cycle + i64::from(month <= 2), month, day)
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    (
+        cycle * 400 + year_of_cycle + i64::from(month <= 2),
+        month,
+        day,
+    )
 }
 
 #[cfg(test)]
@@ -124,8 +138,16 @@ mod tests {
 
     #[test]
     fn moments_are_written_as_jiff_writes_them() {
-        for seconds in (-2_000_000_000..4_000_000_000).step_by(12_345_677).chain([0, -1, 951_782_400, 1_709_164_800]) {
-            let expected = jiff::Timestamp::from_second(seconds).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        for seconds in (-2_000_000_000..4_000_000_000).step_by(12_345_677).chain([
+            0,
+            -1,
+            951_782_400,
+            1_709_164_800,
+        ]) {
+            let expected = jiff::Timestamp::from_second(seconds)
+                .unwrap()
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string();
             assert_eq!(text(seconds, 0), expected);
         }
         assert_eq!(text(0, 584_000), "1970-01-01 00:00:00.584000");

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn stray_bytes_are_encoded_in_addresses_and_replaced_elsewhere() {
-        let (mut address, mut other, mut nested, mut title) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut address, mut other, mut nested, mut title) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         push(&mut address, b"/caf\xE9/\xC3\xBC", Stray::Percent);
         push(&mut other, b"caf\xE9", Stray::Replace);
         push_nested(&mut nested, b"\xFF\"");

@@ -87,7 +87,10 @@ impl Judge {
             .and_then(|()| self.by_words(&request, kind, agent))
             .and_then(|(titled, is_static)| self.by_time(&request, now, titled, is_static));
         match passed {
-            Err(reason) => Verdict::Skip(Skipped { reason, download: kind.download }),
+            Err(reason) => Verdict::Skip(Skipped {
+                reason,
+                download: kind.download,
+            }),
             Ok(passed) => Verdict::Keep(Judged {
                 moment: passed.moment,
                 visitor: xxh3_64(&record.ip),
@@ -111,7 +114,12 @@ impl Judge {
     }
 
     /// The filters that look at words, in the reference's order. Answers: titled, static.
-    fn by_words(&mut self, request: &Request<'_>, kind: Kind, agent: u64) -> Result<(bool, bool), Skip> {
+    fn by_words(
+        &mut self,
+        request: &Request<'_>,
+        kind: Kind,
+        agent: u64,
+    ) -> Result<(bool, bool), Skip> {
         let (rules, path) = (&self.rules, request.target.path());
         filter::hostname(rules, &request.host)?;
         let titled = filter::status(rules, &request.record.status)?;
@@ -122,13 +130,28 @@ impl Judge {
     }
 
     /// The filters that need the date, and those the reference puts behind it.
-    fn by_time(&mut self, request: &Request<'_>, now: Moment, titled: bool, is_static: bool) -> Result<Passed, Skip> {
-        let mut moment = self.clock.read(&request.record.date).ok_or(Skip::InvalidDate)?;
-        moment.seconds = moment.seconds.saturating_add(self.rules.options.add_to_date_seconds);
+    fn by_time(
+        &mut self,
+        request: &Request<'_>,
+        now: Moment,
+        titled: bool,
+        is_static: bool,
+    ) -> Result<Passed, Skip> {
+        let mut moment = self
+            .clock
+            .read(&request.record.date)
+            .ok_or(Skip::InvalidDate)?;
+        moment.seconds = moment
+            .seconds
+            .saturating_add(self.rules.options.add_to_date_seconds);
         filter::host(&self.rules, request)?;
         filter::window(&self.rules, moment)?;
         filter::matomo_limits(moment, now)?;
-        Ok(Passed { moment, titled, is_static })
+        Ok(Passed {
+            moment,
+            titled,
+            is_static,
+        })
     }
 }
 
@@ -143,12 +166,17 @@ impl<'r> Judged<'r> {
 
     /// A field unless the options ignore it.
     fn field(&self, rules: &Rules, group: &Group) -> Option<&'r [u8]> {
-        if rules.ignores(group) { None } else { group.text(self.record) }
+        if rules.ignores(group) {
+            None
+        } else {
+            group.text(self.record)
+        }
     }
 
     /// The user who logged in.
     pub(super) fn userid(&self, rules: &Rules) -> Option<&'r [u8]> {
-        self.field(rules, &Group::Userid).filter(|user| *user != b"-")
+        self.field(rules, &Group::Userid)
+            .filter(|user| *user != b"-")
     }
 
     /// Bytes sent.
@@ -158,23 +186,35 @@ impl<'r> Judged<'r> {
 
     /// HTTP method, if it is to be sent.
     pub(super) fn method(&self, rules: &Rules) -> Option<&'r [u8]> {
-        let method = if rules.options.track_http_method { self.field(rules, &Group::Method) } else { None };
+        let method = if rules.options.track_http_method {
+            self.field(rules, &Group::Method)
+        } else {
+            None
+        };
         method.filter(|method| *method != b"-")
     }
 
     /// Whole milliseconds the server took.
     pub(super) fn milliseconds(&self, rules: &Rules) -> Option<u64> {
         let time = self.record.generation_time.as_ref()?;
-        if rules.ignores(&group::of_generation_time(time)) { None } else { number::milliseconds(time) }
+        if rules.ignores(&group::of_generation_time(time)) {
+            None
+        } else {
+            number::milliseconds(time)
+        }
     }
 
     /// One part of a streaming server's event.
     pub(super) fn event(&self, rules: &Rules, part: &Group) -> Option<&'r [u8]> {
-        self.field(rules, part).filter(|text| !matches!(*text, b"" | b"-"))
+        self.field(rules, part)
+            .filter(|text| !matches!(*text, b"" | b"-"))
     }
 
     /// A field for a custom variable; `-` means there is none.
     pub(super) fn variable(&self, variable: &Variable) -> Option<&'r [u8]> {
-        variable.group.text(self.record).filter(|text| *text != b"-")
+        variable
+            .group
+            .text(self.record)
+            .filter(|text| *text != b"-")
     }
 }

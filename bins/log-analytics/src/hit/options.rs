@@ -113,8 +113,14 @@ impl HitOptions {
         if self.query_string_delimiter.is_empty() {
             return Err(OptionError::EmptyDelimiter);
         }
-        match self.ignore_groups.iter().find(|name| Group::from_name(name).is_needed()) {
-            Some(group) => Err(OptionError::NeededGroup { group: group.clone() }),
+        match self
+            .ignore_groups
+            .iter()
+            .find(|name| Group::from_name(name).is_needed())
+        {
+            Some(group) => Err(OptionError::NeededGroup {
+                group: group.clone(),
+            }),
             None => Ok(()),
         }
     }

@@ -56,22 +56,37 @@ impl<'r> Request<'r> {
 
 /// Text of a field without the quotes around it; absent and ignored are the empty text.
 fn field<'r>(rules: &Rules, group: &Group, record: &'r Record<'r>) -> &'r [u8] {
-    let text = if rules.ignores(group) { None } else { group.text(record) };
+    let text = if rules.ignores(group) {
+        None
+    } else {
+        group.text(record)
+    };
     text::unquote(text.unwrap_or_default())
 }
 
 impl<'r> Target<'r> {
     fn new(record: &'r Record<'r>, rules: &Rules) -> Self {
         let options = &rules.options;
-        let whole =
-            if options.force_lowercase_path { text::lowercase(&record.path) } else { Cow::Borrowed(&*record.path) };
-        let column = record.query.as_deref().filter(|_| !rules.ignores(&Group::Query));
+        let whole = if options.force_lowercase_path {
+            text::lowercase(&record.path)
+        } else {
+            Cow::Borrowed(&*record.path)
+        };
+        let column = record
+            .query
+            .as_deref()
+            .filter(|_| !rules.ignores(&Group::Query));
         let delimiter = options.query_string_delimiter.as_bytes();
         let (path_end, query_start) = match (column, find(&whole, delimiter)) {
             (None, Some(at)) => (at, at + delimiter.len()),
             _ => (whole.len(), whole.len()),
         };
-        Self { whole, path_end, query_start, column }
+        Self {
+            whole,
+            path_end,
+            query_start,
+            column,
+        }
     }
 
     /// The path alone.
@@ -113,7 +128,12 @@ impl<'r> Host<'r> {
         if rules.options.log_hostname.is_some() {
             return Self::Forced;
         }
-        match record.host.as_deref().filter(|_| !rules.ignores(&Group::Host)).map(text::lowercase) {
+        match record
+            .host
+            .as_deref()
+            .filter(|_| !rules.ignores(&Group::Host))
+            .map(text::lowercase)
+        {
             None => Self::Unsaid,
             Some(Cow::Borrowed(host)) => Self::Said(Cow::Borrowed(tidy(host))),
             Some(Cow::Owned(host)) => Self::Said(Cow::Owned(tidy(&host).to_vec())),
@@ -137,8 +157,14 @@ pub(super) fn host_of_address(path: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let rest = &path[start + 3..];
-    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
-    let host = rest[..end].rsplit(|&byte| byte == b'@').next().unwrap_or_default();
+    let end = rest
+        .iter()
+        .position(|byte| b"/?#".contains(byte))
+        .unwrap_or(rest.len());
+    let host = rest[..end]
+        .rsplit(|&byte| byte == b'@')
+        .next()
+        .unwrap_or_default();
     Some(match host.strip_prefix(b"[") {
         Some(inner) => inner.split(|&byte| byte == b']').next().unwrap_or_default(),
         None => host.split(|&byte| byte == b':').next().unwrap_or_default(),
@@ -152,7 +178,10 @@ mod tests {
     #[test]
     fn the_host_of_an_address_is_found_between_its_parts() {
         for (path, host) in [
-            ("http://proxy.example.net/abs?x=1", Some("proxy.example.net")),
+            (
+                "http://proxy.example.net/abs?x=1",
+                Some("proxy.example.net"),
+            ),
             ("https://user:pw@Host:8443?x", Some("Host")),
             ("http://[2001:db8::1]:80/", Some("2001:db8::1")),
             ("http://h", Some("h")),
@@ -160,7 +189,11 @@ mod tests {
             ("://x", None),
             ("proxy.example.net:443", None),
         ] {
-            assert_eq!(host_of_address(path.as_bytes()), host.map(str::as_bytes), "{path}");
+            assert_eq!(
+                host_of_address(path.as_bytes()),
+                host.map(str::as_bytes),
+                "{path}"
+            );
         }
     }
 }

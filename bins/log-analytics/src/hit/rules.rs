@@ -41,7 +41,11 @@ pub(super) struct Variable {
 impl Rules {
     pub(super) fn new(options: &HitOptions, host_mode: bool) -> Self {
         let mut title_delimiter = Vec::new();
-        json::push(&mut title_delimiter, options.title_category_delimiter.as_bytes(), Stray::Replace);
+        json::push(
+            &mut title_delimiter,
+            options.title_category_delimiter.as_bytes(),
+            Stray::Replace,
+        );
         Self {
             host_mode,
             extensions: Extensions::new(options),
@@ -52,10 +56,17 @@ impl Rules {
             exclude_hosts: hosts(&options.exclude_hosts),
             page_variables: variables(&options.page_variables),
             visit_variables: variables(&options.visit_variables),
-            ignored: options.ignore_groups.iter().map(|name| Group::from_name(name)).collect(),
+            ignored: options
+                .ignore_groups
+                .iter()
+                .map(|name| Group::from_name(name))
+                .collect(),
             opening: opening(options),
             title_delimiter,
-            host_is_address: options.log_hostname.as_ref().is_some_and(|host| host.contains("://")),
+            host_is_address: options
+                .log_hostname
+                .as_ref()
+                .is_some_and(|host| host.contains("://")),
             options: options.clone(),
         }
     }
@@ -71,14 +82,20 @@ fn patterns(texts: &[String]) -> Vec<Pattern> {
 }
 
 fn hosts(texts: &[String]) -> HashSet<Vec<u8>> {
-    texts.iter().map(|text| text.to_lowercase().into_bytes()).collect()
+    texts
+        .iter()
+        .map(|text| text.to_lowercase().into_bytes())
+        .collect()
 }
 
 fn variables(pairs: &[(String, String)]) -> Vec<Variable> {
     let variable = |(group, name): &(String, String)| {
         let mut nested = Vec::new();
         json::push_nested(&mut nested, name.as_bytes());
-        Variable { group: Group::from_name(group), name: nested }
+        Variable {
+            group: Group::from_name(group),
+            name: nested,
+        }
     };
     pairs.iter().map(variable).collect()
 }
@@ -86,6 +103,11 @@ fn variables(pairs: &[(String, String)]) -> Vec<Variable> {
 /// What every hit begins with. The server must not queue: a queued hit is one nobody has counted.
 fn opening(options: &HitOptions) -> Vec<u8> {
     let names = if options.reverse_dns { "0" } else { "1" };
-    let bots = if options.enable_bots { r#""bots":"1","# } else { "" };
-    format!(r#"{{"rec":"1","apiv":"1","queuedtracking":"0","dp":"{names}",{bots}"idsite":""#).into_bytes()
+    let bots = if options.enable_bots {
+        r#""bots":"1","#
+    } else {
+        ""
+    };
+    format!(r#"{{"rec":"1","apiv":"1","queuedtracking":"0","dp":"{names}",{bots}"idsite":""#)
+        .into_bytes()
 }

@@ -126,8 +126,12 @@ impl Skip {
             Self::HostNotIncluded => "the host is not in --include-host",
             Self::TooOld => "older than --exclude-older-than",
             Self::TooNew => "newer than --exclude-newer-than",
-            Self::InFuture { .. } => "dated in the future: Matomo would count it at the time of the import",
-            Self::BeforeMatomoLimit => "older than 20 years: Matomo would count it at the time of the import",
+            Self::InFuture { .. } => {
+                "dated in the future: Matomo would count it at the time of the import"
+            }
+            Self::BeforeMatomoLimit => {
+                "older than 20 years: Matomo would count it at the time of the import"
+            }
         }
     }
 }

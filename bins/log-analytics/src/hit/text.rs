@@ -7,16 +7,7 @@ pub(super) fn cut(text: &[u8], characters_max: usize) -> &[u8] {
     if text.len() <= characters_max {
         return text;
     }
-    let mut characters = 0;
-    let mut end = 0;
-    for width in widths(text) {
-        if characters == characters_max {
-            break;
-        }
-        characters += 1;
-        end += width;
-    }
-    &text[..end]
+    &text[..widths(text).take(characters_max).sum()]
 }
 
 /// Without the quotes some formats leave around a field. As in the reference, the last character goes
@@ -30,7 +21,10 @@ pub(super) fn unquote(text: &[u8]) -> &[u8] {
 
 /// Lower case by Unicode's rules; bytes that are not UTF-8 stay.
 pub(super) fn lowercase(text: &[u8]) -> Cow<'_, [u8]> {
-    if text.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+    if text
+        .iter()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    {
         return Cow::Borrowed(text);
     }
     let mut lower = Vec::with_capacity(text.len());
@@ -54,8 +48,13 @@ pub(super) fn trim(mut text: &[u8], byte: u8) -> &[u8] {
 
 /// Bytes per character.
 fn widths(text: &[u8]) -> impl Iterator<Item = usize> {
-    text.utf8_chunks()
-        .flat_map(|chunk| chunk.valid().chars().map(char::len_utf8).chain(chunk.invalid().iter().map(|_| 1)))
+    text.utf8_chunks().flat_map(|chunk| {
+        chunk
+            .valid()
+            .chars()
+            .map(char::len_utf8)
+            .chain(chunk.invalid().iter().map(|_| 1))
+    })
 }
 
 #[cfg(test)]

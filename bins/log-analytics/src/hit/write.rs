@@ -5,8 +5,8 @@
 
 use super::agent::Agent;
 use super::group::Group;
-use super::judge::{Judge, Judged};
 use super::json::{self, Stray};
+use super::judge::{Judge, Judged};
 use super::number;
 use super::rules::{Rules, Variable};
 use super::site::Site;
@@ -20,8 +20,14 @@ impl Judge {
     /// [`add_parameter`] can take one more parameter in.
     pub fn write(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) {
         let mut room = std::mem::take(&mut self.room);
-        let target = text::cut(hit.target.text(&self.rules, &mut room), ADDRESS_CHARACTERS_MAX);
-        let address = Address { prefix: prefix(hit, &self.rules, site, target), target };
+        let target = text::cut(
+            hit.target.text(&self.rules, &mut room),
+            ADDRESS_CHARACTERS_MAX,
+        );
+        let address = Address {
+            prefix: prefix(hit, &self.rules, site, target),
+            target,
+        };
         out.extend_from_slice(&self.rules.opening);
         out.extend_from_slice(site.id_text());
         push_addresses(out, hit, &address);
@@ -44,7 +50,12 @@ impl Judge {
 
 /// What stands before the path: scheme and host, or the site's main address. A path that is an address of its own, or
 /// none at all, stands alone.
-fn prefix<'a>(hit: &'a Judged<'_>, rules: &'a Rules, site: &'a Site, target: &[u8]) -> [&'a [u8]; 3] {
+fn prefix<'a>(
+    hit: &'a Judged<'_>,
+    rules: &'a Rules,
+    site: &'a Site,
+    target: &[u8],
+) -> [&'a [u8]; 3] {
     if target.first() != Some(&b'/') {
         return [b"", b"", b""];
     }
@@ -74,7 +85,10 @@ struct Address<'a> {
 
 impl Address<'_> {
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.prefix.into_iter().chain([self.target]).filter(|part| !part.is_empty())
+        self.prefix
+            .into_iter()
+            .chain([self.target])
+            .filter(|part| !part.is_empty())
     }
 }
 
@@ -91,7 +105,11 @@ fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
         out.extend_from_within(start..end);
     }
     out.extend_from_slice(br#"","urlref":""#);
-    json::push(out, text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX), Stray::Percent);
+    json::push(
+        out,
+        text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX),
+        Stray::Percent,
+    );
     out.push(b'"');
 }
 
@@ -127,7 +145,11 @@ impl<'o> Variables<'o> {
     fn begin(out: &'o mut Vec<u8>, opening: &[u8]) -> Self {
         let start = out.len();
         out.extend_from_slice(opening);
-        Self { out, start, count: 0 }
+        Self {
+            out,
+            start,
+            count: 0,
+        }
     }
 
     fn push_fields(&mut self, hit: &Judged<'_>, variables: &[Variable]) {
@@ -200,7 +222,11 @@ fn push_rest(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules) {
         out.extend_from_slice(br#","pf_srv":"#);
         push_number(out, milliseconds);
     }
-    for (name, part) in [("e_c", Group::EventCategory), ("e_a", Group::EventAction), ("e_n", Group::EventName)] {
+    for (name, part) in [
+        ("e_c", Group::EventCategory),
+        ("e_a", Group::EventAction),
+        ("e_n", Group::EventName),
+    ] {
         if let Some(value) = hit.event(rules, &part) {
             push_text(out, name, value);
         }
