@@ -99,10 +99,10 @@ impl Counts {
             .join(", ")
     }
 
-    /// Lines that are no request or have no date.
+    /// Lines that are no request or have no date; in a replay, also those that are no tracker requests.
     #[must_use]
     pub fn invalid(&self) -> u64 {
-        self.malformed + self.skipped(Skip::InvalidDate)
+        self.malformed + self.skipped(Skip::InvalidDate) + self.skipped(Skip::NoTrackerRequest)
     }
 
     /// Lines that host lists or the window of dates keep out.

@@ -35,10 +35,12 @@ pub(super) fn hostname(rules: &Rules, host: &Host<'_>) -> Result<(), Skip> {
 /// Errors and redirects; answers whether the hit is one, and so gets a title that says so.
 pub(super) fn status(rules: &Rules, status: &[u8]) -> Result<bool, Skip> {
     match status {
+        // A tracker answered so, but the request it got says what to count.
+        [b'4' | b'5', ..] if rules.options.replay.is_some() => Ok(false),
         [b'4' | b'5', ..] if rules.options.enable_http_errors => Ok(true),
         [b'4' | b'5', ..] => Err(Skip::HttpError),
         b"304" => Ok(false),
-        [b'3', ..] if rules.options.enable_http_redirects => Ok(true),
+        [b'3', ..] if rules.options.enable_http_redirects => Ok(rules.options.replay.is_none()),
         [b'3', ..] => Err(Skip::HttpRedirect),
         _ => Ok(false),
     }

@@ -9,6 +9,7 @@ use super::filter;
 use super::group::{self, Group};
 use super::number;
 use super::options::{HitOptions, OptionError};
+use super::replay::Parameters;
 use super::request::{Host, Request, Target};
 use super::rules::{Rules, Variable};
 use super::skip::{Skip, Skipped};
@@ -54,6 +55,8 @@ pub struct Judged<'r> {
     pub(super) sent_as_download: bool,
     /// An error or a redirect, whose title says so.
     pub(super) titled: bool,
+    /// What the line's own tracker request says.
+    pub(super) replay: Option<Box<Parameters>>,
 }
 
 /// What the filters found out about a record they let pass.
@@ -61,6 +64,7 @@ struct Passed {
     moment: Moment,
     titled: bool,
     is_static: bool,
+    replay: Option<Box<Parameters>>,
 }
 
 impl Judge {
@@ -93,7 +97,7 @@ impl Judge {
             }),
             Ok(passed) => Verdict::Keep(Judged {
                 moment: passed.moment,
-                visitor: xxh3_64(&record.ip),
+                visitor: visitor(record, passed.replay.as_deref()),
                 agent,
                 download: kind.download,
                 record,
@@ -103,6 +107,7 @@ impl Judge {
                 user_agent: request.user_agent,
                 sent_as_download: kind.download || passed.is_static,
                 titled: passed.titled,
+                replay: passed.replay,
             }),
         }
     }
@@ -144,6 +149,7 @@ impl Judge {
         moment.seconds = moment
             .seconds
             .saturating_add(self.rules.options.add_to_date_seconds);
+        let replay = Parameters::read(&self.rules, &request.target)?;
         filter::host(&self.rules, request)?;
         filter::window(&self.rules, moment)?;
         filter::matomo_limits(moment, now)?;
@@ -151,11 +157,25 @@ impl Judge {
             moment,
             titled,
             is_static,
+            replay,
         })
     }
 }
 
+/// Hash of who asked.
+fn visitor(record: &Record<'_>, replay: Option<&Parameters>) -> u64 {
+    replay
+        .and_then(Parameters::visitor)
+        .unwrap_or_else(|| xxh3_64(&record.ip))
+}
+
 impl<'r> Judged<'r> {
+    /// In a replay, Matomo's number of the site the request was for. The site given to [`Judge::write`] goes first.
+    #[must_use]
+    pub fn replayed_site(&self) -> Option<u32> {
+        self.replay.as_ref()?.site()
+    }
+
     /// See [`Judge::host`].
     pub(super) fn host_text<'a>(&'a self, rules: &'a Rules) -> Option<&'a [u8]> {
         match self.host.text(rules) {

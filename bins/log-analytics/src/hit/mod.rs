@@ -14,6 +14,7 @@ mod judge;
 mod number;
 mod options;
 pub mod pattern;
+mod replay;
 mod request;
 mod rules;
 mod site;
@@ -25,7 +26,7 @@ mod write;
 mod tests;
 
 pub use judge::{Judge, Judged, Verdict};
-pub use options::{HitOptions, OptionError};
+pub use options::{HitOptions, OptionError, Replay};
 pub use site::Site;
 pub use skip::{Skip, Skipped};
 pub use write::add_parameter;

@@ -56,6 +56,23 @@ pub struct HitOptions {
     pub add_to_date_seconds: i64,
     /// The host of every line, as given.
     pub log_hostname: Option<String>,
+    /// Lines are tracker requests, to be sent again.
+    pub replay: Option<Replay>,
+}
+
+/// How to tell tracker requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Ends of their paths, in any case.
+    pub tracker_files: Vec<String>,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            tracker_files: vec!["piwik.php".to_owned(), "matomo.php".to_owned()],
+        }
+    }
 }
 
 impl Default for HitOptions {
@@ -86,6 +103,7 @@ impl Default for HitOptions {
             ignore_groups: Vec::new(),
             add_to_date_seconds: 0,
             log_hostname: None,
+            replay: None,
         }
     }
 }

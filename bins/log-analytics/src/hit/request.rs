@@ -94,13 +94,20 @@ impl<'r> Target<'r> {
         &self.whole[..self.path_end]
     }
 
+    /// The query alone; empty if there is none.
+    pub(super) fn query(&self) -> &[u8] {
+        match self.column.unwrap_or(&self.whole[self.query_start..]) {
+            b"-" => b"",
+            query => query,
+        }
+    }
+
     /// Path and query as the address shows them; `room` is where they are put together if they stand apart.
     pub(super) fn text<'a>(&'a self, rules: &Rules, room: &'a mut Vec<u8>) -> &'a [u8] {
-        let query = match self.column.unwrap_or(&self.whole[self.query_start..]) {
-            b"" | b"-" => return self.path(),
-            _ if rules.options.strip_query_string => return self.path(),
-            query => query,
-        };
+        let query = self.query();
+        if query.is_empty() || rules.options.strip_query_string {
+            return self.path();
+        }
         if self.column.is_none() {
             return &self.whole;
         }

@@ -34,6 +34,8 @@ pub enum Skip {
     },
     /// More than 20 years back: Matomo would store it as if it happened at the time of the import.
     BeforeMatomoLimit,
+    /// `--replay-tracking`, and the line is no request to a tracker for some site.
+    NoTrackerRequest,
 }
 
 /// A skipped record: the reason, and whether it counts as a download all the same.
@@ -48,7 +50,7 @@ pub struct Skipped {
 
 impl Skip {
     /// Number of reasons.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// One of each, in the order of [`Skip::index`].
     pub const ALL: [Self; Self::COUNT] = [
@@ -66,6 +68,7 @@ impl Skip {
         Self::TooNew,
         Self::InFuture { seconds_ahead: 0 },
         Self::BeforeMatomoLimit,
+        Self::NoTrackerRequest,
     ];
 
     /// Place of the reason's counter, below [`Skip::COUNT`].
@@ -86,6 +89,7 @@ impl Skip {
             Self::TooNew => 11,
             Self::InFuture { .. } => 12,
             Self::BeforeMatomoLimit => 13,
+            Self::NoTrackerRequest => 14,
         }
     }
 
@@ -107,6 +111,7 @@ impl Skip {
             Self::TooNew => "too_new",
             Self::InFuture { .. } => "in_future",
             Self::BeforeMatomoLimit => "before_matomo_limit",
+            Self::NoTrackerRequest => "no_tracker_request",
         }
     }
 
@@ -131,6 +136,9 @@ impl Skip {
             }
             Self::BeforeMatomoLimit => {
                 "older than 20 years: Matomo would count it at the time of the import"
+            }
+            Self::NoTrackerRequest => {
+                "--replay-tracking is given, and this is no request to a tracker for some site"
             }
         }
     }

@@ -28,6 +28,7 @@ impl Judge {
             prefix: prefix(hit, &self.rules, site, target),
             target,
         };
+        let start = out.len();
         out.extend_from_slice(&self.rules.opening);
         out.extend_from_slice(site.id_text());
         push_addresses(out, hit, &address);
@@ -44,6 +45,9 @@ impl Judge {
         }
         push_rest(out, hit, &self.rules);
         out.push(b'}');
+        if let Some(parameters) = &hit.replay {
+            parameters.overlay(out, start);
+        }
         self.room = room;
     }
 }

@@ -47,14 +47,6 @@ const REFUSED: &[Refused] = &[
         option: "--debug-force-one-hit-every-Ns",
         why: "it slows the import down without need",
     },
-    Refused {
-        option: "--replay-tracking",
-        why: "logs of tracker requests cannot be replayed",
-    },
-    Refused {
-        option: "--replay-tracking-expected-tracker-file",
-        why: "logs of tracker requests cannot be replayed",
-    },
 ];
 
 /// The refused option that the first quoted word of clap's error text means, abbreviated or not.

@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser};
 use super::value::{self, Pairs};
 use super::{ImportOptions, ImportOptionsError, ServerOptions, SiteOptions};
 use crate::format::{FormatOptions, Moment};
-use crate::hit::HitOptions;
+use crate::hit::{HitOptions, Replay};
 
 /// Import access logs into Matomo. The options are those of Matomo's own log importer; long ones may be abbreviated.
 #[derive(Debug, Parser)]
@@ -187,6 +187,13 @@ pub(super) struct Words {
     #[arg(long)]
     w3c_time_taken_millisecs: bool,
 
+    /// Lines are tracker requests, to be sent again.
+    #[arg(long)]
+    replay_tracking: bool,
+    /// End of the path of tracker requests, in place of piwik.php and matomo.php.
+    #[arg(long, value_name = "FILE")]
+    replay_tracking_expected_tracker_file: Option<String>,
+
     /// Parse and count, send nothing.
     #[arg(long)]
     dry_run: bool,
@@ -313,6 +320,9 @@ impl Words {
                 .unwrap_or_default(),
             add_to_date_seconds: self.add_to_date.unwrap_or_default(),
             log_hostname: self.log_hostname,
+            replay: self
+                .replay_tracking
+                .then(|| replay(self.replay_tracking_expected_tracker_file)),
         }
     }
 
@@ -354,4 +364,10 @@ impl Words {
             .map(sentence)
             .collect()
     }
+}
+
+fn replay(tracker_file: Option<String>) -> Replay {
+    tracker_file.map_or_else(Replay::default, |file| Replay {
+        tracker_files: vec![file],
+    })
 }
