@@ -2,3 +2,5 @@
 
 pub mod format;
 pub mod hit;
+pub mod options;
+pub mod summary;

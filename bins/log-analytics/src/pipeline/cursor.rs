@@ -81,6 +81,8 @@ pub struct Cursor {
     /// A line whose site had to be asked for.
     kept_line: Option<(u64, Vec<u8>)>,
     cut: bool,
+    /// The hit that was read last, until the next step.
+    pub current: Option<Waiting>,
     /// What the lines were.
     pub counts: Counts,
     /// Date of the newest hit.
@@ -94,7 +96,7 @@ impl Cursor {
     /// Begins to read; `now` decides what lies in the future.
     pub fn new(opened: Opened, now: Moment) -> Self {
         let read_to = opened.wanted.begin();
-        Self { opened, now, json: Vec::new(), read_to, kept_line: None, cut: false, counts: Counts::default(), newest: None }
+        Self { opened, now, json: Vec::new(), read_to, kept_line: None, cut: false, current: None, counts: Counts::default(), newest: None }
     }
 
     /// The file's number.
@@ -134,7 +136,17 @@ impl Cursor {
     /// # Errors
     /// When the file cannot be read on.
     pub fn step(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
-        let Self { opened, now, json, read_to, kept_line, cut, counts, newest } = self;
+        let step = self.read_on(judge, sites)?;
+        self.current = match step {
+            Step::Hit(hit) => Some(hit),
+            _ => None,
+        };
+        self.newest = self.newest.max(self.current.map(|hit| hit.seconds));
+        Ok(step)
+    }
+
+    fn read_on(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
+        let Self { opened, now, json, read_to, kept_line, cut, counts, .. } = self;
         let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts };
         if let Some((offset, line)) = kept_line.take() {
             let came = reading.read(&line);
@@ -143,7 +155,6 @@ impl Cursor {
                 return Ok(Step::AskSite(host));
             }
             if let Some(hit) = reading.count(came, Origin { file: opened.file, offset }, &line) {
-                *newest = (*newest).max(Some(hit.seconds));
                 return Ok(Step::Hit(hit));
             }
         }
@@ -180,7 +191,6 @@ impl Cursor {
             }
             *cut = !line.terminated;
             if let Some(hit) = reading.count(came, Origin { file: opened.file, offset: line.offset }, bytes) {
-                *newest = (*newest).max(Some(hit.seconds));
                 return Ok(Step::Hit(hit));
             }
         }

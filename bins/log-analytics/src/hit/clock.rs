@@ -1,0 +1,172 @@
+//! Dates in and out. Requests come many to the second, so the last answer is kept in both directions.
+
+use crate::format::{Date, Moment};
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Width of `YYYY-MM-DD HH:MM:SS`.
+const TEXT_WIDTH: usize = 19;
+
+/// Reads dates of records and writes dates of hits.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    read: Option<Reading>,
+    written: Option<(i64, [u8; TEXT_WIDTH])>,
+}
+
+/// The last date read. Its texts are kept in buffers that are used again.
+#[derive(Debug)]
+struct Reading {
+    pattern: String,
+    date: Vec<u8>,
+    zone: Option<Vec<u8>>,
+    moment: Option<Moment>,
+}
+
+impl Clock {
+    /// The moment a date stands for; none if there is no such date.
+    pub(super) fn read(&mut self, date: &Date<'_>) -> Option<Moment> {
+        let (pattern, text, zone) = match date {
+            Date::Unix { .. } => return date.moment(),
+            Date::Clf { date, zone } => ("", date, Some(zone)),
+            Date::Pattern {
+                pattern,
+                date,
+                zone,
+            } => (&**pattern, date, zone.as_ref()),
+        };
+        let reading = self.read.get_or_insert_with(|| Reading {
+            pattern: "nothing read yet".to_owned(),
+            date: Vec::new(),
+            zone: None,
+            moment: None,
+        });
+        let known = reading.date == **text && reading.zone.as_deref() == zone.map(|zone| &**zone);
+        if !known || reading.pattern != pattern {
+            reading.remember(pattern, text, zone.map(|zone| &**zone));
+            reading.moment = date.moment();
+        }
+        reading.moment
+    }
+
+    /// Appends `YYYY-MM-DD HH:MM:SS`, and `.ffffff` if there is a fraction, in UTC.
+    pub(super) fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
+        let text = match self.written {
+            Some((seconds, text)) if seconds == moment.seconds => text,
+            _ => written(moment.seconds),
+        };
+        self.written = Some((moment.seconds, text));
+        out.extend_from_slice(&text);
+        if moment.micros != 0 {
+            let mut fraction = *b".000000";
+            put(&mut fraction[1..], i64::from(moment.micros));
+            out.extend_from_slice(&fraction);
+        }
+    }
+}
+
+impl Reading {
+    fn remember(&mut self, pattern: &str, date: &[u8], zone: Option<&[u8]>) {
+        self.pattern.clear();
+        self.pattern.push_str(pattern);
+        self.date.clear();
+        self.date.extend_from_slice(date);
+        match (&mut self.zone, zone) {
+            (Some(known), Some(zone)) => {
+                known.clear();
+                known.extend_from_slice(zone);
+            }
+            (known, zone) => *known = zone.map(<[u8]>::to_vec),
+        }
+    }
+}
+
+fn written(seconds: i64) -> [u8; TEXT_WIDTH] {
+    let mut text = *b"0000-00-00 00:00:00";
+    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
+    let second = seconds.rem_euclid(SECONDS_PER_DAY);
+    put(&mut text[..4], year);
+    put(&mut text[5..7], month);
+    put(&mut text[8..10], day);
+    put(&mut text[11..13], second / 3600);
+    put(&mut text[14..16], second / 60 % 60);
+    put(&mut text[17..19], second % 60);
+    text
+}
+
+/// Fills `digits` from the right.
+fn put(digits: &mut [u8], mut number: i64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + number.rem_euclid(10) as u8;
+        number = number.div_euclid(10);
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01, by counting in cycles of 400 years that begin in March,
+/// so that the leap day is the last day of a year.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (cycle, day_of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_cycle =
+        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year =
+        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    (
+        cycle * 400 + year_of_cycle + i64::from(month <= 2),
+        month,
+        day,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+
+    fn text(seconds: i64, micros: u32) -> String {
+        let mut out = Vec::new();
+        Clock::default().push(&mut out, Moment { seconds, micros });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn moments_are_written_as_jiff_writes_them() {
+        for seconds in (-2_000_000_000..4_000_000_000).step_by(12_345_677).chain([
+            0,
+            -1,
+            951_782_400,
+            1_709_164_800,
+        ]) {
+            let expected = jiff::Timestamp::from_second(seconds)
+                .unwrap()
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string();
+            assert_eq!(text(seconds, 0), expected);
+        }
+        assert_eq!(text(0, 584_000), "1970-01-01 00:00:00.584000");
+        assert_eq!(text(0, 1), "1970-01-01 00:00:00.000001");
+    }
+
+    #[test]
+    fn another_zone_is_another_moment() {
+        let mut clock = Clock::default();
+        let mut read = |zone: &'static str| {
+            clock.read(&Date::Clf {
+                date: Cow::Borrowed(b"12/Mar/2024:09:00:00"),
+                zone: Cow::Borrowed(zone.as_bytes()),
+            })
+        };
+        let first = read("+0000").unwrap();
+        assert_eq!(read("+0000"), Some(first));
+        assert_eq!(read("+0100").unwrap().seconds, first.seconds - 3600);
+        assert_eq!(read("CET"), None);
+        assert_eq!(read("+0000"), Some(first));
+    }
+}

@@ -1,0 +1,240 @@
+//! The judge: every record, in the order of its file, past every filter.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::agent::Agents;
+use super::clock::Clock;
+use super::extension::Kind;
+use super::filter;
+use super::group::{self, Group};
+use super::number;
+use super::options::{HitOptions, OptionError};
+use super::replay::Parameters;
+use super::request::{Host, Request, Target};
+use super::rules::{Rules, Variable};
+use super::skip::{Skip, Skipped};
+use crate::format::{Moment, Record};
+
+/// The reference's name for the host of a line that should say one and does not.
+const NO_HOST: &[u8] = b"no-hostname-found-in-log";
+
+/// Decides what becomes a hit and writes it. One per stream of lines: it remembers the last date and the user agents.
+#[derive(Debug)]
+pub struct Judge {
+    pub(super) rules: Rules,
+    pub(super) agents: Agents,
+    pub(super) clock: Clock,
+    pub(super) room: Vec<u8>,
+}
+
+/// The answer about a record.
+#[derive(Debug)]
+pub enum Verdict<'r> {
+    /// Matomo should count it.
+    Keep(Judged<'r>),
+    /// Matomo should not.
+    Skip(Skipped),
+}
+
+/// A record that passed every filter, ready for [`Judge::write`].
+#[derive(Debug)]
+pub struct Judged<'r> {
+    /// When it happened, `--add-to-date` included.
+    pub moment: Moment,
+    /// Hash of the client address: hits of one visitor stay in order.
+    pub visitor: u64,
+    /// Hash of the user agent: hits of one user agent are cheaper for Matomo together.
+    pub agent: u64,
+    /// Counts as a download (by its extension; kept static files are sent as downloads but do not count as such).
+    pub download: bool,
+    pub(super) record: &'r Record<'r>,
+    pub(super) target: Target<'r>,
+    pub(super) host: Host<'r>,
+    pub(super) referrer: &'r [u8],
+    pub(super) user_agent: &'r [u8],
+    pub(super) sent_as_download: bool,
+    /// An error or a redirect, whose title says so.
+    pub(super) titled: bool,
+    /// What the line's own tracker request says.
+    pub(super) replay: Option<Box<Parameters>>,
+}
+
+/// What the filters found out about a record they let pass.
+struct Passed {
+    moment: Moment,
+    titled: bool,
+    is_static: bool,
+    replay: Option<Box<Parameters>>,
+}
+
+impl Judge {
+    /// A judge by these options. In `host_mode` hits go to the site of their host, and every hit has one.
+    ///
+    /// # Errors
+    /// Options that cannot be used, see [`HitOptions::check`].
+    pub fn new(options: &HitOptions, host_mode: bool) -> Result<Self, OptionError> {
+        options.check()?;
+        Ok(Self {
+            rules: Rules::new(options, host_mode),
+            agents: Agents::new(&options.useragent_excludes),
+            clock: Clock::default(),
+            room: Vec::new(),
+        })
+    }
+
+    /// Whether the record becomes a hit, as seen at `now`.
+    pub fn judge<'r>(&mut self, record: &'r Record<'r>, now: Moment) -> Verdict<'r> {
+        let request = Request::new(record, &self.rules);
+        let kind = self.rules.extensions.kind(request.target.path());
+        let agent = xxh3_64(request.user_agent);
+        let passed = filter::download(kind)
+            .and_then(|()| self.by_words(&request, kind, agent))
+            .and_then(|(titled, is_static)| self.by_time(&request, now, titled, is_static));
+        match passed {
+            Err(reason) => Verdict::Skip(Skipped {
+                reason,
+                download: kind.download,
+            }),
+            Ok(passed) => Verdict::Keep(Judged {
+                moment: passed.moment,
+                visitor: visitor(record, passed.replay.as_deref()),
+                agent,
+                download: kind.download,
+                record,
+                target: request.target,
+                host: request.host,
+                referrer: request.referrer,
+                user_agent: request.user_agent,
+                sent_as_download: kind.download || passed.is_static,
+                titled: passed.titled,
+                replay: passed.replay,
+            }),
+        }
+    }
+
+    /// The host whose site the hit belongs to, in host mode; otherwise the line's host, if it says one.
+    #[must_use]
+    pub fn host<'a>(&'a self, hit: &'a Judged<'_>) -> Option<&'a [u8]> {
+        hit.host_text(&self.rules)
+    }
+
+    /// The filters that look at words, in the reference's order. Answers: titled, static.
+    fn by_words(
+        &mut self,
+        request: &Request<'_>,
+        kind: Kind,
+        agent: u64,
+    ) -> Result<(bool, bool), Skip> {
+        let (rules, path) = (&self.rules, request.target.path());
+        filter::hostname(rules, &request.host)?;
+        let titled = filter::status(rules, &request.record.status)?;
+        filter::path(rules, path)?;
+        let is_static = filter::static_file(rules, kind, path)?;
+        filter::bot(rules, self.agents.get(agent, request.user_agent).bot)?;
+        Ok((titled, is_static))
+    }
+
+    /// The filters that need the date, and those the reference puts behind it.
+    fn by_time(
+        &mut self,
+        request: &Request<'_>,
+        now: Moment,
+        titled: bool,
+        is_static: bool,
+    ) -> Result<Passed, Skip> {
+        let mut moment = self
+            .clock
+            .read(&request.record.date)
+            .ok_or(Skip::InvalidDate)?;
+        moment.seconds = moment
+            .seconds
+            .saturating_add(self.rules.options.add_to_date_seconds);
+        let replay = Parameters::read(&self.rules, &request.target)?;
+        filter::host(&self.rules, request)?;
+        filter::window(&self.rules, moment)?;
+        filter::matomo_limits(moment, now)?;
+        Ok(Passed {
+            moment,
+            titled,
+            is_static,
+            replay,
+        })
+    }
+}
+
+/// Hash of who asked.
+fn visitor(record: &Record<'_>, replay: Option<&Parameters>) -> u64 {
+    replay
+        .and_then(Parameters::visitor)
+        .unwrap_or_else(|| xxh3_64(&record.ip))
+}
+
+impl<'r> Judged<'r> {
+    /// In a replay, Matomo's number of the site the request was for. The site given to [`Judge::write`] goes first.
+    #[must_use]
+    pub fn replayed_site(&self) -> Option<u32> {
+        self.replay.as_ref()?.site()
+    }
+
+    /// See [`Judge::host`].
+    pub(super) fn host_text<'a>(&'a self, rules: &'a Rules) -> Option<&'a [u8]> {
+        match self.host.text(rules) {
+            None | Some(b"") if rules.host_mode => Some(NO_HOST),
+            host => host,
+        }
+    }
+
+    /// A field unless the options ignore it.
+    fn field(&self, rules: &Rules, group: &Group) -> Option<&'r [u8]> {
+        if rules.ignores(group) {
+            None
+        } else {
+            group.text(self.record)
+        }
+    }
+
+    /// The user who logged in.
+    pub(super) fn userid(&self, rules: &Rules) -> Option<&'r [u8]> {
+        self.field(rules, &Group::Userid)
+            .filter(|user| *user != b"-")
+    }
+
+    /// Bytes sent.
+    pub(super) fn length(&self, rules: &Rules) -> Option<&'r [u8]> {
+        self.field(rules, &Group::Length)
+    }
+
+    /// HTTP method, if it is to be sent.
+    pub(super) fn method(&self, rules: &Rules) -> Option<&'r [u8]> {
+        let method = if rules.options.track_http_method {
+            self.field(rules, &Group::Method)
+        } else {
+            None
+        };
+        method.filter(|method| *method != b"-")
+    }
+
+    /// Whole milliseconds the server took.
+    pub(super) fn milliseconds(&self, rules: &Rules) -> Option<u64> {
+        let time = self.record.generation_time.as_ref()?;
+        if rules.ignores(&group::of_generation_time(time)) {
+            None
+        } else {
+            number::milliseconds(time)
+        }
+    }
+
+    /// One part of a streaming server's event.
+    pub(super) fn event(&self, rules: &Rules, part: &Group) -> Option<&'r [u8]> {
+        self.field(rules, part)
+            .filter(|text| !matches!(*text, b"" | b"-"))
+    }
+
+    /// A field for a custom variable; `-` means there is none.
+    pub(super) fn variable(&self, variable: &Variable) -> Option<&'r [u8]> {
+        variable
+            .group
+            .text(self.record)
+            .filter(|text| *text != b"-")
+    }
+}

@@ -1,0 +1,258 @@
+//! A judged record as the JSON object Matomo's bulk API takes.
+//!
+//! Nothing is scanned or escaped twice: the address is copied from where it was first written, and the user agent
+//! comes ready-made.
+
+use super::agent::Agent;
+use super::group::Group;
+use super::json::{self, Stray};
+use super::judge::{Judge, Judged};
+use super::number;
+use super::rules::{Rules, Variable};
+use super::site::Site;
+use super::text;
+
+/// Matomo's columns hold more, but this is where the reference cuts, and reports should not change.
+const ADDRESS_CHARACTERS_MAX: usize = 1024;
+
+impl Judge {
+    /// Appends the hit for `site`: one JSON object and nothing else. Its last byte is the closing brace, so
+    /// [`add_parameter`] can take one more parameter in.
+    pub fn write(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) {
+        let mut room = std::mem::take(&mut self.room);
+        let target = text::cut(
+            hit.target.text(&self.rules, &mut room),
+            ADDRESS_CHARACTERS_MAX,
+        );
+        let address = Address {
+            prefix: prefix(hit, &self.rules, site, target),
+            target,
+        };
+        let start = out.len();
+        out.extend_from_slice(&self.rules.opening);
+        out.extend_from_slice(site.id_text());
+        push_addresses(out, hit, &address);
+        push_text(out, "cip", &hit.record.ip);
+        out.extend_from_slice(br#","cdt":""#);
+        self.clock.push(out, hit.moment);
+        out.extend_from_slice(br#"","ua":""#);
+        let agent = self.agents.get(hit.agent, hit.user_agent);
+        out.extend_from_slice(&agent.json);
+        out.push(b'"');
+        push_variables(out, hit, &self.rules, agent);
+        if hit.titled {
+            push_title(out, hit, &self.rules, &address);
+        }
+        push_rest(out, hit, &self.rules);
+        out.push(b'}');
+        if let Some(parameters) = &hit.replay {
+            parameters.overlay(out, start);
+        }
+        self.room = room;
+    }
+}
+
+/// What stands before the path: scheme and host, or the site's main address. A path that is an address of its own, or
+/// none at all, stands alone.
+fn prefix<'a>(
+    hit: &'a Judged<'_>,
+    rules: &'a Rules,
+    site: &'a Site,
+    target: &[u8],
+) -> [&'a [u8]; 3] {
+    if target.first() != Some(&b'/') {
+        return [b"", b"", b""];
+    }
+    match hit.host_text(rules) {
+        None => [site.main_url().as_bytes(), b"", b""],
+        Some(address) if rules.host_is_address => [address, b"", b""],
+        Some(host) if rules.host_mode => [b"http", b"://", host],
+        Some(host) => [site.scheme(), b"://", host],
+    }
+}
+
+/// Adds a parameter to the hit that ends `hit`. `name` and `value` are plain: no quotes, backslashes or control
+/// characters.
+pub fn add_parameter(hit: &mut Vec<u8>, name: &str, value: &str) {
+    debug_assert_eq!(hit.last(), Some(&b'}'), "a hit ends with its closing brace");
+    hit.pop();
+    for part in [",\"", name, "\":\"", value, "\"}"] {
+        hit.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// The address of a hit, in parts.
+struct Address<'a> {
+    prefix: [&'a [u8]; 3],
+    target: &'a [u8],
+}
+
+impl Address<'_> {
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.prefix
+            .into_iter()
+            .chain([self.target])
+            .filter(|part| !part.is_empty())
+    }
+}
+
+/// `url`, `download` and `urlref`, after the value of `idsite`.
+fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
+    out.extend_from_slice(br#"","url":""#);
+    let start = out.len();
+    for part in address.parts() {
+        json::push(out, part, Stray::Percent);
+    }
+    let end = out.len();
+    if hit.sent_as_download {
+        out.extend_from_slice(br#"","download":""#);
+        out.extend_from_within(start..end);
+    }
+    out.extend_from_slice(br#"","urlref":""#);
+    json::push(
+        out,
+        text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX),
+        Stray::Percent,
+    );
+    out.push(b'"');
+}
+
+/// `cvar` and `_cvar`: JSON texts inside JSON texts.
+fn push_variables(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, agent: &Agent) {
+    let mut page = Variables::begin(out, br#","cvar":"{"#);
+    page.push_fields(hit, &rules.page_variables);
+    if let Some(method) = hit.method(rules) {
+        page.push(b"HTTP-method", method);
+    }
+    page.push(b"HTTP-code", &hit.record.status);
+    page.end();
+    if !rules.options.enable_bots && rules.visit_variables.is_empty() {
+        return;
+    }
+    let mut visit = Variables::begin(out, br#","_cvar":"{"#);
+    visit.push_fields(hit, &rules.visit_variables);
+    if rules.options.enable_bots {
+        visit.push_key();
+        visit.out.extend_from_slice(&agent.label);
+    }
+    visit.end();
+}
+
+/// Custom variables under their numbers, as the inside of a JSON text.
+struct Variables<'o> {
+    out: &'o mut Vec<u8>,
+    start: usize,
+    count: usize,
+}
+
+impl<'o> Variables<'o> {
+    fn begin(out: &'o mut Vec<u8>, opening: &[u8]) -> Self {
+        let start = out.len();
+        out.extend_from_slice(opening);
+        Self {
+            out,
+            start,
+            count: 0,
+        }
+    }
+
+    fn push_fields(&mut self, hit: &Judged<'_>, variables: &[Variable]) {
+        for variable in variables {
+            if let Some(value) = hit.variable(variable) {
+                self.push(&variable.name, value);
+            }
+        }
+    }
+
+    fn push(&mut self, nested_name: &[u8], value: &[u8]) {
+        self.push_key();
+        self.out.extend_from_slice(br#"[\""#);
+        self.out.extend_from_slice(nested_name);
+        self.out.extend_from_slice(br#"\",\""#);
+        json::push_nested(self.out, value);
+        self.out.extend_from_slice(br#"\"]"#);
+    }
+
+    fn push_key(&mut self) {
+        self.count += 1;
+        if self.count > 1 {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(br#"\""#);
+        push_number(self.out, self.count as u64);
+        self.out.extend_from_slice(br#"\":"#);
+    }
+
+    /// Closes the text; without a variable it was never there.
+    fn end(self) {
+        if self.count == 0 {
+            self.out.truncate(self.start);
+        } else {
+            self.out.extend_from_slice(br#"}""#);
+        }
+    }
+}
+
+/// `action_name` of errors and redirects: `404/URL = …/From = …`.
+fn push_title(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, address: &Address<'_>) {
+    out.extend_from_slice(br#","action_name":""#);
+    json::push(out, &hit.record.status, Stray::Replace);
+    out.extend_from_slice(&rules.title_delimiter);
+    out.extend_from_slice(b"URL = ");
+    for part in address.parts() {
+        json::push_percent_encoded(out, part);
+    }
+    if !hit.referrer.is_empty() {
+        out.extend_from_slice(&rules.title_delimiter);
+        out.extend_from_slice(b"From = ");
+        json::push_percent_encoded(out, text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX));
+    }
+    out.push(b'"');
+}
+
+/// `uid`, `bw_bytes`, `pf_srv` and the event.
+fn push_rest(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules) {
+    if let Some(user) = hit.userid(rules) {
+        push_text(out, "uid", user);
+    }
+    if let Some(length) = hit.length(rules) {
+        let start = out.len();
+        out.extend_from_slice(br#","bw_bytes":"#);
+        if !number::push_integer(out, length) {
+            out.truncate(start);
+        }
+    }
+    if let Some(milliseconds) = hit.milliseconds(rules) {
+        out.extend_from_slice(br#","pf_srv":"#);
+        push_number(out, milliseconds);
+    }
+    for (name, part) in [
+        ("e_c", Group::EventCategory),
+        ("e_a", Group::EventAction),
+        ("e_n", Group::EventName),
+    ] {
+        if let Some(value) = hit.event(rules, &part) {
+            push_text(out, name, value);
+        }
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [",\"", name, "\":\""] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    json::push(out, value, Stray::Replace);
+    out.push(b'"');
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let start = out.len();
+    loop {
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out[start..].reverse();
+}
