@@ -95,6 +95,12 @@ impl Health {
         self.write()
     }
 
+    /// A run that takes long is still under way: it may end as late as this.
+    pub fn expect_by(&mut self, moment: Timestamp) -> Result<(), FileError> {
+        self.state.expected_next_by = Some(moment);
+        self.write()
+    }
+
     /// What is known now.
     pub fn state(&self) -> &State {
         &self.state

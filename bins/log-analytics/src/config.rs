@@ -1,15 +1,19 @@
 //! Every environment variable of log-analytics, declared once.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Neighbours, Span, Value};
+use shared::http::{Http, HttpOptions, SetupError};
 use shared::logging::LogOptions;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
 
 use crate::discover::{Names, SiteId};
+use crate::matomo::{Matomo, Patience};
 use crate::options::ImportOptions;
 
 shared::settings! {
@@ -66,6 +70,33 @@ shared::settings! {
     }
 }
 
+shared::settings! {
+    /// The few settings that `health` needs: it must answer when others are wrong.
+    pub struct HealthSettings {
+        /// As for `run`.
+        pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
+        /// As for `run`.
+        pub ledger_url: Option<LedgerUrl> = optional("LEDGER_URL").example("file:/analytics/ledger"),
+        /// As for `run`.
+        pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
+    }
+}
+
+impl HealthSettings {
+    /// The file to read.
+    pub fn health_file(&self) -> PathBuf {
+        health_file(self.health_file.as_deref(), &ledger_folder(self.ledger_url.as_ref(), &self.analytics_dir))
+    }
+}
+
+fn ledger_folder(url: Option<&LedgerUrl>, analytics_dir: &Path) -> PathBuf {
+    url.map_or_else(|| analytics_dir.join("ledger"), |url| url.folder().to_owned())
+}
+
+fn health_file(file: Option<&Path>, ledger_folder: &Path) -> PathBuf {
+    file.map_or_else(|| ledger_folder.join("health.json"), Path::to_owned)
+}
+
 impl Settings {
     /// Folder with one folder per site.
     pub fn logs_folder(&self) -> PathBuf {
@@ -74,14 +105,47 @@ impl Settings {
 
     /// Folder of the embedded ledger.
     pub fn ledger_folder(&self) -> PathBuf {
-        self.ledger_url.as_ref().map_or_else(|| self.analytics_dir.join("ledger"), |url| url.folder().to_owned())
+        ledger_folder(self.ledger_url.as_ref(), &self.analytics_dir)
     }
 
     /// The file that `health` reads.
     pub fn health_file(&self) -> PathBuf {
-        self.health_file.clone().unwrap_or_else(|| self.ledger_folder().join("health.json"))
+        health_file(self.health_file.as_deref(), &self.ledger_folder())
     }
 }
+
+impl Settings {
+    /// How patient deliveries are, knowing the slowest answer so far.
+    pub fn patience(&self, slowest_ms: Option<u64>) -> Patience {
+        let server = &self.import_options.server;
+        Patience {
+            attempts_max: server.retry_max_attempts.unwrap_or(self.request_attempts.get() as u32),
+            retry_delay: server.retry_delay_seconds.map_or(self.retry_delay.get(), Duration::from_secs),
+            doubt_least: self.in_doubt_wait.get(),
+            grace: self.grace.get(),
+            slowest: Cell::new(slowest_ms.map(Duration::from_millis)),
+        }
+    }
+
+    /// The server as the settings and the import options describe it together; the options win.
+    ///
+    /// # Errors
+    /// When the certificates cannot be read.
+    pub fn matomo(&self) -> Result<Matomo, SetupError> {
+        let server = &self.import_options.server;
+        let mut http = HttpOptions::named("Matomo/LogImport");
+        http.deadline = server.request_timeout_seconds.map_or(self.request_timeout.get(), Duration::from_secs);
+        http.answer_bytes_max = ANSWER_BYTES_MAX;
+        http.ca_file = self.ca_file.clone();
+        http.accept_invalid_certificates = server.accept_invalid_ssl_certificate;
+        http.basic_auth = server.basic_auth();
+        let address = server.address(self.matomo_url.as_str(), Some(self.matomo_token.clone()), self.ledger_site);
+        Ok(Matomo::new(Http::new(http)?, address))
+    }
+}
+
+/// A list of visits is the largest answer asked for.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The reference page of all settings, as Markdown.
 pub fn reference() -> String {

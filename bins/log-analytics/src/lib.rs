@@ -1,6 +1,19 @@
 //! Imports web server access logs into Matomo, each line exactly once.
+//!
+//! The folders are the stages, in the order in which a line passes them.
 
+pub mod discover;
+pub mod file;
 pub mod format;
 pub mod hit;
+pub mod interleave;
+pub mod ledger;
+pub mod matomo;
+pub mod pipeline;
+
+mod command;
+pub mod config;
 pub mod options;
 pub mod summary;
+
+pub use command::{Arguments, run};

@@ -1,2 +1,7 @@
 //! Imports web server access logs into Matomo, each line exactly once.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::entry::run("log-analytics", log_analytics::run)
+}

@@ -1,6 +1,7 @@
 //! Import options in the words of Matomo's own log importer, from a command line or from `MATOMO_IMPORT_OPTIONS`.
 
 mod refused;
+mod server;
 mod split;
 mod value;
 mod words;

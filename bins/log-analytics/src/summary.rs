@@ -18,6 +18,8 @@ const MALFORMED: &str = "invalid";
 pub struct Counts {
     /// Lines read.
     pub lines: u64,
+    /// Hits among them.
+    pub hits: u64,
     /// Hits Matomo acknowledged; in a dry run, hits it would have been sent.
     pub recorded: u64,
     /// Lines with a download extension, whether kept or not.
@@ -39,6 +41,7 @@ pub struct Counts {
 impl Counts {
     /// Counts a hit that the judge kept.
     pub fn kept(&mut self, download: bool) {
+        self.hits += 1;
         self.downloads += u64::from(download);
     }
 
@@ -179,6 +182,7 @@ impl Counts {
 impl AddAssign<&Self> for Counts {
     fn add_assign(&mut self, other: &Self) {
         self.lines += other.lines;
+        self.hits += other.hits;
         self.recorded += other.recorded;
         self.downloads += other.downloads;
         self.malformed += other.malformed;

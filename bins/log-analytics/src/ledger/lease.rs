@@ -74,6 +74,16 @@ impl Ledger {
         Book::read(site, records).map_err(|version| LedgerError::Newer { path, version })
     }
 
+    /// Proves that the folder can be written.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn try_to_write(&self) -> Result<(), LedgerError> {
+        let path = self.folder.join(".check");
+        let written = std::fs::write(&path, b"can this be written?").and_then(|()| std::fs::remove_file(&path));
+        written.map_err(|error| LedgerError::write(&path, error))
+    }
+
     /// The sites that have a journal.
     pub fn sites(&self) -> Vec<SiteId> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };

@@ -61,7 +61,6 @@ impl Batch {
 }
 
 /// A batch that is being filled.
-#[derive(Debug)]
 pub struct Filling {
     site: SiteId,
     ledger_site: Option<SiteId>,

@@ -53,6 +53,12 @@ pub enum Refusal {
         /// The site.
         site: SiteId,
     },
+    /// Marks would not be taken.
+    #[error("the ledger site (MATOMO_LEDGER_SITE) cannot be used: {why}")]
+    LedgerSite {
+        /// Why.
+        why: String,
+    },
     /// The token may look but not write.
     #[error("the token may read site {site} but not write to it")]
     ReadOnlyToken {
@@ -67,7 +73,7 @@ impl Refusal {
         match self {
             Self::RecordingOff | Self::Maintenance => Exit::TryAgain,
             Self::DatabaseDown | Self::Unreachable { .. } | Self::NotMatomo { .. } => Exit::Unavailable,
-            Self::WrongToken => Exit::Config,
+            Self::WrongToken | Self::LedgerSite { .. } => Exit::Config,
             Self::UnknownSite { .. } | Self::ReadOnlyToken { .. } => Exit::Failed,
         }
     }
@@ -90,6 +96,9 @@ impl Refusal {
             }
             Self::UnknownSite { site } => {
                 format!("create site {site} in Matomo, or give the token's user write access to it, or rename the folder {site}")
+            }
+            Self::LedgerSite { .. } => {
+                "create the site in Matomo and give the token's user write access to it, or unset MATOMO_LEDGER_SITE".into()
             }
             Self::ReadOnlyToken { site } => format!("give the token's user write access to site {site}"),
         }
@@ -143,6 +152,18 @@ impl Matomo {
             Err(ApiError::NotMatomo { status: 503, .. }) => Refusal::Maintenance,
             Err(ApiError::Http { .. }) => self.unreachable(why),
             _ => Refusal::NotMatomo { url: self.address.url.clone(), why },
+        }
+    }
+
+    /// What an error of the API means for an import.
+    pub fn refusal_of(&self, error: &ApiError) -> Refusal {
+        let url = self.address.url.clone();
+        match error {
+            ApiError::Token => Refusal::WrongToken,
+            ApiError::NotMatomo { status: 503, .. } => Refusal::Maintenance,
+            ApiError::NotMatomo { .. } => Refusal::NotMatomo { url, why: error.sentence() },
+            ApiError::Refused { message, .. } if message.contains("SQLSTATE") => Refusal::DatabaseDown,
+            ApiError::Http { .. } | ApiError::Refused { .. } => self.unreachable(error.sentence()),
         }
     }
 

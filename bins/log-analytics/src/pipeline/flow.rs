@@ -29,6 +29,14 @@ pub struct Shape {
     pub ledger_site: Option<SiteId>,
 }
 
+impl Default for Shape {
+    fn default() -> Self {
+        Self { recorders: 1, batch_hits_max: 500, batch_bytes_max: BATCH_BYTES_MAX, window_hits_max: 2000, ledger_site: None }
+    }
+}
+
+/// Common limits of web servers for a request begin at 1 MiB.
+const BATCH_BYTES_MAX: usize = 1000 * 1000;
 const WINDOW_BYTES_MAX: usize = 4 << 20;
 /// Full batches that wait for a recorder, in all: enough that none is idle, few enough that memory is flat.
 const WAITING_BATCHES_PER_RECORDER: usize = 2;
@@ -99,7 +107,6 @@ pub struct Delivered {
     pub withheld: u64,
 }
 
-#[derive(Debug)]
 struct Recorder {
     filling: Option<Filling>,
     ready: VecDeque<Batch>,

@@ -366,7 +366,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             file = %work.path.display(),
             format = work.format,
             lines = counts.lines,
-            hits = counts.lines - counts.left_out_lines(),
+            hits = counts.hits,
             left_out = counts.left_out(),
             seconds = format!("{:.1}", opened_at.elapsed().as_secs_f64()),
             "File imported"
@@ -376,8 +376,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
 }
 
 fn finish_of(work: &Work, offset: u64, cut: bool, counts: &Counts, newest: Option<i64>) -> Finish {
-    let hits = counts.lines - counts.left_out_lines();
-    let totals = Totals { lines: counts.lines, hits, invalid: counts.invalid(), skipped: counts.left_out() };
+    let totals = Totals { lines: counts.lines, hits: counts.hits, invalid: counts.invalid(), skipped: counts.left_out() };
     let path = work.path.to_string_lossy().into_owned();
     Finish { path, offset, cut, totals, at_ms: now_ms(), newest }
 }

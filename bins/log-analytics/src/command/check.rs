@@ -1,0 +1,120 @@
+//! `check`: settings and surroundings, everything at once.
+
+use std::time::SystemTime;
+
+use shared::entry::{Exit, Failure};
+
+use crate::config::Settings;
+use crate::discover::{self, SiteId};
+use crate::ledger::Ledger;
+use crate::matomo::{Matomo, Refusal, sentence};
+
+/// The name of the site that `--create-ledger-site` makes.
+const LEDGER_SITE_NAME: &str = "Import ledger (log-analytics)";
+const LEDGER_SITE_URL: &str = "http://ledger.invalid";
+
+/// What was found so far.
+#[derive(Default)]
+struct Findings {
+    text: String,
+    faults: Vec<Exit>,
+}
+
+impl Findings {
+    fn good(&mut self, what: &str) {
+        self.text.push_str(&format!("ok      {what}\n"));
+    }
+
+    fn advice(&mut self, what: &str) {
+        self.text.push_str(&format!("advice  {what}\n"));
+    }
+
+    fn fault(&mut self, exit: Exit, what: &str, help: &str) {
+        self.text.push_str(&format!("FAULT   {what}\n        {help}\n"));
+        self.faults.push(exit);
+    }
+}
+
+/// Reports on everything that an import needs.
+pub fn check(create_ledger_site: bool) -> Result<Exit, Failure> {
+    let settings = super::settings()?;
+    let mut findings = Findings::default();
+    findings.good("settings can be used");
+    volume(&settings, &mut findings);
+    let matomo = settings.matomo().map_err(|error| Failure::new(Exit::Config, error))?;
+    super::block_on(server(&settings, &matomo, create_ledger_site, &mut findings))?;
+    super::say(&findings.text);
+    Ok(findings.faults.first().copied().unwrap_or(Exit::Done))
+}
+
+fn volume(settings: &Settings, findings: &mut Findings) {
+    match Ledger::open(&settings.ledger_folder()).and_then(|ledger| ledger.try_to_write()) {
+        Ok(()) => findings.good(&format!("the ledger can be written below {}", settings.ledger_folder().display())),
+        Err(error) => findings.fault(Exit::CannotCreate, &sentence(&error), error.help()),
+    }
+}
+
+/// Site folders that hold files to import, and the number of files.
+fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
+    let folder = settings.logs_folder();
+    match discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get()) {
+        Ok(found) => {
+            let files: usize = found.settled.values().map(Vec::len).sum();
+            findings.good(&format!("{} site folders with {files} settled files in {}", found.settled.len(), folder.display()));
+            found.remarks.iter().for_each(|remark| findings.advice(remark));
+            found.settled.into_keys().collect()
+        }
+        Err(error) => {
+            let what = format!("cannot list the folder of the logs {}: {error}", folder.display());
+            findings.fault(Exit::Config, &what, "mount the volume with the logs, or set ANALYTICS_DIR");
+            Vec::new()
+        }
+    }
+}
+
+async fn server(settings: &Settings, matomo: &Matomo, create_ledger_site: bool, findings: &mut Findings) {
+    let sites = sites(settings, findings);
+    match matomo.version().await {
+        Ok(version) => findings.good(&format!("Matomo {version} answers at {} and knows the token", matomo.url())),
+        Err(error) => {
+            let refusal = matomo.refusal_of(&error);
+            findings.fault(refusal.exit(), &refusal.to_string(), &refusal.help());
+            return;
+        }
+    }
+    for site in sites {
+        match matomo.preflight(site).await {
+            Ok(()) => findings.good(&format!("site {site} takes hits")),
+            Err(refusal) => findings.fault(refusal.exit(), &format!("site {site}: {refusal}"), &refusal.help()),
+        }
+    }
+    match matomo.ledger_site() {
+        Some(site) => ledger_site(matomo, site, findings).await,
+        None if create_ledger_site => create(matomo, findings).await,
+        None => findings.advice(
+            "MATOMO_LEDGER_SITE is not set: after a crash or a lost answer, lines older than a day may have to wait for a person. \
+             Create a site in Matomo for it (or run `log-analytics check --create-ledger-site` with a superuser's token), \
+             give the token's user write access, and set MATOMO_LEDGER_SITE to its number",
+        ),
+    }
+}
+
+async fn ledger_site(matomo: &Matomo, site: SiteId, findings: &mut Findings) {
+    match matomo.preflight(site).await {
+        Ok(()) => findings.good(&format!("the ledger site {site} takes marks")),
+        Err(refusal) => {
+            let refusal = Refusal::LedgerSite { why: refusal.to_string() };
+            findings.fault(refusal.exit(), &refusal.to_string(), &refusal.help());
+        }
+    }
+}
+
+async fn create(matomo: &Matomo, findings: &mut Findings) {
+    match matomo.add_site(LEDGER_SITE_NAME, LEDGER_SITE_URL).await {
+        Ok(site) => findings.good(&format!("created the ledger site: set MATOMO_LEDGER_SITE={site}")),
+        Err(error) => {
+            let help = "create a site by hand, give the token's user write access, and set MATOMO_LEDGER_SITE to its number";
+            findings.fault(Exit::Failed, &format!("the ledger site cannot be created: {}", error.sentence()), help);
+        }
+    }
+}

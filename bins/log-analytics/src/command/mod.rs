@@ -1,0 +1,133 @@
+//! The sub-commands, one file each.
+
+
+mod check;
+mod health;
+mod once;
+mod retry;
+mod run;
+mod status;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use shared::config::{self, Origin};
+use shared::entry::{Exit, Failure};
+use shared::shutdown::Shutdown;
+use tracing::{debug, info, warn};
+
+use crate::config::Settings;
+use crate::discover::SiteId;
+
+/// Imports web server access logs into Matomo, each line exactly once.
+///
+/// Settings come from environment variables; see docs/reference/environment.md or run `log-analytics check`.
+#[derive(Debug, Parser)]
+#[command(name = "log-analytics", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Import on a schedule until asked to stop (the default)
+    Run,
+    /// Import what is there now, once; the exit code tells how it went
+    Once,
+    /// Import files now, with the options of Matomo's own importer; `-` is standard input
+    #[command(disable_help_flag = true)]
+    Import {
+        /// Options and files; `import --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Check settings and surroundings, and report everything at once
+    Check {
+        /// Create the ledger site in Matomo if none is set and the token may
+        #[arg(long)]
+        create_ledger_site: bool,
+    },
+    /// Show per site what waits, what was imported and what needs a person
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Release quarantined files, and decide about lines that were set aside
+    Retry(Retry),
+    /// Tell whether `run` is well; for the health check of the container
+    Health,
+}
+
+/// What `retry` releases.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Retry {
+    /// Only this site
+    #[arg(long)]
+    site: Option<SiteId>,
+    /// Send lines set aside again: they are counted twice if they had arrived
+    #[arg(long, conflicts_with = "skip")]
+    resend: bool,
+    /// Leave lines set aside as they are: they are lost if they had not arrived
+    #[arg(long)]
+    skip: bool,
+    /// Only these files
+    paths: Vec<PathBuf>,
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// What the operator has to know when it ends.
+pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(),
+        Command::Once => once::once(),
+        Command::Import { words: _ } => Ok(Exit::Done),
+        Command::Check { create_ledger_site } => check::check(create_ledger_site),
+        Command::Status { json } => status::status(json),
+        Command::Retry(retry) => retry::retry(&retry),
+        Command::Health => health::health(),
+    }
+}
+
+/// Reads the settings and starts the log with what is in force.
+fn start() -> Result<Settings, Failure> {
+    let reading = config::from_env::<Settings>(&crate::config::neighbours())?;
+    shared::logging::start(&reading.settings.log);
+    info!(version = env!("CARGO_PKG_VERSION"), "log-analytics starts");
+    for effective in &reading.effective {
+        match effective.origin {
+            Origin::Default => debug!("Setting {effective}"),
+            _ => info!("Setting {effective}"),
+        }
+    }
+    for notice in reading.notices.iter().chain(&reading.settings.import_options.notices) {
+        warn!(notice, "Setting is odd but was understood");
+    }
+    Ok(reading.settings)
+}
+
+/// Reads the settings without a word, for commands that answer on standard output.
+fn settings() -> Result<Settings, Failure> {
+    Ok(config::from_env::<Settings>(&crate::config::neighbours())?.settings)
+}
+
+/// Runs a future to its end on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|error| Failure::new(Exit::Software, error))?.block_on(future))
+}
+
+fn listen() -> Result<Shutdown, Failure> {
+    Shutdown::listen().map_err(|error| Failure::new(Exit::Software, error))
+}
+
+/// Writes to standard output; a reader that went away is no reason to fail.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,36 @@
+//! From the importer's words about the server to an address.
+
+use shared::http::BasicAuth;
+use shared::secret::Secret;
+
+use super::{ImportOptions, ServerOptions};
+use crate::discover::SiteId;
+use crate::matomo::Address;
+
+const ENDPOINT: &str = "/piwik.php";
+
+impl ServerOptions {
+    /// The address to talk to; what the options do not say comes from the settings.
+    pub fn address(&self, url: &str, token: Option<Secret>, ledger_site: Option<SiteId>) -> Address {
+        let url = self.url.as_deref().unwrap_or(url).trim_end_matches('/').to_owned();
+        let api_url = self.api_url.as_deref().map_or_else(|| url.clone(), |api| api.trim_end_matches('/').to_owned());
+        let endpoint = self.tracker_endpoint_path.as_deref().unwrap_or(ENDPOINT);
+        let endpoint = format!("/{}", endpoint.trim_start_matches('/'));
+        let token = self.token_auth.as_deref().map(Secret::new).or(token);
+        Address { url, api_url, endpoint, suffix: self.request_suffix.clone(), token, ledger_site }
+    }
+
+    /// User and password for HTTP Basic, if a user is given.
+    pub fn basic_auth(&self) -> Option<BasicAuth> {
+        let user = self.auth_user.clone()?;
+        Some(BasicAuth { user, password: Secret::new(self.auth_password.clone().unwrap_or_default()) })
+    }
+}
+
+impl ImportOptions {
+    /// How to read bytes that are not UTF-8, if `--encoding` says so.
+    pub fn encoding(&self) -> Option<&'static encoding_rs::Encoding> {
+        let encoding = encoding_rs::Encoding::for_label(self.encoding.as_deref()?.as_bytes())?;
+        (encoding != encoding_rs::UTF_8).then_some(encoding)
+    }
+}

@@ -1,0 +1,20 @@
+//! The only place that knows all seven stages: order, back-pressure, shutdown.
+
+mod cursor;
+mod day;
+mod flow;
+mod open;
+mod pass;
+mod recovery;
+mod site;
+mod tracker;
+mod wanted;
+
+pub use cursor::{Cursor, Ended, Ending, Opened, Sites, Step};
+pub use day::Days;
+pub use flow::{Delivered, Flow, Shape, Stop};
+pub use open::{Glance, OpenError, Reading};
+pub use pass::{Pass, PassReport, waiting};
+pub use recovery::settle_doubts;
+pub use site::{SiteImport, SiteReport, now, recognise};
+pub use wanted::Wanted;
