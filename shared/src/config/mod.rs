@@ -35,6 +35,8 @@ mod fault;
 mod neighbour;
 mod reader;
 mod report;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use declaration::{Declared, Setting, default, optional, required};

@@ -45,20 +45,39 @@ pub fn read<S: Declared>(
         effective: Vec::new(),
     };
     let settings = S::read(&mut reader);
+    let strangers = neighbours.notices(&S::declared(), &reader.variables);
+    let Reader {
+        faults,
+        mut notices,
+        effective,
+        ..
+    } = reader;
+    notices.extend(strangers);
     match settings {
-        Some(settings) if reader.faults.is_empty() => {
-            reader
-                .notices
-                .extend(neighbours.notices(&S::declared(), &reader.variables));
-            Ok(Reading {
-                settings,
-                notices: reader.notices,
-                effective: reader.effective,
-            })
-        }
-        _ => Err(ConfigError {
-            faults: reader.faults,
+        Some(settings) if faults.is_empty() => Ok(Reading {
+            settings,
+            notices,
+            effective,
         }),
+        _ => Err(ConfigError { faults, notices }),
+    }
+}
+
+impl<S> Reading<S> {
+    /// Tells the log what is odd, and which settings are not the default ones. Secrets stay hidden.
+    pub fn announce(&self) {
+        for notice in &self.notices {
+            tracing::warn!(%notice, "a setting deserves a look");
+        }
+        let chosen = self
+            .effective
+            .iter()
+            .filter(|setting| setting.origin != Origin::Default);
+        let settings: Vec<String> = chosen.map(Effective::brief).collect();
+        tracing::info!(
+            settings = settings.join(", "),
+            "settings in force; all others have their defaults"
+        );
     }
 }
 

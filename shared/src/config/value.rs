@@ -166,7 +166,10 @@ impl<const MIN: u64, const MAX: u64> Value for Count<MIN, MAX> {
     }
 }
 
-/// A length of time: `90s`, `15m`, `2h`, `1d`, `1h30m`, or a bare number of seconds.
+/// Longer spans are slips of the pen, and moments that far away would not fit a calendar.
+const SPAN_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+
+/// A length of time: `90s`, `15m`, `2h`, `1d`, `1h30m`, or a bare number of seconds; at most ten years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
@@ -189,31 +192,36 @@ impl Value for Span {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(seconds) = text.parse() {
-            return Ok(Self(Duration::from_secs(seconds)));
-        }
-        let mut rest = text.trim();
-        let mut length = Duration::ZERO;
-        while !rest.is_empty() {
-            let (number, unit, after) = number_and_unit(rest);
-            let number: u64 = number.parse().map_err(|_| String::new())?;
-            let one = match unit {
-                "ms" => Duration::from_millis(1),
-                "s" => Duration::from_secs(1),
-                "m" => Duration::from_secs(60),
-                "h" => Duration::from_secs(3_600),
-                "d" => Duration::from_secs(86_400),
-                _ => return Err(String::new()),
-            };
-            length = u32::try_from(number)
-                .ok()
-                .and_then(|number| one.checked_mul(number))
-                .and_then(|part| length.checked_add(part))
-                .ok_or("it is too long")?;
-            rest = after.trim_start();
+        let length = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => sum_of_parts(text)?,
+        };
+        if length > SPAN_MAX {
+            return Err("it is longer than ten years".to_owned());
         }
         Ok(Self(length))
     }
+}
+
+/// `1h30m` is an hour and thirty minutes.
+fn sum_of_parts(text: &str) -> Result<Duration, String> {
+    let mut rest = text;
+    let mut length = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, unit, after) = number_and_unit(rest);
+        let number: u32 = number.parse().map_err(|_| String::new())?;
+        let one = match unit {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3_600),
+            "d" => Duration::from_secs(86_400),
+            _ => return Err(String::new()),
+        };
+        length = length.saturating_add(one.saturating_mul(number));
+        rest = after.trim_start();
+    }
+    Ok(length)
 }
 
 /// A number of bytes: `512`, `64k`, `10M`, `1G`; the units are powers of 1024.
@@ -343,5 +351,113 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(text: &str) -> Option<u64> {
+        Some(Span::parse(text).ok()?.get().as_secs())
+    }
+
+    #[test]
+    fn spans_add_up() {
+        let cases = [
+            ("90s", 90),
+            ("15m", 900),
+            ("2h", 7_200),
+            ("1d", 86_400),
+            ("42", 42),
+            ("1h30m", 5_400),
+            ("1h 30m", 5_400),
+            ("0", 0),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "h",
+            "5x",
+            "-5",
+            "1.5h",
+            "5 m",
+            "99999999999999999999",
+            "18446744073709551615",
+            "4294967295d",
+            "s5",
+        ] {
+            assert!(text.is_empty() || seconds(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        let bytes = |text| Some(Size::parse(text).ok()?.bytes());
+        assert_eq!(bytes("512"), Some(512));
+        assert_eq!(bytes("64k"), Some(65_536));
+        assert_eq!(bytes("10MB"), Some(10 << 20));
+        assert_eq!(bytes("1GiB"), Some(1 << 30));
+        for text in ["", "k", "1x", "1k1", "99999999999999999G"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_get_a_scheme_and_lose_trailing_slashes() {
+        let whole = |text| Some(Address::parse(text).ok()?.as_str().to_owned());
+        assert_eq!(whole("matomo").as_deref(), Some("http://matomo"));
+        assert_eq!(
+            whole("matomo:8080/piwik//").as_deref(),
+            Some("http://matomo:8080/piwik")
+        );
+        assert_eq!(
+            whole("HTTPS://[::1]:8443").as_deref(),
+            Some("https://[::1]:8443")
+        );
+        assert_eq!(
+            whole("http://user:pass@matomo").as_deref(),
+            Some("http://user:pass@matomo")
+        );
+        for text in [
+            "http://",
+            "://matomo",
+            "ftp://matomo",
+            "http://a b",
+            "http://matomo:http",
+            "http://matomo:0",
+            "http:///path",
+            "http://:80",
+        ] {
+            assert_eq!(whole(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_printed_without_its_secrets() {
+        let address = Address::parse("http://user:pass@matomo/a?token_auth=x").unwrap();
+        assert_eq!(
+            format!("{address} {address:?}"),
+            "http://(hidden)@matomo/a?(hidden) http://(hidden)@matomo/a?(hidden)"
+        );
+    }
+
+    #[test]
+    fn yes_has_many_words() {
+        for (text, expected) in [
+            ("1", true),
+            ("True", true),
+            ("YES", true),
+            ("on", true),
+            ("0", false),
+            ("false", false),
+            ("no", false),
+            ("Off", false),
+        ] {
+            assert_eq!(bool::parse(text), Ok(expected));
+        }
+        assert!(bool::parse("2").is_err());
     }
 }
