@@ -7,25 +7,25 @@ use crate::secret::Secret;
 
 crate::settings! {
     /// Settings of a made-up sidecar.
-    struct Settings {
+    pub struct Settings {
         /// Address of Matomo.
-        matomo: Address = required("MATOMO_URL").example("http://matomo"),
+        pub matomo: Address = required("MATOMO_URL").example("http://matomo"),
         /// Token of a Matomo user.
-        token: Secret = required("MATOMO_TOKEN").formerly(&["MATOMO_TOKEN_AUTH"]),
+        pub token: Secret = required("MATOMO_TOKEN").formerly(&["MATOMO_TOKEN_AUTH"]),
         /// How many requests
         /// may be on their way at once.
-        recorders: Count<1, 64> = default("MATOMO_RECORDERS", "4"),
+        pub recorders: Count<1, 64> = default("MATOMO_RECORDERS", "4"),
         /// Whether to tell more.
-        verbose: bool = default("MATOMO_VERBOSE", "no"),
+        pub verbose: bool = default("MATOMO_VERBOSE", "no"),
         /// Longest wait.
-        wait: Option<Span> = optional("MATOMO_WAIT").example("90s"),
+        pub wait: Option<Span> = optional("MATOMO_WAIT").example("90s"),
         /// Hosts | names to skip.
-        hosts: Vec<String> = optional("MATOMO_HOSTS").example("a,b"),
+        pub hosts: Vec<String> = optional("MATOMO_HOSTS").example("a,b"),
         /// More certificates.
-        ca_file: Option<PathBuf> = optional("CA_FILE").example("/ca.pem"),
+        pub ca_file: Option<PathBuf> = optional("CA_FILE").example("/ca.pem"),
         /// Options that may hold a token.
-        options: Option<String> = optional("MATOMO_OPTIONS").secret(),
-        log: crate::logging::LogOptions,
+        pub options: Option<String> = optional("MATOMO_OPTIONS").secret(),
+        pub log: crate::logging::LogOptions,
     }
 }
 
@@ -73,6 +73,8 @@ fn it_reads_what_it_documents() {
 #[test]
 fn what_is_not_set_has_its_default() {
     let settings = settings(&[]);
+    assert_eq!(settings.matomo.as_str(), "http://matomo");
+    assert_eq!(settings.log.format, crate::logging::Format::Text);
     assert_eq!(settings.recorders.get(), 4);
     assert!(!settings.verbose);
     assert!(settings.wait.is_none() && settings.hosts.is_empty() && settings.options.is_none());
@@ -80,7 +82,7 @@ fn what_is_not_set_has_its_default() {
 
 #[test]
 fn empty_and_blank_are_not_set() {
-    for nothing in ["", "   ", "\"\"", "' '"].iter().take(3) {
+    for nothing in ["", "   ", "\"\""] {
         assert_eq!(
             settings(&[("MATOMO_RECORDERS", nothing)]).recorders.get(),
             4

@@ -22,6 +22,7 @@ const FIELDS: [&str; 6] = [
     "month",
     "day of the week",
 ];
+const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const EVERY_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// No cron expression is longer than this, and the parser need not see what is.
 const TEXT_BYTES_MAX: usize = 512;
@@ -94,23 +95,27 @@ impl Schedule {
             zone_is_own: own_zone.is_some(),
             zone: own_zone.unwrap_or_else(|| zone.clone()),
         };
-        match schedule.next_after(Timestamp::UNIX_EPOCH) {
-            Some(_) => Ok(schedule),
-            None => {
-                Err("no date ever matches; check the day of the month against the month".to_owned())
+        if schedule.is_possible() {
+            Ok(schedule)
+        } else {
+            Err("no date ever matches; check the day of the month against the month".to_owned())
+        }
+    }
+
+    fn is_possible(&self) -> bool {
+        match &self.rhythm {
+            Rhythm::Calendar(cron) => {
+                next_match(cron, &TimeZone::UTC, Timestamp::UNIX_EPOCH).is_some()
             }
+            Rhythm::Every(_) => true,
         }
     }
 
     /// The first run after a moment, never at it. `None` when the calendar ends (year 5000).
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
         match &self.rhythm {
-            Rhythm::Calendar(cron) => {
-                let start = moment.to_zoned(self.zone.clone());
-                let next = cron.find_next_occurrence(&start, false).ok()?.timestamp();
-                // Everybody who loops over runs relies on this.
-                (next > moment).then_some(next)
-            }
+            Rhythm::Calendar(cron) => next_match(cron, &self.zone, moment)
+                .or_else(|| next_match_after_gap(cron, &self.zone, moment)),
             Rhythm::Every(length) => next_multiple(moment, *length),
         }
     }
@@ -247,6 +252,29 @@ fn parser() -> CronParser {
         .year(Year::Disallowed)
         .sloppy_ranges(true)
         .build()
+}
+
+fn next_match(cron: &Cron, zone: &TimeZone, moment: Timestamp) -> Option<Timestamp> {
+    let start = moment.to_zoned(zone.clone());
+    let next = cron.find_next_occurrence(&start, false).ok()?.timestamp();
+    // Everybody who loops over runs relies on this.
+    (next > moment).then_some(next)
+}
+
+/// croner 4.0.3 finds nothing beyond a gap of a whole day, as when Samoa crossed the date line. Clocks
+/// change at quarter hours, so the search starts again at each of the next ones.
+fn next_match_after_gap(cron: &Cron, zone: &TimeZone, moment: Timestamp) -> Option<Timestamp> {
+    const QUARTERS: usize = 2 * 24 * 4;
+    let quarters = std::iter::successors(next_multiple(moment, QUARTER_HOUR), |quarter| {
+        next_multiple(*quarter, QUARTER_HOUR)
+    });
+    quarters.take(QUARTERS).find_map(|quarter| {
+        let next = cron
+            .find_next_occurrence(&quarter.to_zoned(zone.clone()), true)
+            .ok()?
+            .timestamp();
+        (next >= quarter).then_some(next)
+    })
 }
 
 fn next_multiple(moment: Timestamp, length: Duration) -> Option<Timestamp> {

@@ -2,6 +2,8 @@
 
 mod expression;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use expression::{Schedule, ScheduleError};
