@@ -127,10 +127,10 @@ impl Schedule {
             .collect()
     }
 
-    /// The schedule in plain English, with its zone: `at 5 minutes past the hour (Europe/Copenhagen)`.
+    /// The schedule in plain English, with its zone: `at minute 5 past every hour (Europe/Copenhagen)`.
     pub fn in_words(&self) -> String {
         let words = match &self.rhythm {
-            Rhythm::Calendar(cron) => uncapitalized(cron.describe().trim_end_matches('.')),
+            Rhythm::Calendar(cron) => calendar_in_words(cron),
             Rhythm::Every(length) => format!("every {}", length_in_words(*length)),
         };
         format!("{words} ({})", zone_name(&self.zone))
@@ -311,8 +311,13 @@ fn zone_name(zone: &TimeZone) -> String {
     }
 }
 
-fn uncapitalized(text: &str) -> String {
-    let mut letters = text.chars();
+fn calendar_in_words(cron: &Cron) -> String {
+    let words = cron.describe();
+    let words = words.trim_end_matches('.');
+    let words = words
+        .strip_prefix("At every ")
+        .map_or(words.to_owned(), |rest| format!("every {rest}"));
+    let mut letters = words.chars();
     letters
         .next()
         .map(|first| first.to_lowercase().chain(letters).collect())

@@ -151,17 +151,19 @@ fn a_schedule_explains_itself() {
     assert_eq!(words("5 * * * *"), words("0 5 * * * *"));
     assert_eq!(words("@every 90s"), "every 90 seconds (Europe/Copenhagen)");
     assert_eq!(words("@every 1h"), "every hour (Europe/Copenhagen)");
-    let all: Vec<String> = [
-        "5 * * * *",
-        "0 10 1 * * *",
-        "0 */3 * * * *",
-        "00 01 * * Sun",
-        "@daily",
-        "0 0 4 5 * *",
-    ]
-    .map(words)
-    .into();
-    eprintln!("{all:#?}");
+    for (text, expected) in [
+        (
+            "0 5 * * * *",
+            "at minute 5 past every hour (Europe/Copenhagen)",
+        ),
+        ("0 10 1 * * *", "at 01:10 (Europe/Copenhagen)"),
+        ("0 */3 * * * *", "every 3 minutes (Europe/Copenhagen)"),
+        ("00 01 * * Sun", "at 01:00, on Sunday (Europe/Copenhagen)"),
+        ("@daily", "at 00:00 (Europe/Copenhagen)"),
+        ("0 0 4 5 * *", "at 04:00, on day 5 (Europe/Copenhagen)"),
+    ] {
+        assert_eq!(words(text), expected);
+    }
 }
 
 #[test]
