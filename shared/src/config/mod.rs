@@ -33,6 +33,7 @@
 mod address;
 mod declaration;
 mod fault;
+mod mounted;
 mod neighbour;
 mod quantity;
 mod reader;

@@ -1,17 +1,15 @@
 //! Reads a declared struct of settings from pairs of names and values, and keeps every fault.
 
-use std::{collections::BTreeMap, ffi::OsString, fs::File, io::Read as _, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use super::{
     declaration::{Declared, Setting},
     fault::{ConfigError, Fault, Wrong},
+    mounted::text_of_file,
     neighbour::Neighbours,
     report::{Effective, Origin},
     value::Value,
 };
-
-/// A mounted secret is a line, not a library.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Settings that can be used, and what a person should hear about them.
 #[derive(Debug)]
@@ -73,10 +71,10 @@ impl<S> Reading<S> {
             .effective
             .iter()
             .filter(|setting| setting.origin != Origin::Default);
-        let settings: Vec<String> = chosen.map(Effective::brief).collect();
+        let chosen: Vec<String> = chosen.map(Effective::brief).collect();
         tracing::info!(
-            settings = settings.join(", "),
-            "settings in force; all others have their defaults"
+            chosen = chosen.join(" "),
+            "settings in force, besides defaults"
         );
     }
 }
@@ -246,30 +244,6 @@ fn without_wrapping(text: &str) -> &str {
         }
     }
     bare
-}
-
-/// The content of a file without one line end, or the reason why it cannot be used.
-fn text_of_file(path: &PathBuf) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("which cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err("which is a directory; a file was expected".to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err("which is larger than 1 MiB".to_owned());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "which is not UTF-8 text".to_owned())?;
-    if text.contains('\0') {
-        return Err("which contains a NUL byte".to_owned());
-    }
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| {
-        line.strip_suffix('\r').unwrap_or(line)
-    });
-    Ok(text.to_owned())
 }
 
 /// A bad value as an error may show it: short, on one line, never a secret.

@@ -1,6 +1,7 @@
 //! When to run next: a cron expression and a time zone; never overlaps, catches up once.
 
 mod expression;
+mod grammar;
 mod slots;
 #[cfg(test)]
 mod tests;
