@@ -116,20 +116,27 @@ pub fn run<C: clap::Parser>(
     body: impl FnOnce(C) -> Result<Exit, Failure>,
 ) -> ExitCode {
     panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
+    ending(C::try_parse, body).into()
+}
+
+fn ending<C>(
+    arguments: impl FnOnce() -> Result<C, clap::Error>,
+    body: impl FnOnce(C) -> Result<Exit, Failure>,
+) -> Exit {
     // What a panic leaves half done is dropped with the process.
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| match C::try_parse() {
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| match arguments() {
         Ok(arguments) => body(arguments),
         Err(answer) => Ok(answer_arguments(&answer)),
     }));
-    let exit = match ended {
+    match ended {
         Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
             say(&failure.to_string());
             failure.exit
         }
+        // The hook has said why.
         Err(_) => Exit::Software,
-    };
-    exit.into()
+    }
 }
 
 /// `--help` and `--version` are answers; anything else is a wrong use.
@@ -163,4 +170,89 @@ fn plain_sentence(name: &str, panic: &PanicHookInfo<'_>) -> String {
 /// Writes to standard error; a reader that went away is no reason to die.
 fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    #[command(version = "1.2.3")]
+    struct Arguments {
+        #[arg(long)]
+        once: bool,
+    }
+
+    fn ended(arguments: &[&str], body: impl FnOnce(Arguments) -> Result<Exit, Failure>) -> Exit {
+        let words = std::iter::once("sidecar").chain(arguments.iter().copied());
+        ending(|| Arguments::try_parse_from(words), body)
+    }
+
+    #[test]
+    fn the_body_gets_the_arguments_and_chooses_the_exit() {
+        assert_eq!(
+            ended(&["--once"], |arguments| {
+                assert!(arguments.once);
+                Ok(Exit::Code(42))
+            }),
+            Exit::Code(42)
+        );
+    }
+
+    #[test]
+    fn wrong_arguments_exit_64_and_questions_exit_0_without_running() {
+        let never = |_| -> Result<Exit, Failure> { panic!("the body ran") };
+        assert_eq!(ended(&["--onec"], never), Exit::Usage);
+        assert_eq!(ended(&["--help"], never), Exit::Done);
+        assert_eq!(ended(&["--version"], never), Exit::Done);
+    }
+
+    #[test]
+    fn a_panic_exits_70() {
+        assert_eq!(ended(&[], |_| panic!("on purpose")).code(), 70);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_exit() {
+        assert_eq!(
+            ended(&[], |_| Err(Failure::new(
+                Exit::TryAgain,
+                "the lock is held"
+            )))
+            .code(),
+            75
+        );
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{what}")]
+    struct Sentence {
+        what: &'static str,
+        source: Option<Box<Sentence>>,
+    }
+
+    #[test]
+    fn a_letter_says_each_cause_once() {
+        let root = Sentence {
+            what: "permission denied",
+            source: None,
+        };
+        let repeats = Sentence {
+            what: "cannot open: permission denied",
+            source: Some(Box::new(root)),
+        };
+        let top = Sentence {
+            what: "cannot read the ledger at /state",
+            source: Some(Box::new(repeats)),
+        };
+        let letter = Failure::new(Exit::CannotCreate, top)
+            .help("let the user read it")
+            .to_string();
+        assert_eq!(
+            letter,
+            "error: cannot read the ledger at /state\n  because: cannot open: permission denied\n  help: let the user read it"
+        );
+    }
 }

@@ -155,3 +155,97 @@ impl Lock {
         &self.path
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        replace(&path, b"old").unwrap();
+        assert_eq!(mode(&path), 0o644);
+        replace_with_mode(&path, b"new", 0o600).unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap().as_slice(), mode(&path)),
+            (b"new".as_slice(), 0o600)
+        );
+        assert_eq!(names(folder.path()), ["state.json"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_and_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = replace(&folder.path().join("none/state"), b"new").unwrap_err();
+        assert!(
+            missing.to_string().starts_with("cannot replace /")
+                && missing.help().contains("folder is missing")
+        );
+        let directory = folder.path().join("taken");
+        fs::create_dir(&directory).unwrap();
+        assert!(replace(&directory, b"new").is_err());
+        assert_eq!(names(folder.path()), ["taken"]);
+        assert_eq!(Failure::from(missing).exit.code(), 73);
+    }
+
+    #[test]
+    fn each_kind_of_disk_trouble_has_its_advice() {
+        let help = |kind: io::ErrorKind| {
+            FileError {
+                action: "replace",
+                path: PathBuf::new(),
+                source: kind.into(),
+            }
+            .help()
+        };
+        assert!(help(io::ErrorKind::StorageFull).contains("disk is full"));
+        assert!(help(io::ErrorKind::ReadOnlyFilesystem).contains("read-only"));
+        assert!(help(io::ErrorKind::PermissionDenied).contains("user of this container"));
+    }
+
+    #[test]
+    fn a_full_disk_is_known_as_one() {
+        let path = Path::new("/dev/full");
+        let mut full = OpenOptions::new().append(true).open(path).unwrap();
+        let error = append_durable(&mut full, path, b"line\n").unwrap_err();
+        assert!(error.help().contains("disk is full"), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_appended_follows_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .unwrap();
+        append_durable(&mut file, &path, b"one\n").unwrap();
+        append_durable(&mut file, &path, b"two\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_lock_has_one_holder_and_frees_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::try_take(&path).unwrap().unwrap();
+        assert_eq!(held.path(), path);
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        drop(held);
+        assert!(Lock::try_take(&path).unwrap().is_some());
+        assert!(Lock::try_take(&folder.path().join("none/lock")).is_err());
+    }
+}

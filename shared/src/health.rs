@@ -209,3 +209,113 @@ pub fn read(path: &Path) -> Result<State, HealthError> {
     }
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + minute * 60).unwrap()
+    }
+
+    fn started() -> (tempfile::TempDir, Health) {
+        let folder = tempfile::tempdir().unwrap();
+        let health = Health::start(folder.path().join("health.json"), at(0), Some(at(70))).unwrap();
+        (folder, health)
+    }
+
+    /// What the command line of another process would answer.
+    fn answer(health: &Health, minute: i64) -> (String, u8) {
+        let verdict = judge(&read(&health.file).unwrap(), at(minute));
+        (verdict.sentence(), verdict.exit().code())
+    }
+
+    #[test]
+    fn a_life_from_start_to_late() {
+        let (_folder, mut health) = started();
+        assert_eq!(
+            answer(&health, 1),
+            (
+                "starting: started at 2026-01-01T00:00:00Z; no run has ended yet".to_owned(),
+                0
+            )
+        );
+        health.run_started(at(60)).unwrap();
+        assert_eq!(answer(&health, 61).1, 0);
+        health
+            .run_ended(at(62), Outcome::Success, "imported 3 files", Some(at(130)))
+            .unwrap();
+        assert_eq!(
+            answer(&health, 63),
+            (
+                "ok: last run at 2026-01-01T01:02:00Z: imported 3 files".to_owned(),
+                0
+            )
+        );
+        assert_eq!(answer(&health, 130).1, 0);
+        let late = "late: a run should have ended by 2026-01-01T02:10:00Z; imported 3 files";
+        assert_eq!(answer(&health, 131), (late.to_owned(), 1));
+    }
+
+    #[test]
+    fn a_failed_run_is_failing_until_a_good_one() {
+        let (_folder, mut health) = started();
+        health
+            .run_ended(
+                at(1),
+                Outcome::Failure,
+                "Matomo does not answer",
+                Some(at(70)),
+            )
+            .unwrap();
+        let failing = "failing: Matomo does not answer; there was no good run yet";
+        assert_eq!(answer(&health, 2), (failing.to_owned(), 1));
+        health
+            .run_ended(at(3), Outcome::Success, "imported 1 file", None)
+            .unwrap();
+        assert_eq!(answer(&health, 1_000_000).1, 0);
+        health
+            .run_ended(at(5), Outcome::Failure, "no", None)
+            .unwrap();
+        assert_eq!(
+            answer(&health, 6).0,
+            "failing: no; the last good run was at 2026-01-01T00:03:00Z"
+        );
+    }
+
+    #[test]
+    fn a_program_that_never_ran_is_late_in_the_end() {
+        let (_folder, health) = started();
+        assert_eq!(answer(&health, 71).1, 1);
+    }
+
+    #[test]
+    fn a_new_life_remembers_the_last_success() {
+        let (_folder, mut health) = started();
+        health
+            .run_ended(at(1), Outcome::Success, "good", None)
+            .unwrap();
+        let reborn = Health::start(health.file.clone(), at(2), None).unwrap();
+        assert_eq!(
+            (reborn.state().last_success, reborn.state().last_run_ended),
+            (Some(at(1)), None)
+        );
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_an_error() {
+        let (folder, health) = started();
+        assert!(read(&folder.path().join("none")).is_err());
+        let newer = fs::read_to_string(&health.file)
+            .unwrap()
+            .replace("\"version\":1", "\"version\":2");
+        for content in ["", "{}", newer.as_str()] {
+            fs::write(&health.file, content).unwrap();
+            assert_eq!(
+                Failure::from(read(&health.file).unwrap_err()).exit.code(),
+                1,
+                "{content}"
+            );
+        }
+    }
+}

@@ -125,3 +125,82 @@ pub async fn retry<T, E>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        attempts: 4,
+        first_wait: Duration::from_secs(1),
+        wait_max: Duration::from_secs(3),
+        seed: 7,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn it_tries_again_until_it_works() {
+        let done = retry(&POLICY, &Shutdown::never(), async |attempt| match attempt {
+            3 => Ok("done"),
+            _ => Err(Again::Retry("not yet")),
+        })
+        .await;
+        assert_eq!(done.unwrap(), "done");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_gives_up_after_the_last_attempt_without_a_wait() {
+        let begin = Instant::now();
+        let mut made = 0;
+        let ended: Result<(), _> = retry(&POLICY, &Shutdown::never(), async |attempt| {
+            made = attempt;
+            Err(Again::Retry("never"))
+        })
+        .await;
+        assert!(matches!(
+            ended,
+            Err(GaveUp::Exhausted {
+                attempts: 4,
+                error: "never"
+            })
+        ));
+        assert_eq!(made, 4);
+        let waits: Duration = (1..=3).map(|attempt| POLICY.wait_after(attempt)).sum();
+        assert!(begin.elapsed() >= waits && begin.elapsed() < waits + Duration::from_millis(10));
+    }
+
+    #[tokio::test]
+    async fn what_will_never_work_is_tried_once() {
+        let ended: Result<(), _> = retry(&POLICY, &Shutdown::never(), async |attempt| {
+            Err(Again::Stop(attempt))
+        })
+        .await;
+        assert!(matches!(ended, Err(GaveUp::Stopped(1))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wish_to_stop_ends_the_wait() {
+        let shutdown = Shutdown::never();
+        let begin = Instant::now();
+        let ended: Result<(), _> = retry(&POLICY, &shutdown, async |attempt| {
+            shutdown.request();
+            Err(Again::Retry(attempt))
+        })
+        .await;
+        assert!(matches!(ended, Err(GaveUp::Interrupted(1))));
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_depend_on_the_seed_alone() {
+        for attempt in 1..100 {
+            let whole = Duration::from_secs(1 << (attempt - 1).min(5)).min(POLICY.wait_max);
+            let wait = POLICY.wait_after(attempt);
+            assert!(wait >= whole / 2 && wait <= whole, "{attempt}: {wait:?}");
+            assert_eq!(wait, POLICY.wait_after(attempt));
+        }
+        let other = Policy { seed: 8, ..POLICY };
+        assert_ne!(other.wait_after(1), POLICY.wait_after(1));
+    }
+}

@@ -43,6 +43,6 @@ mod tests {
     fn a_secret_shows_itself_only_when_asked() {
         let token = Secret::new("anonymous-0123");
         assert_eq!(format!("{token} {token:?}"), "(hidden) (hidden)");
-        assert_eq!(token.clone().reveal(), "anonymous-0123");
+        assert_eq!(token.reveal(), "anonymous-0123");
     }
 }

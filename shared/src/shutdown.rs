@@ -101,3 +101,50 @@ impl Shutdown {
             .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_wish_asks_and_the_second_insists() {
+        let shutdown = Shutdown::never();
+        assert!(!shutdown.requested());
+        let waiting = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.wait_insisted().await }
+        });
+        shutdown.request();
+        shutdown.wait().await;
+        assert!(shutdown.requested() && !shutdown.insisted());
+        shutdown.request();
+        waiting.await.unwrap();
+        assert!(shutdown.insisted());
+    }
+
+    #[test]
+    fn signals_are_heard_from_every_thread() {
+        let shutdown = Shutdown::listen().unwrap();
+        kill_process(getpid(), Signal::TERM).unwrap();
+        let waiter = |insisted: bool| {
+            let shutdown = shutdown.clone();
+            thread::spawn(move || {
+                let runtime = runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    if insisted {
+                        shutdown.wait_insisted().await;
+                    } else {
+                        shutdown.wait().await;
+                    }
+                });
+            })
+        };
+        waiter(false).join().unwrap();
+        assert!(shutdown.requested());
+        kill_process(getpid(), Signal::INT).unwrap();
+        waiter(true).join().unwrap();
+        assert!(shutdown.insisted());
+    }
+}

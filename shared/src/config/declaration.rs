@@ -70,7 +70,8 @@ impl Setting {
         self
     }
 
-    /// Hides the value everywhere. Fields of type `Secret` are hidden without asking.
+    /// Hides the value in errors, lists and the log, for a text that may hold a secret among other things.
+    /// A field that is a secret has the type `Secret`, which is hidden without asking, even by `Debug`.
     pub const fn secret(mut self) -> Self {
         self.secret = true;
         self

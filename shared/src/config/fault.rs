@@ -94,6 +94,8 @@ impl fmt::Display for Fault {
 pub struct ConfigError {
     /// At least one.
     pub faults: Vec<Fault>,
+    /// What else is odd; a misspelt name often explains a missing one.
+    pub notices: Vec<String>,
 }
 
 impl fmt::Display for ConfigError {
@@ -104,7 +106,10 @@ impl fmt::Display for ConfigError {
         }
         self.faults
             .iter()
-            .try_for_each(|fault| write!(f, "\n  - {fault}"))
+            .try_for_each(|fault| write!(f, "\n  - {fault}"))?;
+        self.notices
+            .iter()
+            .try_for_each(|notice| write!(f, "\n  note: {notice}"))
     }
 }
 

@@ -30,16 +30,23 @@
 //! list, in which a name, its type, its default and its sentence cannot drift apart.
 //! Not built on envy: collecting every fault needs a layer around it that is larger than this reader.
 
+mod address;
 mod declaration;
 mod fault;
+mod mounted;
 mod neighbour;
+mod quantity;
 mod reader;
 mod report;
+#[cfg(test)]
+mod tests;
 mod value;
 
+pub use address::Address;
 pub use declaration::{Declared, Setting, default, optional, required};
 pub use fault::{ConfigError, Fault};
 pub use neighbour::Neighbours;
+pub use quantity::{Count, Size, Span};
 pub use reader::{Reader, Reading, from_env, read};
 pub use report::{Effective, Origin, faults_in_declaration, reference};
-pub use value::{Address, Count, Size, Span, Value};
+pub use value::Value;

@@ -1,17 +1,15 @@
 //! Reads a declared struct of settings from pairs of names and values, and keeps every fault.
 
-use std::{collections::BTreeMap, ffi::OsString, fs::File, io::Read as _, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use super::{
     declaration::{Declared, Setting},
     fault::{ConfigError, Fault, Wrong},
+    mounted::text_of_file,
     neighbour::Neighbours,
     report::{Effective, Origin},
     value::Value,
 };
-
-/// A mounted secret is a line, not a library.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Settings that can be used, and what a person should hear about them.
 #[derive(Debug)]
@@ -45,20 +43,39 @@ pub fn read<S: Declared>(
         effective: Vec::new(),
     };
     let settings = S::read(&mut reader);
+    let strangers = neighbours.notices(&S::declared(), &reader.variables);
+    let Reader {
+        faults,
+        mut notices,
+        effective,
+        ..
+    } = reader;
+    notices.extend(strangers);
     match settings {
-        Some(settings) if reader.faults.is_empty() => {
-            reader
-                .notices
-                .extend(neighbours.notices(&S::declared(), &reader.variables));
-            Ok(Reading {
-                settings,
-                notices: reader.notices,
-                effective: reader.effective,
-            })
-        }
-        _ => Err(ConfigError {
-            faults: reader.faults,
+        Some(settings) if faults.is_empty() => Ok(Reading {
+            settings,
+            notices,
+            effective,
         }),
+        _ => Err(ConfigError { faults, notices }),
+    }
+}
+
+impl<S> Reading<S> {
+    /// Tells the log what is odd, and which settings are not the default ones. Secrets stay hidden.
+    pub fn announce(&self) {
+        for notice in &self.notices {
+            tracing::warn!(%notice, "a setting deserves a look");
+        }
+        let chosen = self
+            .effective
+            .iter()
+            .filter(|setting| setting.origin != Origin::Default);
+        let chosen: Vec<String> = chosen.map(Effective::brief).collect();
+        tracing::info!(
+            chosen = chosen.join(" "),
+            "settings in force, besides defaults"
+        );
     }
 }
 
@@ -227,30 +244,6 @@ fn without_wrapping(text: &str) -> &str {
         }
     }
     bare
-}
-
-/// The content of a file without one line end, or the reason why it cannot be used.
-fn text_of_file(path: &PathBuf) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("which cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err("which is a directory; a file was expected".to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err("which is larger than 1 MiB".to_owned());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "which is not UTF-8 text".to_owned())?;
-    if text.contains('\0') {
-        return Err("which contains a NUL byte".to_owned());
-    }
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| {
-        line.strip_suffix('\r').unwrap_or(line)
-    });
-    Ok(text.to_owned())
 }
 
 /// A bad value as an error may show it: short, on one line, never a secret.

@@ -49,6 +49,15 @@ impl Effective {
         }
     }
 
+    /// For a list on one line.
+    pub(super) fn brief(&self) -> String {
+        format!(
+            "{}={}",
+            self.name,
+            one_line(self.shown.as_deref().unwrap_or_default())
+        )
+    }
+
     pub(super) fn unset(setting: &Setting) -> Self {
         Self {
             name: setting.name,

@@ -1,6 +1,6 @@
 //! The types a setting may have, each with the rule that a person reads when a value does not fit.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use crate::secret::{HIDDEN, Secret};
 
@@ -137,211 +137,24 @@ macro_rules! whole_numbers {
 }
 whole_numbers!(u16, u32, u64, i32, i64);
 
-/// A whole number between two bounds, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Count<const MIN: u64, const MAX: u64>(u64);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<const MIN: u64, const MAX: u64> Count<MIN, MAX> {
-    /// The number.
-    pub fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The number as a size of something in memory.
-    pub fn as_usize(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl<const MIN: u64, const MAX: u64> Value for Count<MIN, MAX> {
-    fn rule() -> String {
-        format!("a whole number from {MIN} to {MAX}")
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
-            _ => Err(String::new()),
+    #[test]
+    fn yes_has_many_words() {
+        for (text, expected) in [
+            ("1", true),
+            ("True", true),
+            ("YES", true),
+            ("on", true),
+            ("0", false),
+            ("false", false),
+            ("no", false),
+            ("Off", false),
+        ] {
+            assert_eq!(bool::parse(text), Ok(expected));
         }
-    }
-}
-
-/// A length of time: `90s`, `15m`, `2h`, `1d`, `1h30m`, or a bare number of seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(Duration);
-
-impl Span {
-    /// The length of time.
-    pub fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl From<Duration> for Span {
-    fn from(length: Duration) -> Self {
-        Self(length)
-    }
-}
-
-impl Value for Span {
-    fn rule() -> String {
-        "a length of time such as 90s, 15m, 2h or 1d".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(seconds) = text.parse() {
-            return Ok(Self(Duration::from_secs(seconds)));
-        }
-        let mut rest = text.trim();
-        let mut length = Duration::ZERO;
-        while !rest.is_empty() {
-            let (number, unit, after) = number_and_unit(rest);
-            let number: u64 = number.parse().map_err(|_| String::new())?;
-            let one = match unit {
-                "ms" => Duration::from_millis(1),
-                "s" => Duration::from_secs(1),
-                "m" => Duration::from_secs(60),
-                "h" => Duration::from_secs(3_600),
-                "d" => Duration::from_secs(86_400),
-                _ => return Err(String::new()),
-            };
-            length = u32::try_from(number)
-                .ok()
-                .and_then(|number| one.checked_mul(number))
-                .and_then(|part| length.checked_add(part))
-                .ok_or("it is too long")?;
-            rest = after.trim_start();
-        }
-        Ok(Self(length))
-    }
-}
-
-/// A number of bytes: `512`, `64k`, `10M`, `1G`; the units are powers of 1024.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(u64);
-
-impl Size {
-    /// The number of bytes.
-    pub fn bytes(self) -> u64 {
-        self.0
-    }
-}
-
-impl Value for Size {
-    fn rule() -> String {
-        "a size such as 512, 64k, 10M or 1G".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let (number, unit, after) = number_and_unit(text);
-        let number: u64 = number.parse().map_err(|_| String::new())?;
-        let one = match unit.to_ascii_lowercase().as_str() {
-            "" | "b" => 1,
-            "k" | "kb" | "kib" => 1 << 10,
-            "m" | "mb" | "mib" => 1 << 20,
-            "g" | "gb" | "gib" => 1 << 30,
-            _ => return Err(String::new()),
-        };
-        if !after.is_empty() {
-            return Err(String::new());
-        }
-        number
-            .checked_mul(one)
-            .map(Self)
-            .ok_or_else(|| "it is too large".to_owned())
-    }
-}
-
-/// `1h30m` is `1`, `h`, `30m`.
-fn number_and_unit(text: &str) -> (&str, &str, &str) {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, rest) = text.split_at(digits);
-    let letters = rest
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(rest.len());
-    let (unit, after) = rest.split_at(letters);
-    (number, unit, after)
-}
-
-/// An address on the web: `http://` is added when no scheme is given, trailing slashes are removed.
-/// Printing it hides a user, a password and the query; [`Address::as_str`] has them all.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(String);
-
-impl Address {
-    /// The whole address, ready to have `/path` appended.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Value for Address {
-    fn rule() -> String {
-        "an http:// or https:// address".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let text = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
-        let (scheme, rest) = text.split_once("://").unwrap_or_default();
-        let scheme = scheme.to_ascii_lowercase();
-        if scheme != "http" && scheme != "https" {
-            return Err("its scheme is another one".to_owned());
-        }
-        if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("it contains a blank".to_owned());
-        }
-        let rest = rest.trim_end_matches('/');
-        check_host(rest.split(['/', '?', '#']).next().unwrap_or_default())?;
-        Ok(Self(format!("{scheme}://{rest}")))
-    }
-
-    fn shown(text: &str) -> String {
-        let (scheme, rest) = text
-            .split_once("://")
-            .map_or(("", text), |(scheme, rest)| (scheme, rest));
-        let separator = if scheme.is_empty() { "" } else { "://" };
-        let (rest, query) = rest
-            .split_once('?')
-            .map_or((rest, ""), |(rest, _)| (rest, "?(hidden)"));
-        match rest.rsplit_once('@') {
-            Some((_, place)) => format!("{scheme}{separator}{HIDDEN}@{place}{query}"),
-            None => format!("{scheme}{separator}{rest}{query}"),
-        }
-    }
-}
-
-/// `user:password@host:port`, `[::1]:8080`: there must be a host, and a port must be a number.
-fn check_host(authority: &str) -> Result<(), String> {
-    let place = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, place)| place);
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (place, None),
-    };
-    if host.is_empty() {
-        return Err("it names no host".to_owned());
-    }
-    match port.map(str::parse::<u16>) {
-        Some(Err(_) | Ok(0)) => Err("its port is not a number from 1 to 65535".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Self::shown(&self.0))
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        assert!(bool::parse("2").is_err());
     }
 }

@@ -130,7 +130,7 @@ pub enum SetupError {
         source: io::Error,
     },
     /// The file of certificates holds none.
-    #[error("there is no PEM certificate in {}", path.display())]
+    #[error("there is no usable PEM certificate in {}", path.display())]
     NoCertificates {
         /// The file.
         path: PathBuf,

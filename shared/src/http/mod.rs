@@ -2,6 +2,8 @@
 
 mod error;
 mod roots;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::PathBuf,

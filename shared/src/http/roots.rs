@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use reqwest::Certificate;
-use rustls::{RootCertStore, pki_types::CertificateDer};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
 use super::error::SetupError;
 
@@ -35,13 +38,11 @@ fn from_file(path: &Path) -> Result<Vec<Certificate>, SetupError> {
         source,
     };
     let pem = fs::read(path).map_err(unreadable)?;
-    let useless = || SetupError::NoCertificates {
-        path: path.to_owned(),
-    };
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| useless())?;
+    let certificates = usable(CertificateDer::pem_slice_iter(&pem).flatten().collect());
     if certificates.is_empty() {
-        Err(useless())
-    } else {
-        Ok(certificates)
+        return Err(SetupError::NoCertificates {
+            path: path.to_owned(),
+        });
     }
+    Ok(certificates)
 }

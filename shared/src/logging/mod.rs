@@ -2,10 +2,13 @@
 
 mod escape;
 mod event;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing::Subscriber;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 use crate::config::Value;
 use event::OneLine;
@@ -74,7 +77,15 @@ impl Value for Format {
 /// A closed, full or absent standard output loses events; it never stops the program.
 pub fn start(options: &LogOptions) {
     let colour = options.no_color.is_none() && io::stdout().is_terminal();
-    let subscriber = tracing_subscriber::fmt()
+    // The error says that logging was started before.
+    let _ = tracing::subscriber::set_global_default(subscriber(options, colour, io::stdout));
+}
+
+fn subscriber<W>(options: &LogOptions, colour: bool, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt()
         // It would tell standard error, and panic when that is closed as well.
         .log_internal_errors(false)
         .with_env_filter(EnvFilter::new(&options.level.0))
@@ -82,8 +93,6 @@ pub fn start(options: &LogOptions) {
             format: options.format,
             colour,
         })
-        .with_writer(io::stdout)
-        .finish();
-    // The error says that logging was started before.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+        .with_writer(writer)
+        .finish()
 }

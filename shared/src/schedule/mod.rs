@@ -1,7 +1,10 @@
 //! When to run next: a cron expression and a time zone; never overlaps, catches up once.
 
 mod expression;
+mod grammar;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use expression::{Schedule, ScheduleError};

@@ -88,3 +88,78 @@ async fn wait_by(clock: impl Fn() -> Timestamp, slot: Timestamp, shutdown: &Shut
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A wall clock that goes with tokio's, which the test runtime moves on when nobody is awake.
+    fn clock(looks: &Cell<u32>) -> impl Fn() -> Timestamp {
+        let begin = Instant::now();
+        move || {
+            looks.set(looks.get() + 1);
+            Timestamp::UNIX_EPOCH + begin.elapsed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_hour_wakes_up_every_thirty_seconds_at_most() {
+        let looks = Cell::new(0);
+        let begin = Instant::now();
+        let slot = Timestamp::UNIX_EPOCH + Duration::from_secs(3_600);
+        assert_eq!(
+            wait_by(clock(&looks), slot, &Shutdown::never()).await,
+            Waited::Due
+        );
+        assert!(begin.elapsed() >= Duration::from_secs(3_600));
+        assert!(looks.get() <= 122, "{} looks at the clock", looks.get());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_in_the_past_is_due_at_once() {
+        let begin = Instant::now();
+        let looks = Cell::new(0);
+        assert_eq!(
+            wait_by(clock(&looks), Timestamp::UNIX_EPOCH, &Shutdown::never()).await,
+            Waited::Due
+        );
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wish_to_stop_ends_the_wait() {
+        let shutdown = Shutdown::never();
+        let asks = shutdown.clone();
+        let asking = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(45)).await;
+            asks.request();
+        });
+        let begin = Instant::now();
+        let slot = Timestamp::UNIX_EPOCH + Duration::from_secs(3_600);
+        let looks = Cell::new(0);
+        assert_eq!(
+            wait_by(clock(&looks), slot, &shutdown).await,
+            Waited::Stopping
+        );
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        asking.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_set_ahead_makes_the_slot_due_within_a_slice() {
+        let begin = Instant::now();
+        // After ten seconds the clock is moved on by a day.
+        let jump = move || match begin.elapsed() {
+            elapsed if elapsed < Duration::from_secs(10) => Timestamp::UNIX_EPOCH + elapsed,
+            elapsed => Timestamp::UNIX_EPOCH + elapsed + Duration::from_secs(86_400),
+        };
+        let slot = Timestamp::UNIX_EPOCH + Duration::from_secs(3_600);
+        assert_eq!(wait_by(jump, slot, &Shutdown::never()).await, Waited::Due);
+        assert!(begin.elapsed() <= Duration::from_secs(31));
+    }
+}
