@@ -42,15 +42,26 @@ const PLACES: usize = 2048;
 /// Longer user agents are judged each time, so that the table stays below about four MiB whatever the log holds.
 const KEPT_BYTES_MAX: usize = 512;
 
+/// How hits tell what kind of user agent they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Label {
+    /// Not at all.
+    None,
+    /// As the only visit variable.
+    Alone,
+    /// As one visit variable among others.
+    AmongOthers,
+}
+
 /// What is known about a user agent.
 #[derive(Debug)]
 pub(super) struct Agent {
     text: Box<[u8]>,
     /// It contains a part that means a bot.
     pub(super) bot: bool,
-    /// The inside of its JSON text.
+    /// `"ua":"…"`, and `_cvar` if the label stands in it alone.
     pub(super) json: Box<[u8]>,
-    /// `["Bot","…"]` as the inside of a JSON text.
+    /// `["Bot","…"]` as the inside of a JSON text, if the label stands among others.
     pub(super) label: Box<[u8]>,
 }
 
@@ -58,17 +69,19 @@ pub(super) struct Agent {
 #[derive(Debug)]
 pub(super) struct Agents {
     bots: Vec<String>,
+    style: Label,
     places: Vec<Option<Box<Agent>>>,
     long: Option<Box<Agent>>,
 }
 
 impl Agents {
     /// Nothing known yet; `more_bots` are further parts that mean a bot, in any case.
-    pub(super) fn new(more_bots: &[String]) -> Self {
+    pub(super) fn new(more_bots: &[String], style: Label) -> Self {
         let more = more_bots.iter().map(|part| part.to_lowercase());
         let bots = BOTS.into_iter().map(str::to_owned).chain(more).collect();
         Self {
             bots,
+            style,
             places: std::iter::repeat_with(|| None).take(PLACES).collect(),
             long: None,
         }
@@ -83,31 +96,52 @@ impl Agents {
         if place.as_ref().is_some_and(|known| *known.text != *text) {
             *place = None;
         }
-        place.get_or_insert_with(|| Box::new(Agent::new(text, &self.bots)))
+        place.get_or_insert_with(|| Box::new(Agent::new(text, &self.bots, self.style)))
     }
 }
 
 impl Agent {
-    fn new(text: &[u8], bots: &[String]) -> Self {
+    fn new(text: &[u8], bots: &[String], style: Label) -> Self {
         let lower = String::from_utf8_lossy(text).to_lowercase();
         let bot = bots.iter().any(|part| lower.contains(part));
-        let mut escaped = Vec::with_capacity(text.len());
-        json::push(&mut escaped, text, Stray::Replace);
-        let mut label = Vec::with_capacity(text.len() + 20);
-        label.extend_from_slice(if bot {
-            br#"[\"Bot\",\""#
+        let label = if style == Label::None {
+            Vec::new()
         } else {
-            br#"[\"Not-Bot\",\""#
-        });
-        json::push_nested(&mut label, text);
-        label.extend_from_slice(br#"\"]"#);
+            label(text, bot)
+        };
+        let mut json = Vec::with_capacity(text.len() + label.len() + 40);
+        json.extend_from_slice(br#""ua":""#);
+        json::push(&mut json, text, Stray::Replace);
+        json.push(b'"');
+        if style == Label::Alone {
+            json.extend_from_slice(br#","_cvar":"{\"1\":"#);
+            json.extend_from_slice(&label);
+            json.extend_from_slice(br#"}""#);
+        }
+        let label = if style == Label::AmongOthers {
+            label
+        } else {
+            Vec::new()
+        };
         Self {
             text: text.into(),
             bot,
-            json: escaped.into(),
+            json: json.into(),
             label: label.into(),
         }
     }
+}
+
+fn label(text: &[u8], bot: bool) -> Vec<u8> {
+    let mut label = Vec::with_capacity(text.len() + 20);
+    label.extend_from_slice(if bot {
+        br#"[\"Bot\",\""#
+    } else {
+        br#"[\"Not-Bot\",\""#
+    });
+    json::push_nested(&mut label, text);
+    label.extend_from_slice(br#"\"]"#);
+    label
 }
 
 #[cfg(test)]
@@ -115,7 +149,7 @@ mod tests {
     use super::*;
 
     fn is_bot(more: &[String], text: &str) -> bool {
-        Agents::new(more).get(0, text.as_bytes()).bot
+        Agents::new(more, Label::Alone).get(0, text.as_bytes()).bot
     }
 
     #[test]
@@ -144,12 +178,15 @@ mod tests {
 
     #[test]
     fn two_agents_in_one_place_do_not_mix() {
-        let mut agents = Agents::new(&[]);
+        let mut agents = Agents::new(&[], Label::None);
         assert!(agents.get(7, b"curl").bot);
         assert!(!agents.get(7, b"Mozilla").bot);
         assert!(agents.get(7, b"curl").bot);
         let long = "x".repeat(KEPT_BYTES_MAX + 1);
-        assert_eq!(&*agents.get(7, long.as_bytes()).json, long.as_bytes());
-        assert_eq!(&*agents.get(7, b"curl").json, b"curl");
+        assert_eq!(
+            &*agents.get(7, long.as_bytes()).json,
+            format!("\"ua\":\"{long}\"").as_bytes()
+        );
+        assert_eq!(&*agents.get(7, b"curl").json, br#""ua":"curl""#);
     }
 }

@@ -4,14 +4,14 @@ use crate::format::{Date, Moment};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Width of `YYYY-MM-DD HH:MM:SS`.
-const TEXT_WIDTH: usize = 19;
+/// Width of `YYYY-MM-DD`.
+const DAY_WIDTH: usize = 10;
 
 /// Reads dates of records and writes dates of hits.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     read: Option<Reading>,
-    written: Option<(i64, [u8; TEXT_WIDTH])>,
+    written: Option<(i64, [u8; DAY_WIDTH])>,
 }
 
 /// The last date read. Its texts are kept in buffers that are used again.
@@ -51,12 +51,14 @@ impl Clock {
 
     /// Appends `YYYY-MM-DD HH:MM:SS`, and `.ffffff` if there is a fraction, in UTC.
     pub(super) fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
+        let day = moment.seconds.div_euclid(SECONDS_PER_DAY);
         let text = match self.written {
-            Some((seconds, text)) if seconds == moment.seconds => text,
-            _ => written(moment.seconds),
+            Some((known, text)) if known == day => text,
+            _ => day_text(day),
         };
-        self.written = Some((moment.seconds, text));
+        self.written = Some((day, text));
         out.extend_from_slice(&text);
+        out.extend_from_slice(&time_text(moment.seconds.rem_euclid(SECONDS_PER_DAY)));
         if moment.micros != 0 {
             let mut fraction = *b".000000";
             put(&mut fraction[1..], i64::from(moment.micros));
@@ -81,17 +83,30 @@ impl Reading {
     }
 }
 
-fn written(seconds: i64) -> [u8; TEXT_WIDTH] {
-    let mut text = *b"0000-00-00 00:00:00";
-    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
-    let second = seconds.rem_euclid(SECONDS_PER_DAY);
+fn day_text(days: i64) -> [u8; DAY_WIDTH] {
+    let mut text = *b"0000-00-00";
+    let (year, month, day) = civil(days);
     put(&mut text[..4], year);
     put(&mut text[5..7], month);
-    put(&mut text[8..10], day);
-    put(&mut text[11..13], second / 3600);
-    put(&mut text[14..16], second / 60 % 60);
-    put(&mut text[17..19], second % 60);
+    put(&mut text[8..], day);
     text
+}
+
+/// ` HH:MM:SS` of a second of a day.
+fn time_text(second: i64) -> [u8; 9] {
+    let [h, m, s] = [second / 3600, second / 60 % 60, second % 60].map(|number| number as u8);
+    let (tens, units) = (|number| b'0' + number / 10, |number| b'0' + number % 10);
+    [
+        b' ',
+        tens(h),
+        units(h),
+        b':',
+        tens(m),
+        units(m),
+        b':',
+        tens(s),
+        units(s),
+    ]
 }
 
 /// Fills `digits` from the right.

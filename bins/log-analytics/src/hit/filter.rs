@@ -7,7 +7,8 @@ use super::skip::Skip;
 use super::text;
 use crate::format::Moment;
 
-/// Matomo takes the time of the import for anything older. Source: Matomo 5, `Tracker\Request::isTimestampValid`.
+/// Matomo takes the time of the import for anything older than 20 years. Years without leap days are the cautious
+/// reading: a few days more are held back, none is stored under a wrong date.
 const MATOMO_AGE_SECONDS_MAX: i64 = 20 * 365 * 86_400;
 
 /// File types that a download list of one's own leaves out.

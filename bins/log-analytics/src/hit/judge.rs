@@ -74,9 +74,10 @@ impl Judge {
     /// Options that cannot be used, see [`HitOptions::check`].
     pub fn new(options: &HitOptions, host_mode: bool) -> Result<Self, OptionError> {
         options.check()?;
+        let rules = Rules::new(options, host_mode);
         Ok(Self {
-            rules: Rules::new(options, host_mode),
-            agents: Agents::new(&options.useragent_excludes),
+            agents: Agents::new(&options.useragent_excludes, rules.label()),
+            rules,
             clock: Clock::default(),
             room: Vec::new(),
         })
@@ -184,50 +185,45 @@ impl<'r> Judged<'r> {
         }
     }
 
-    /// A field unless the options ignore it.
-    fn field(&self, rules: &Rules, group: &Group) -> Option<&'r [u8]> {
-        if rules.ignores(group) {
-            None
-        } else {
-            group.text(self.record)
-        }
-    }
-
     /// The user who logged in.
     pub(super) fn userid(&self, rules: &Rules) -> Option<&'r [u8]> {
-        self.field(rules, &Group::Userid)
+        rules
+            .unless_ignored(&Group::Userid, self.record.userid.as_deref())
             .filter(|user| *user != b"-")
     }
 
     /// Bytes sent.
     pub(super) fn length(&self, rules: &Rules) -> Option<&'r [u8]> {
-        self.field(rules, &Group::Length)
+        rules.unless_ignored(&Group::Length, self.record.length.as_deref())
     }
 
     /// HTTP method, if it is to be sent.
     pub(super) fn method(&self, rules: &Rules) -> Option<&'r [u8]> {
-        let method = if rules.options.track_http_method {
-            self.field(rules, &Group::Method)
-        } else {
-            None
-        };
-        method.filter(|method| *method != b"-")
+        let method = self
+            .record
+            .method
+            .as_deref()
+            .filter(|method| rules.options.track_http_method && *method != b"-");
+        rules.unless_ignored(&Group::Method, method)
     }
 
     /// Whole milliseconds the server took.
     pub(super) fn milliseconds(&self, rules: &Rules) -> Option<u64> {
         let time = self.record.generation_time.as_ref()?;
-        if rules.ignores(&group::of_generation_time(time)) {
-            None
-        } else {
-            number::milliseconds(time)
-        }
+        rules.unless_ignored(&group::of_generation_time(time), number::milliseconds(time))
     }
 
-    /// One part of a streaming server's event.
-    pub(super) fn event(&self, rules: &Rules, part: &Group) -> Option<&'r [u8]> {
-        self.field(rules, part)
-            .filter(|text| !matches!(*text, b"" | b"-"))
+    /// The parts of a streaming server's event, by their parameters.
+    pub(super) fn event(&self, rules: &Rules) -> Option<[(&'static str, &'r [u8]); 3]> {
+        let event = self.record.event.as_deref()?;
+        let part = |group: Group, text: &'r [u8]| {
+            rules.unless_ignored(&group, Some(text)).unwrap_or_default()
+        };
+        Some([
+            ("e_c", part(Group::EventCategory, &event.category)),
+            ("e_a", part(Group::EventAction, &event.action)),
+            ("e_n", part(Group::EventName, &event.name)),
+        ])
     }
 
     /// A field for a custom variable; `-` means there is none.

@@ -8,6 +8,13 @@ const LENGTH_DIGITS_MAX: usize = 64;
 /// Appends the whole number `text` stands for, by Python's rules: an optional sign, digits, single underscores
 /// between digits. Appends nothing and answers `false` for zero and for anything else.
 pub(super) fn push_integer(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    if matches!(text, [b'1'..=b'9', ..])
+        && text.len() <= LENGTH_DIGITS_MAX
+        && text.iter().all(u8::is_ascii_digit)
+    {
+        out.extend_from_slice(text);
+        return true;
+    }
     let (sign, digits) = match text {
         [b'-', rest @ ..] => (Some(b'-'), rest),
         [b'+', rest @ ..] => (None, rest),

@@ -40,28 +40,19 @@ pub(super) enum Host<'r> {
 
 impl<'r> Request<'r> {
     pub(super) fn new(record: &'r Record<'r>, rules: &Rules) -> Self {
-        let referrer = match field(rules, &Group::Referrer, record) {
-            b"-" => b"",
-            referrer => referrer,
-        };
+        let referrer = rules.unless_ignored(&Group::Referrer, record.referrer.as_deref());
+        let user_agent = rules.unless_ignored(&Group::UserAgent, record.user_agent.as_deref());
         Self {
             record,
             target: Target::new(record, rules),
             host: Host::new(record, rules),
-            referrer,
-            user_agent: field(rules, &Group::UserAgent, record),
+            referrer: match text::unquote(referrer.unwrap_or_default()) {
+                b"-" => b"",
+                referrer => referrer,
+            },
+            user_agent: text::unquote(user_agent.unwrap_or_default()),
         }
     }
-}
-
-/// Text of a field without the quotes around it; absent and ignored are the empty text.
-fn field<'r>(rules: &Rules, group: &Group, record: &'r Record<'r>) -> &'r [u8] {
-    let text = if rules.ignores(group) {
-        None
-    } else {
-        group.text(record)
-    };
-    text::unquote(text.unwrap_or_default())
 }
 
 impl<'r> Target<'r> {
@@ -72,10 +63,7 @@ impl<'r> Target<'r> {
         } else {
             Cow::Borrowed(&*record.path)
         };
-        let column = record
-            .query
-            .as_deref()
-            .filter(|_| !rules.ignores(&Group::Query));
+        let column = rules.unless_ignored(&Group::Query, record.query.as_deref());
         let delimiter = options.query_string_delimiter.as_bytes();
         let (path_end, query_start) = match (column, find(&whole, delimiter)) {
             (None, Some(at)) => (at, at + delimiter.len()),
@@ -135,12 +123,8 @@ impl<'r> Host<'r> {
         if rules.options.log_hostname.is_some() {
             return Self::Forced;
         }
-        match record
-            .host
-            .as_deref()
-            .filter(|_| !rules.ignores(&Group::Host))
-            .map(text::lowercase)
-        {
+        let host = rules.unless_ignored(&Group::Host, record.host.as_deref());
+        match host.map(text::lowercase) {
             None => Self::Unsaid,
             Some(Cow::Borrowed(host)) => Self::Said(Cow::Borrowed(tidy(host))),
             Some(Cow::Owned(host)) => Self::Said(Cow::Owned(tidy(&host).to_vec())),

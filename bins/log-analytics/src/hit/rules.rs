@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::agent::Label;
 use super::extension::Extensions;
 use super::group::Group;
 use super::json::{self, Stray};
@@ -26,6 +27,8 @@ pub(super) struct Rules {
     pub(super) opening: Vec<u8>,
     /// `--title-category-delimiter` as the inside of a JSON text.
     pub(super) title_delimiter: Vec<u8>,
+    /// The status is the only page variable.
+    pub(super) status_alone: bool,
     /// `--log-hostname` is an address with a scheme of its own.
     pub(super) host_is_address: bool,
 }
@@ -63,6 +66,7 @@ impl Rules {
                 .collect(),
             opening: opening(options),
             title_delimiter,
+            status_alone: options.page_variables.is_empty() && !options.track_http_method,
             host_is_address: options
                 .log_hostname
                 .as_ref()
@@ -71,9 +75,23 @@ impl Rules {
         }
     }
 
-    /// Whether `--ignore-groups` names the field.
-    pub(super) fn ignores(&self, group: &Group) -> bool {
-        !self.ignored.is_empty() && self.ignored.contains(group)
+    /// How hits tell bots.
+    pub(super) fn label(&self) -> Label {
+        match (self.options.enable_bots, self.visit_variables.is_empty()) {
+            (false, _) => Label::None,
+            (true, true) => Label::Alone,
+            (true, false) => Label::AmongOthers,
+        }
+    }
+
+    /// A field, unless `--ignore-groups` names it.
+    #[inline]
+    pub(super) fn unless_ignored<T>(&self, group: &Group, field: Option<T>) -> Option<T> {
+        if !self.ignored.is_empty() && self.ignored.contains(group) {
+            None
+        } else {
+            field
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! comes ready-made.
 
 use super::agent::Agent;
-use super::group::Group;
 use super::json::{self, Stray};
 use super::judge::{Judge, Judged};
 use super::number;
@@ -32,14 +31,17 @@ impl Judge {
         out.extend_from_slice(&self.rules.opening);
         out.extend_from_slice(site.id_text());
         push_addresses(out, hit, &address);
-        push_text(out, "cip", &hit.record.ip);
-        out.extend_from_slice(br#","cdt":""#);
+        out.extend_from_slice(br#"","cip":""#);
+        json::push(out, &hit.record.ip, Stray::Replace);
+        out.extend_from_slice(br#"","cdt":""#);
         self.clock.push(out, hit.moment);
-        out.extend_from_slice(br#"","ua":""#);
+        out.extend_from_slice(br#"","#);
         let agent = self.agents.get(hit.agent, hit.user_agent);
         out.extend_from_slice(&agent.json);
-        out.push(b'"');
-        push_variables(out, hit, &self.rules, agent);
+        push_page_variables(out, hit, &self.rules);
+        if !self.rules.visit_variables.is_empty() {
+            push_visit_variables(out, hit, &self.rules, agent);
+        }
         if hit.titled {
             push_title(out, hit, &self.rules, &address);
         }
@@ -109,16 +111,18 @@ fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
         out.extend_from_within(start..end);
     }
     out.extend_from_slice(br#"","urlref":""#);
-    json::push(
-        out,
-        text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX),
-        Stray::Percent,
-    );
-    out.push(b'"');
+    let referrer = text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX);
+    json::push(out, referrer, Stray::Percent);
 }
 
-/// `cvar` and `_cvar`: JSON texts inside JSON texts.
-fn push_variables(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, agent: &Agent) {
+/// `cvar`, a JSON text inside a JSON text.
+fn push_page_variables(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules) {
+    if rules.status_alone {
+        out.extend_from_slice(br#","cvar":"{\"1\":[\"HTTP-code\",\""#);
+        json::push_nested(out, &hit.record.status);
+        out.extend_from_slice(br#"\"]}""#);
+        return;
+    }
     let mut page = Variables::begin(out, br#","cvar":"{"#);
     page.push_fields(hit, &rules.page_variables);
     if let Some(method) = hit.method(rules) {
@@ -126,9 +130,10 @@ fn push_variables(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, agent: &Ag
     }
     page.push(b"HTTP-code", &hit.record.status);
     page.end();
-    if !rules.options.enable_bots && rules.visit_variables.is_empty() {
-        return;
-    }
+}
+
+/// `_cvar`, if the user agent's label is not all there is to say.
+fn push_visit_variables(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, agent: &Agent) {
     let mut visit = Variables::begin(out, br#","_cvar":"{"#);
     visit.push_fields(hit, &rules.visit_variables);
     if rules.options.enable_bots {
@@ -226,12 +231,8 @@ fn push_rest(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules) {
         out.extend_from_slice(br#","pf_srv":"#);
         push_number(out, milliseconds);
     }
-    for (name, part) in [
-        ("e_c", Group::EventCategory),
-        ("e_a", Group::EventAction),
-        ("e_n", Group::EventName),
-    ] {
-        if let Some(value) = hit.event(rules, &part) {
+    for (name, value) in hit.event(rules).into_iter().flatten() {
+        if !matches!(value, b"" | b"-") {
             push_text(out, name, value);
         }
     }

@@ -184,3 +184,23 @@ fn help_is_a_text_and_no_fault() {
         "{text}"
     );
 }
+
+#[test]
+fn an_empty_value_is_none() {
+    assert_eq!(
+        read("--log-hostname= --download-extensions= --track-http-method=''"),
+        ImportOptions::default()
+    );
+}
+
+#[test]
+fn tracker_requests_are_told_by_their_file() {
+    let files = |text| read(text).hits.replay.map(|replay| replay.tracker_files);
+    assert_eq!(files(""), None);
+    assert_eq!(
+        files("--replay-tracking"),
+        Some(vec!["piwik.php".to_owned(), "matomo.php".to_owned()])
+    );
+    let own = "--replay-tracking --replay-tracking-expected-tracker-file=tracker.php";
+    assert_eq!(files(own), Some(vec!["tracker.php".to_owned()]));
+}

@@ -293,7 +293,7 @@ impl Words {
             hostnames: self.hostnames,
             include_hosts: self.include_hosts,
             exclude_hosts: self.exclude_hosts,
-            download_extensions: self.download_extensions.as_deref().map(value::list),
+            download_extensions: given(self.download_extensions).as_deref().map(value::list),
             add_download_extensions: self
                 .add_download_extensions
                 .as_deref()
@@ -319,7 +319,7 @@ impl Words {
                 .map(value::list)
                 .unwrap_or_default(),
             add_to_date_seconds: self.add_to_date.unwrap_or_default(),
-            log_hostname: self.log_hostname,
+            log_hostname: given(self.log_hostname),
             replay: self
                 .replay_tracking
                 .then(|| replay(self.replay_tracking_expected_tracker_file)),
@@ -364,6 +364,11 @@ impl Words {
             .map(sentence)
             .collect()
     }
+}
+
+/// As in the reference, an empty value is none.
+fn given(value: Option<String>) -> Option<String> {
+    value.filter(|text| !text.is_empty())
 }
 
 fn replay(tracker_file: Option<String>) -> Replay {
