@@ -70,6 +70,7 @@ impl Fault {
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     rule: Rule,
+    after: u64,
     until: Option<u64>,
 }
 
@@ -89,7 +90,7 @@ impl Faults {
 
     /// Every `nth` request goes wrong in the same way; 1 is all of them.
     pub fn every(nth: u64, fault: Fault) -> Self {
-        Self { rule: Rule::Every(nth.max(1), fault), until: None }
+        Self { rule: Rule::Every(nth.max(1), fault), ..Self::default() }
     }
 
     /// Nothing goes wrong after this request.
@@ -99,9 +100,16 @@ impl Faults {
         self
     }
 
+    /// Nothing goes wrong up to and including this request.
+    #[must_use]
+    pub fn after(mut self, request: u64) -> Self {
+        self.after = request;
+        self
+    }
+
     /// How request number `request` goes wrong, if it does. Always the same answer for the same number.
     pub fn strike(&self, request: u64) -> Option<Fault> {
-        if self.until.is_some_and(|last| request > last) {
+        if request <= self.after || self.until.is_some_and(|last| request > last) {
             return None;
         }
         match &self.rule {
@@ -114,7 +122,7 @@ impl Faults {
 
 impl From<FaultMix> for Faults {
     fn from(mix: FaultMix) -> Self {
-        Self { rule: Rule::Mix(mix), until: None }
+        Self { rule: Rule::Mix(mix), ..Self::default() }
     }
 }
 
@@ -154,6 +162,8 @@ mod tests {
         let faults = Faults::every(3, Fault::Hang).until(6);
         let struck: Vec<u64> = (1..=12).filter(|n| faults.strike(*n).is_some()).collect();
         assert_eq!(struck, [3, 6]);
+        let late = Faults::every(1, Fault::Hang).after(10);
+        assert_eq!((late.strike(10), late.strike(11)), (None, Some(Fault::Hang)));
     }
 
     #[test]
