@@ -24,7 +24,8 @@ use crate::log::{self, Format, Line, Traffic};
 use crate::matomo::{Matomo, Setup};
 
 /// The options that EEA imports with: every valid line becomes a hit.
-pub const EVERYTHING: &str = "--enable-http-errors --enable-http-redirects --enable-static --enable-bots";
+pub const EVERYTHING: &str =
+    "--enable-http-errors --enable-http-redirects --enable-static --enable-bots";
 
 /// What every journey sets, unless it sets something else: no waiting, small batches, all lines are hits.
 const VARIABLES: [(&str, &str); 12] = [
@@ -58,12 +59,18 @@ impl Stack {
     ///
     /// # Panics
     /// When no folder or no stand-in can be made.
-    #[expect(clippy::expect_used, reason = "a journey without a folder can only fail")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a journey without a folder can only fail"
+    )]
     pub fn new(program: &str, setup: Setup) -> Self {
         let ledger_site = setup.ledger_site;
         let stack = Self {
             program: PathBuf::from(program),
-            folder: tempfile::Builder::new().prefix("journey-").tempdir().expect("a folder for the journey"),
+            folder: tempfile::Builder::new()
+                .prefix("journey-")
+                .tempdir()
+                .expect("a folder for the journey"),
             matomo: Matomo::start(setup),
             variables: RefCell::default(),
             traffic: RefCell::new(Traffic::seeded(26)),
@@ -83,7 +90,9 @@ impl Stack {
 
     /// Set a variable for the next start.
     pub fn set(&self, name: &str, value: &str) -> &Self {
-        self.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
+        self.variables
+            .borrow_mut()
+            .insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -115,7 +124,8 @@ impl Stack {
 
     /// Let at most this many seconds pass from one line to the next, so that they fill more or fewer hours.
     pub fn gaps_of(&self, seconds: u64) -> &Self {
-        self.traffic.replace_with(|traffic| traffic.clone().with_gaps_of(seconds));
+        self.traffic
+            .replace_with(|traffic| traffic.clone().with_gaps_of(seconds));
         self
     }
 
@@ -125,7 +135,10 @@ impl Stack {
     /// When they cannot be written.
     pub fn writes(&self, site: u64, count: usize) -> Vec<Line> {
         let lines = self.lines(count);
-        let folder = self.logs_of(site).join(format!("from-{}", lines.first().map_or(0, |line| line.number)));
+        let folder = self.logs_of(site).join(format!(
+            "from-{}",
+            lines.first().map_or(0, |line| line.number)
+        ));
         #[expect(clippy::expect_used, reason = "a journey without logs can only fail")]
         log::hourly(&folder, &lines, Format::Combined).expect("the logs of the journey");
         lines
@@ -138,7 +151,8 @@ impl Stack {
     pub fn writes_file(&self, site: u64, name: &str, count: usize) -> Vec<Line> {
         let lines = self.lines(count);
         #[expect(clippy::expect_used, reason = "a journey without logs can only fail")]
-        log::write(&self.logs_of(site).join(name), &lines, Format::Combined).expect("the log of the journey");
+        log::write(&self.logs_of(site).join(name), &lines, Format::Combined)
+            .expect("the log of the journey");
         lines
     }
 
@@ -148,7 +162,13 @@ impl Stack {
     /// When it cannot be started.
     pub fn start(&self, words: &[&str]) -> Running {
         self.starts.set(self.starts.get() + 1);
-        Running::start(&self.program, self.folder(), words, &self.variables.borrow(), Vec::new())
+        Running::start(
+            &self.program,
+            self.folder(),
+            words,
+            &self.variables.borrow(),
+            Vec::new(),
+        )
     }
 
     /// Run the binary with these words to its end.
@@ -164,7 +184,14 @@ impl Stack {
     /// # Panics
     /// When it does not end.
     pub fn run_with_input(&self, words: &[&str], input: Vec<u8>) -> Outcome {
-        Running::start(&self.program, self.folder(), words, &self.variables.borrow(), input).wait()
+        Running::start(
+            &self.program,
+            self.folder(),
+            words,
+            &self.variables.borrow(),
+            input,
+        )
+        .wait()
     }
 
     /// One pass over all logs.
@@ -197,18 +224,28 @@ impl Stack {
                 _ => panic!("pass {pass} of {passes_max} gave up\n{outcome}"),
             }
         }
-        panic!("{passes_max} passes were not enough; {:?}", self.matomo.seen());
+        panic!(
+            "{passes_max} passes were not enough; {:?}",
+            self.matomo.seen()
+        );
     }
 
     /// How the hits at Matomo compare with lines, once nothing is under way any more.
     ///
     /// # Panics
     /// When the site is unknown or the stand-in never rests.
-    #[expect(clippy::expect_used, reason = "an unknown site is a mistake in the journey")]
+    #[expect(
+        clippy::expect_used,
+        reason = "an unknown site is a mistake in the journey"
+    )]
     pub fn arrival(&self, site: u64, lines: &[Line]) -> Arrival {
         self.matomo.rests();
         let sites = self.matomo.sites();
-        Arrival::of(lines, sites.main_url(site).expect("a known site"), &self.matomo.hits_of(site))
+        Arrival::of(
+            lines,
+            sites.main_url(site).expect("a known site"),
+            &self.matomo.hits_of(site),
+        )
     }
 
     /// Matomo holds a hit of each of these lines, once, each visitor's in time order, and nothing else of this site.
@@ -218,7 +255,11 @@ impl Stack {
     pub fn holds_exactly(&self, site: u64, lines: &[Line]) {
         let arrival = self.arrival(site, lines);
         let doubled = self.matomo.marks_doubled();
-        assert!(arrival.is_exact() && doubled == 0, "site {site} after {} starts, {doubled} marks doubled:\n{arrival}", self.starts.get());
+        assert!(
+            arrival.is_exact() && doubled == 0,
+            "site {site} after {} starts, {doubled} marks doubled:\n{arrival}",
+            self.starts.get()
+        );
     }
 
     /// Matomo holds a hit of each of these lines, once, in whatever order.
@@ -226,7 +267,14 @@ impl Stack {
     /// # Panics
     /// When it does not.
     pub fn holds_each_once(&self, site: u64, lines: &[Line]) {
-        let arrival = Arrival { out_of_order: Vec::new(), ..self.arrival(site, lines) };
-        assert!(arrival.is_exact(), "site {site} after {} starts:\n{arrival}", self.starts.get());
+        let arrival = Arrival {
+            out_of_order: Vec::new(),
+            ..self.arrival(site, lines)
+        };
+        assert!(
+            arrival.is_exact(),
+            "site {site} after {} starts:\n{arrival}",
+            self.starts.get()
+        );
     }
 }

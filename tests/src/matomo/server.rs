@@ -24,9 +24,15 @@ pub struct Server {
 
 impl Server {
     /// Listen on a free port of the loopback address.
-    #[expect(clippy::expect_used, reason = "a journey without its stand-in can only fail")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a journey without its stand-in can only fail"
+    )]
     pub fn start(store: Arc<Store>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let bound = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
         let listener = bound.expect("a free port of the loopback address");
         let address = listener.local_addr().expect("the address of a listener");
@@ -37,7 +43,11 @@ impl Server {
             });
             runtime.shutdown_background();
         });
-        Self { address, stop: Some(stop), thread: Some(thread) }
+        Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// Where it listens.
@@ -58,7 +68,9 @@ impl Drop for Server {
 
 async fn accept(listener: TcpListener, store: Arc<Store>) {
     for number in 1.. {
-        let Ok((stream, _)) = listener.accept().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
         // Answers are small; without this they wait for the other side's acknowledgement.
         let _ = stream.set_nodelay(true);
         let reset = Arc::new(AtomicBool::new(false));
@@ -67,7 +79,9 @@ async fn accept(listener: TcpListener, store: Arc<Store>) {
         tokio::spawn(async move {
             let service = service_fn(|request| Arc::clone(&connection).serve(request));
             // An error here is a cut connection: planned by a fault, or the client was killed.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(wire), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(wire), service)
+                .await;
         });
     }
 }

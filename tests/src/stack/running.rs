@@ -25,7 +25,10 @@ pub struct Running {
 }
 
 impl Running {
-    #[expect(clippy::expect_used, reason = "a journey whose binary does not start can only fail")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a journey whose binary does not start can only fail"
+    )]
     pub(super) fn start(
         program: &Path,
         folder: &Path,
@@ -34,15 +37,30 @@ impl Running {
         input: Vec<u8>,
     ) -> Self {
         let mut command = Command::new(program);
-        command.args(words).current_dir(folder).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(variables);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+        command
+            .args(words)
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .envs(variables);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
         let stdout = Ear::on(child.stdout.take().expect("a pipe"));
         let stderr = Ear::on(child.stderr.take().expect("a pipe"));
         let mut stdin = child.stdin.take().expect("a pipe");
         // A binary that ends without reading all of its input is judged by how it ends.
         thread::spawn(move || stdin.write_all(&input));
-        Self { words: words.join(" "), child, stdout, stderr }
+        Self {
+            words: words.join(" "),
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     /// Has it ended by itself?
@@ -59,8 +77,14 @@ impl Running {
     pub fn until_it_says(&self, text: &str) {
         let give_up = Instant::now() + RUN_MAX;
         while !self.stdout.hears(text) && !self.stderr.hears(text) {
-            let over = self.stdout.is_closed() && self.stderr.is_closed() || Instant::now() > give_up;
-            assert!(!over, "it never said {text:?}\n{}{}", self.stdout.text(), self.stderr.text());
+            let over =
+                self.stdout.is_closed() && self.stderr.is_closed() || Instant::now() > give_up;
+            assert!(
+                !over,
+                "it never said {text:?}\n{}{}",
+                self.stdout.text(),
+                self.stderr.text()
+            );
         }
     }
 
@@ -111,7 +135,12 @@ impl Running {
         let Some(status) = status else {
             panic!("log-analytics {words} did not end within {RUN_MAX:?}\n{stdout}{stderr}");
         };
-        Outcome { words, status, stdout, stderr }
+        Outcome {
+            words,
+            status,
+            stdout,
+            stderr,
+        }
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
@@ -167,7 +196,10 @@ impl Ear {
                 }
             }
         });
-        Self { heard, thread: Some(thread) }
+        Self {
+            heard,
+            thread: Some(thread),
+        }
     }
 
     fn text(&self) -> String {
@@ -176,7 +208,11 @@ impl Ear {
     }
 
     fn is_closed(&self) -> bool {
-        self.heard.0.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.heard
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed
     }
 
     /// Is this text there, now or after the next piece?
@@ -187,7 +223,11 @@ impl Ear {
         if said(&heard) || heard.closed {
             return said(&heard);
         }
-        let (heard, _) = self.heard.1.wait_timeout(heard, NEXT_PIECE).unwrap_or_else(PoisonError::into_inner);
+        let (heard, _) = self
+            .heard
+            .1
+            .wait_timeout(heard, NEXT_PIECE)
+            .unwrap_or_else(PoisonError::into_inner);
         said(&heard)
     }
 
