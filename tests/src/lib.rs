@@ -15,4 +15,5 @@ pub mod golden;
 pub mod log;
 pub mod matomo;
 pub mod random;
+pub mod repository;
 pub mod stack;

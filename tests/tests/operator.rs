@@ -118,7 +118,7 @@ fn health_follows_the_last_success() {
 }
 
 #[test]
-fn secrets_are_in_no_output_and_no_command_line() {
+fn secrets_are_in_no_output_and_in_no_file() {
     let stack = stack();
     stack.set("LOG_LEVEL", "trace");
     stack.writes(SITE, 100);

@@ -7,7 +7,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use tests::repository::{BUILT, files, places, read, root, sources};
 
 /// What may lie at the root, and nothing else.
 const ROOT: [&str; 20] = [
@@ -32,78 +33,6 @@ const ROOT: [&str; 20] = [
     "shared",
     "tests",
 ];
-/// What a compiler leaves at the root.
-const BUILT: &str = "target";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
-/// All files below a folder of the repository, as paths from its root; nothing that was built, nothing of git.
-fn files(below: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(below)];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else {
-            continue;
-        };
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            match path.is_dir() {
-                true if name == BUILT || name == ".git" => {}
-                true => folders.push(path),
-                false => found.push(path.strip_prefix(root()).unwrap().to_owned()),
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn read(file: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(root().join(file)).unwrap()).into_owned()
-}
-
-fn is_rust(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "rs")
-}
-
-fn sources(below: &[&str]) -> Vec<PathBuf> {
-    below
-        .iter()
-        .flat_map(|folder| files(folder))
-        .filter(|file| is_rust(file))
-        .collect()
-}
-
-/// The numbered lines of a source that run in production: no comments, and nothing from the unit tests at its end.
-fn code(file: &Path) -> Vec<(usize, String)> {
-    let text = read(file);
-    let numbered = text
-        .lines()
-        .enumerate()
-        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
-    let bare =
-        numbered.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or("").to_owned()));
-    bare.filter(|(_, line)| !line.trim().is_empty()).collect()
-}
-
-/// Places where production code holds one of these texts.
-fn places(files: &[PathBuf], texts: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    for file in files {
-        let lines = code(file)
-            .into_iter()
-            .filter(|(_, line)| texts.iter().any(|text| line.contains(text)));
-        found.extend(
-            lines.map(|(number, line)| format!("{}:{number}: {}", file.display(), line.trim())),
-        );
-    }
-    found
-}
 
 fn none(found: &[String], lesson: &str) {
     assert!(found.is_empty(), "{lesson}\n  {}", found.join("\n  "));
@@ -290,71 +219,4 @@ fn the_page_of_settings_is_up_to_date() {
         fs::read_to_string(&page).is_ok_and(|written| written == reference),
         "docs/reference/environment.md is out of date; run: UPDATE_DOCS=1 cargo test -p tests --test tidy"
     );
-}
-
-/// The words after `program` wherever the text shows it as code.
-fn commands_named(text: &str, program: &str) -> Vec<String> {
-    let mut in_block = false;
-    let mut named = Vec::new();
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_block = !in_block;
-            continue;
-        }
-        let spans: Vec<&str> = if in_block {
-            vec![line]
-        } else {
-            line.split('`').skip(1).step_by(2).collect()
-        };
-        for span in spans {
-            let after = span
-                .split(program)
-                .skip(1)
-                .filter_map(|rest| rest.strip_prefix(' ')?.split_whitespace().next());
-            let words = after.filter(|word| {
-                word.chars()
-                    .all(|letter| letter.is_ascii_lowercase() || letter == '-')
-            });
-            named.extend(
-                words
-                    .filter(|word| !word.starts_with('-'))
-                    .map(str::to_owned),
-            );
-        }
-    }
-    named
-}
-
-fn knows(program: &str, command: &str) -> bool {
-    let answer = Command::new(program)
-        .arg("--help")
-        .env_clear()
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-    text.lines()
-        .any(|line| line.split_whitespace().next() == Some(command))
-}
-
-#[test]
-fn the_readme_names_only_commands_that_exist() {
-    let readme = fs::read_to_string(root().join("README.md"))
-        .expect("README.md, the first thing that operators read");
-    let mut found = Vec::new();
-    for (name, program) in [
-        ("cargo xtask", env!("CARGO_BIN_EXE_xtask")),
-        ("log-analytics", env!("CARGO_BIN_EXE_log-analytics")),
-    ] {
-        let unknown = commands_named(&readme, name)
-            .into_iter()
-            .filter(|command| !knows(program, command));
-        found.extend(unknown.map(|command| format!("{name} {command}")));
-    }
-    none(&found, "README.md names commands that do not exist");
-}
-
-#[test]
-fn commands_are_found_in_code_and_not_in_prose() {
-    let text = "Run `log-analytics once --x`.\n```\ndocker run log-analytics check\n```\nThe log-analytics image.";
-    assert_eq!(commands_named(text, "log-analytics"), ["once", "check"]);
 }
