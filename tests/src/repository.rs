@@ -35,7 +35,8 @@ pub fn files(below: &str) -> Vec<PathBuf> {
         for path in entries.map(|entry| entry.unwrap().path()) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             match path.is_dir() {
-                true if name == BUILT || name == ".git" => {}
+                _ if name == ".git" => {}
+                true if name == BUILT => {}
                 true => folders.push(path),
                 false => found.push(path.strip_prefix(root()).unwrap().to_owned()),
             }

@@ -7,17 +7,21 @@
 //! stack.holds_exactly(4, &lines);
 //! ```
 
+mod diary;
 mod outcome;
 mod running;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 pub use outcome::{ALL_IN, CANNOT_WRITE_STATE, Outcome, SETTINGS, TRY_AGAIN, UNREACHABLE};
 pub use running::Running;
+
+use diary::Diary;
 
 use crate::arrival::Arrival;
 use crate::log::{self, Format, Line, Traffic};
@@ -52,6 +56,7 @@ pub struct Stack {
     variables: RefCell<BTreeMap<String, String>>,
     traffic: RefCell<Traffic>,
     starts: Cell<usize>,
+    diary: Diary,
 }
 
 impl Stack {
@@ -75,6 +80,7 @@ impl Stack {
             variables: RefCell::default(),
             traffic: RefCell::new(Traffic::seeded(26)),
             starts: Cell::new(0),
+            diary: Diary::default(),
         };
         for (name, value) in VARIABLES {
             stack.set(name, value);
@@ -161,14 +167,22 @@ impl Stack {
     /// # Panics
     /// When it cannot be started.
     pub fn start(&self, words: &[&str]) -> Running {
+        self.start_with_input(words, Vec::new())
+    }
+
+    /// Start the binary with these words and this standard input, in a clean environment.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_with_input(&self, words: &[&str], input: Vec<u8>) -> Running {
         self.starts.set(self.starts.get() + 1);
-        Running::start(
-            &self.program,
-            self.folder(),
-            words,
-            &self.variables.borrow(),
-            Vec::new(),
-        )
+        let mut command = Command::new(&self.program);
+        command.args(words).current_dir(self.folder());
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .envs(&*self.variables.borrow());
+        Running::start(command, words.join(" "), input, self.diary.clone())
     }
 
     /// Run the binary with these words to its end.
@@ -177,21 +191,6 @@ impl Stack {
     /// When it does not end.
     pub fn run(&self, words: &[&str]) -> Outcome {
         self.start(words).wait()
-    }
-
-    /// Run the binary with these words and this standard input to its end.
-    ///
-    /// # Panics
-    /// When it does not end.
-    pub fn run_with_input(&self, words: &[&str], input: Vec<u8>) -> Outcome {
-        Running::start(
-            &self.program,
-            self.folder(),
-            words,
-            &self.variables.borrow(),
-            input,
-        )
-        .wait()
     }
 
     /// One pass over all logs.
@@ -225,8 +224,9 @@ impl Stack {
             }
         }
         panic!(
-            "{passes_max} passes were not enough; {:?}",
-            self.matomo.seen()
+            "{passes_max} passes were not enough; {:?}\n{}",
+            self.matomo.seen(),
+            self.diary
         );
     }
 
@@ -257,24 +257,9 @@ impl Stack {
         let doubled = self.matomo.marks_doubled();
         assert!(
             arrival.is_exact() && doubled == 0,
-            "site {site} after {} starts, {doubled} marks doubled:\n{arrival}",
-            self.starts.get()
-        );
-    }
-
-    /// Matomo holds a hit of each of these lines, once, in whatever order.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn holds_each_once(&self, site: u64, lines: &[Line]) {
-        let arrival = Arrival {
-            out_of_order: Vec::new(),
-            ..self.arrival(site, lines)
-        };
-        assert!(
-            arrival.is_exact(),
-            "site {site} after {} starts:\n{arrival}",
-            self.starts.get()
+            "site {site} after {} starts, {doubled} marks doubled:\n{arrival}\n{}",
+            self.starts.get(),
+            self.diary
         );
     }
 }

@@ -121,7 +121,7 @@ fn run(golden: &Golden, case: &Case) -> Option<String> {
         .chain(options)
         .chain(files)
         .collect();
-    let outcome = stack.run_with_input(&words, input);
+    let outcome = stack.start_with_input(&words, input).wait();
 
     let mut found = golden
         .expectation(case)

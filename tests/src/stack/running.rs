@@ -1,15 +1,13 @@
 //! The binary while it runs: listened to, killed, stopped, waited for.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use super::diary::Diary;
 use super::outcome::Outcome;
 
 /// Far beyond anything a healthy journey needs; only a hung one meets it.
@@ -22,6 +20,7 @@ pub struct Running {
     child: Child,
     stdout: Ear,
     stderr: Ear,
+    diary: Diary,
 }
 
 impl Running {
@@ -29,34 +28,22 @@ impl Running {
         clippy::expect_used,
         reason = "a journey whose binary does not start can only fail"
     )]
-    pub(super) fn start(
-        program: &Path,
-        folder: &Path,
-        words: &[&str],
-        variables: &BTreeMap<String, String>,
-        input: Vec<u8>,
-    ) -> Self {
-        let mut command = Command::new(program);
-        command
-            .args(words)
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(variables);
+    pub(super) fn start(mut command: Command, words: String, input: Vec<u8>, diary: Diary) -> Self {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("cannot start {}: {error}", command.get_program().display())
+        });
         let stdout = Ear::on(child.stdout.take().expect("a pipe"));
         let stderr = Ear::on(child.stderr.take().expect("a pipe"));
         let mut stdin = child.stdin.take().expect("a pipe");
         // A binary that ends without reading all of its input is judged by how it ends.
         thread::spawn(move || stdin.write_all(&input));
         Self {
-            words: words.join(" "),
+            words,
+            diary,
             child,
             stdout,
             stderr,
@@ -68,24 +55,6 @@ impl Running {
         let pid = Pid::from_child(&self.child);
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)))
-    }
-
-    /// Wait until it has written this text to either stream.
-    ///
-    /// # Panics
-    /// When it ends, or two minutes pass, without having done so.
-    pub fn until_it_says(&self, text: &str) {
-        let give_up = Instant::now() + RUN_MAX;
-        while !self.stdout.hears(text) && !self.stderr.hears(text) {
-            let over =
-                self.stdout.is_closed() && self.stderr.is_closed() || Instant::now() > give_up;
-            assert!(
-                !over,
-                "it never said {text:?}\n{}{}",
-                self.stdout.text(),
-                self.stderr.text()
-            );
-        }
     }
 
     /// Kill it as a power cut would (SIGKILL), at once.
@@ -135,12 +104,14 @@ impl Running {
         let Some(status) = status else {
             panic!("log-analytics {words} did not end within {RUN_MAX:?}\n{stdout}{stderr}");
         };
-        Outcome {
+        let outcome = Outcome {
             words,
             status,
             stdout,
             stderr,
-        }
+        };
+        self.diary.note(&outcome);
+        outcome
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
@@ -168,75 +139,21 @@ impl Drop for Running {
 
 /// Listens to one stream on a thread of its own, so that the binary never waits for its reader.
 #[derive(Debug)]
-struct Ear {
-    heard: Arc<(Mutex<Heard>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Heard {
-    bytes: Vec<u8>,
-    closed: bool,
-}
+struct Ear(Option<JoinHandle<Vec<u8>>>);
 
 impl Ear {
     fn on(mut stream: impl Read + Send + 'static) -> Self {
-        let heard = Arc::new((Mutex::new(Heard::default()), Condvar::new()));
-        let notes = Arc::clone(&heard);
-        let thread = thread::spawn(move || {
-            let mut piece = [0; 8192];
-            loop {
-                let count = stream.read(&mut piece).unwrap_or(0);
-                let mut heard = notes.0.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.bytes.extend_from_slice(&piece[..count]);
-                heard.closed = count == 0;
-                notes.1.notify_all();
-                if heard.closed {
-                    return;
-                }
-            }
-        });
-        Self {
-            heard,
-            thread: Some(thread),
-        }
-    }
-
-    fn text(&self) -> String {
-        let heard = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&heard.bytes).into_owned()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.heard
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed
-    }
-
-    /// Is this text there, now or after the next piece?
-    fn hears(&self, text: &str) -> bool {
-        const NEXT_PIECE: Duration = Duration::from_millis(20);
-        let heard = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = |heard: &Heard| memchr::memmem::find(&heard.bytes, text.as_bytes()).is_some();
-        if said(&heard) || heard.closed {
-            return said(&heard);
-        }
-        let (heard, _) = self
-            .heard
-            .1
-            .wait_timeout(heard, NEXT_PIECE)
-            .unwrap_or_else(PoisonError::into_inner);
-        said(&heard)
+        Self(Some(thread::spawn(move || {
+            let mut heard = Vec::new();
+            // What came before an error is still worth showing.
+            let _ = stream.read_to_end(&mut heard);
+            heard
+        })))
     }
 
     /// Everything that was said, once the stream is closed.
     fn end(&mut self) -> String {
-        if let Some(thread) = self.thread.take() {
-            // The thread only reads; it cannot panic.
-            let _ = thread.join();
-        }
-        self.text()
+        let heard = self.0.take().and_then(|thread| thread.join().ok());
+        String::from_utf8_lossy(&heard.unwrap_or_default()).into_owned()
     }
 }
