@@ -1,1 +1,19 @@
-//! Harness for the journeys.
+//! Harness for the journeys: an embedded stand-in for Matomo, logs whose every line is unique, and a stack that runs the
+//! built binary between the two.
+//!
+//! ```text
+//! log/      lines of visitors, bots and errors, written as a site's folder      what goes in
+//! stack/    the binary with a folder of its own; killed, stopped, run again     what happens
+//! matomo/   keeps what a real Matomo would keep; fault.rs breaks the wire       what comes out
+//! compare.rs, arrival.rs, golden.rs                                             is it the same?
+//! ```
+
+pub mod arrival;
+pub mod compare;
+pub mod fault;
+pub mod golden;
+pub mod log;
+pub mod matomo;
+pub mod random;
+pub mod repository;
+pub mod stack;

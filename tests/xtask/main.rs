@@ -1,2 +1,47 @@
-//! The program behind `cargo xtask`.
-fn main() {}
+//! The program behind `cargo xtask`: see the importer at work, test everything, measure its speed.
+
+mod bench;
+mod build;
+mod demo;
+mod sink;
+mod suite;
+mod usage;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Watch the importer at work: two sites, two passes, a crash and the recovery. Needs no Matomo.
+    Demo {
+        /// Build and use the release binary.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Check formatting and lints, then run all tests.
+    Test,
+    /// Measure an import of a generated log against a server that only counts.
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().chore {
+        Chore::Demo { release } => demo::show(release),
+        Chore::Test => suite::run(),
+        Chore::Bench(options) => bench::measure(&options),
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

@@ -1,0 +1,201 @@
+//! A stand-in for Matomo on loopback: bulk tracking, the few calls of the Reporting API that an importer needs, and
+//! every way in which a real one was seen to fail.
+//!
+//! It answers as Matomo 5.0.2 was measured to answer; a bulk request is one transaction: all hits of it are stored, or
+//! none. It runs on a thread of its own and stops when its [`Matomo`] is dropped.
+
+mod api;
+mod exchange;
+mod hit;
+mod query;
+mod reply;
+mod request;
+mod server;
+mod site;
+mod store;
+mod tracking;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use hit::Hit;
+pub use request::{Outcome, Request};
+pub use site::Sites;
+pub use store::Seen;
+
+use crate::fault::Faults;
+use server::Server;
+use store::Store;
+
+/// The token that [`Setup::default`] accepts.
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// How a stand-in begins its life.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Sites by id, with their main URL.
+    pub sites: Vec<(u64, String)>,
+    /// The only token that is accepted.
+    pub token: String,
+    /// The site that receives only marks; it is known in addition to `sites`.
+    pub ledger_site: Option<u64>,
+    /// May the token do everything? Only then are `invalid_indices` shown and reports invalidated.
+    pub superuser: bool,
+    /// Which tracking requests go wrong.
+    pub faults: Faults,
+    /// How long a tracking request takes before it is stored.
+    pub pace: Duration,
+    /// How long a request that hangs stays open.
+    pub silence: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            sites: vec![(4, "https://www.example.org".to_owned())],
+            token: TOKEN.to_owned(),
+            ledger_site: None,
+            superuser: true,
+            faults: Faults::none(),
+            pace: Duration::ZERO,
+            silence: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What an administrator, or bad luck, can switch while Matomo runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Switch {
+    /// `record_statistics = 0`: bulk requests are answered with success and stored nowhere.
+    RecordingOff,
+    /// `maintenance_mode = 1`: the API answers 503, tracking goes on.
+    Maintenance,
+    /// Everything answers 500.
+    DatabaseDown,
+}
+
+/// A running stand-in.
+#[derive(Debug)]
+pub struct Matomo {
+    store: Arc<Store>,
+    server: Server,
+}
+
+impl Matomo {
+    /// Start on a free port of the loopback address.
+    ///
+    /// # Panics
+    /// When no port or thread can be had.
+    pub fn start(setup: Setup) -> Self {
+        let store = Arc::new(Store::new(setup));
+        let server = Server::start(Arc::clone(&store));
+        Self { store, server }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Its base address, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The token it accepts.
+    pub fn token(&self) -> &str {
+        &self.store.setup().token
+    }
+
+    /// The stored hits of a site, in the order of arrival.
+    pub fn hits_of(&self, site: u64) -> Vec<Hit> {
+        self.store.look(|kept| {
+            kept.hits
+                .iter()
+                .filter(|hit| hit.site() == site)
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// All stored hits but marks, in the order of arrival.
+    pub fn hits(&self) -> Vec<Hit> {
+        self.store.look(|kept| kept.hits.clone())
+    }
+
+    /// Marks on the ledger site: visitor id, and how often it arrived.
+    pub fn marks(&self) -> BTreeMap<String, u64> {
+        self.store.look(|kept| kept.marks.clone())
+    }
+
+    /// How many marks arrived more than once: each is a batch that was stored twice.
+    pub fn marks_doubled(&self) -> usize {
+        self.store
+            .look(|kept| kept.marks.values().filter(|count| **count > 1).count())
+    }
+
+    /// Every request so far, tracking and API, in the order of their ends.
+    pub fn requests(&self) -> Vec<Request> {
+        self.store.look(|kept| kept.requests.clone())
+    }
+
+    /// The highest number of tracking requests that were under way at once.
+    pub fn in_flight_max(&self) -> usize {
+        self.store.look(|kept| kept.in_flight_max)
+    }
+
+    /// Reports that were invalidated: per site the dates, in the order they were named.
+    pub fn invalidated(&self) -> BTreeMap<u64, Vec<String>> {
+        self.store.look(|kept| kept.invalidated.clone())
+    }
+
+    /// The sites it knows now, new ones included.
+    pub fn sites(&self) -> Sites {
+        self.store.look(|kept| kept.sites.clone())
+    }
+
+    /// Turn a switch; it counts from the next request on.
+    pub fn set(&self, switch: Switch, on: bool) {
+        self.store.change(|kept| {
+            if on {
+                kept.switches.insert(switch)
+            } else {
+                kept.switches.remove(&switch)
+            }
+        });
+    }
+
+    /// Let other requests go wrong from now on. Requests are still counted from the start.
+    pub fn set_faults(&self, faults: Faults) {
+        self.store.change(|kept| kept.faults = faults);
+    }
+
+    /// What it has seen so far.
+    pub fn seen(&self) -> Seen {
+        self.store.look(|kept| kept.seen())
+    }
+
+    /// Wait until `fact` holds for what it has seen; `what` names the fact when it never comes.
+    ///
+    /// # Panics
+    /// When a minute passes first.
+    pub fn wait_for(&self, what: &str, fact: impl FnMut(&Seen) -> bool) {
+        self.store.wait_for(what, fact);
+    }
+
+    /// Wait until nothing is under way any more: no open request and no late commit.
+    ///
+    /// # Panics
+    /// When a minute passes first.
+    pub fn rests(&self) {
+        self.wait_for("no request under way", |seen| {
+            seen.late == 0 && seen.working == 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The Reporting API: the few methods that an importer asks.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::query;
+use super::reply::Reply;
+use super::store::Store;
+use super::{Hit, Switch};
+
+/// What a call says: its parameters from query and body, the later one wins.
+#[derive(Debug)]
+pub struct Call(BTreeMap<String, String>);
+
+impl Call {
+    /// Read a call.
+    pub fn open(query: &str, body: &[u8]) -> Self {
+        let body = String::from_utf8_lossy(body);
+        Self(
+            query::pairs(query)
+                .into_iter()
+                .chain(query::pairs(&body))
+                .collect(),
+        )
+    }
+
+    /// The method, or a question mark.
+    pub fn method(&self) -> &str {
+        self.0.get("method").map_or("?", String::as_str)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    fn site(&self) -> u64 {
+        self.text("idSite").parse().unwrap_or(0)
+    }
+
+    /// How many rows at most; Matomo's default is 10, and -1 means all.
+    fn rows_max(&self) -> usize {
+        match self.text("filter_limit").parse::<i64>() {
+            Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+            Err(_) => 10,
+        }
+    }
+
+    /// The visitor ids that the segment asks for, in its order.
+    fn visitor_ids(&self) -> Vec<String> {
+        let parts = self.text("segment").split([',', ';']);
+        parts
+            .filter_map(|part| part.trim().strip_prefix("visitorId==").map(str::to_owned))
+            .collect()
+    }
+}
+
+/// Answer a call.
+pub fn answer(store: &Store, call: &Call) -> Reply {
+    let (maintenance, database_down) =
+        store.look(|kept| (kept.is(Switch::Maintenance), kept.is(Switch::DatabaseDown)));
+    if maintenance {
+        return Reply::Page(
+            503,
+            "<!DOCTYPE html><html><body>Matomo is in scheduled maintenance</body></html>",
+        );
+    }
+    if database_down {
+        return Reply::Json(
+            500,
+            json!({"result": "error", "message": "SQLSTATE[HY000] [2002] Connection refused"}),
+        );
+    }
+    if call.text("token_auth") != store.setup().token {
+        let message = "Unable to authenticate with the provided token. It is either invalid, expired or is required \
+                       to be sent as a POST parameter.";
+        return Reply::Json(401, json!({"result": "error", "message": message}));
+    }
+    Reply::Json(200, value(store, call))
+}
+
+fn value(store: &Store, call: &Call) -> Value {
+    match call.method() {
+        "API.getMatomoVersion" | "API.getPiwikVersion" => json!({"value": "5.0.2"}),
+        "SitesManager.getSiteFromId" => store
+            .look(|kept| kept.sites.show(call.site()))
+            .unwrap_or_else(|| {
+                error(&format!(
+                    "An unexpected website was found in the request: website id was set to '{}'",
+                    call.text("idSite")
+                ))
+            }),
+        "SitesManager.getAllSites" => store.look(|kept| kept.sites.show_all()),
+        "SitesManager.getSitesIdFromSiteUrl" => {
+            store.look(|kept| kept.sites.with_host_of(call.text("url")))
+        }
+        "SitesManager.addSite" => add_site(store, call),
+        "Live.getLastVisitsDetails" if store.setup().ledger_site == Some(call.site()) => {
+            marked_visits(store, call)
+        }
+        "Live.getLastVisitsDetails" => visits(store, call),
+        "Live.getMostRecentVisitorId" => {
+            json!({"value": marks_asked_for(store, call).last().map_or(Value::Bool(false), |cid| json!(cid))})
+        }
+        "CoreAdminHome.invalidateArchivedReports" if store.setup().superuser => {
+            invalidate(store, call)
+        }
+        other => error(&format!(
+            "The method '{other}' does not exist or is not available."
+        )),
+    }
+}
+
+fn error(message: &str) -> Value {
+    json!({"result": "error", "message": message})
+}
+
+fn add_site(store: &Store, call: &Call) -> Value {
+    let named = ["urls[0]", "urls", "siteName"]
+        .into_iter()
+        .map(|name| call.text(name))
+        .find(|text| !text.is_empty());
+    let main_url = match named {
+        Some(url) if url.contains("//") => url.to_owned(),
+        Some(host) => format!("http://{host}"),
+        None => return error("Please specify a value for 'siteName'."),
+    };
+    json!({"value": store.change(|kept| kept.sites.add(&main_url))})
+}
+
+/// The marks among those asked for, each as often as it was stored.
+fn marks_asked_for(store: &Store, call: &Call) -> Vec<String> {
+    if store.setup().ledger_site != Some(call.site()) {
+        return Vec::new();
+    }
+    let times = |cid: &String| store.look(|kept| kept.marks.get(cid).copied().unwrap_or(0));
+    call.visitor_ids()
+        .into_iter()
+        .flat_map(|cid| vec![cid.clone(); times(&cid) as usize])
+        .collect()
+}
+
+fn marked_visits(store: &Store, call: &Call) -> Value {
+    let found = marks_asked_for(store, call)
+        .into_iter()
+        .take(call.rows_max());
+    found
+        .map(|cid| json!({"idSite": call.text("idSite"), "visitorId": cid, "actionDetails": []}))
+        .collect()
+}
+
+/// Stored hits that carry a `pv_id`, as visits of one action each, the latest first. `minTimestamp` itself is left out.
+fn visits(store: &Store, call: &Call) -> Value {
+    let after: i64 = call.text("minTimestamp").parse().unwrap_or(0);
+    let asked_for = |hit: &&Hit| hit.site() == call.site() && !hit.text("pv_id").is_empty();
+    let mut rows: Vec<(i64, Hit)> = store.look(|kept| {
+        let hits = kept.hits.iter().filter(asked_for);
+        hits.map(|hit| (hit.second().unwrap_or(i64::MAX), hit.clone()))
+            .filter(|(second, _)| *second > after)
+            .collect()
+    });
+    rows.sort_by_key(|(second, _)| std::cmp::Reverse(*second));
+    rows.truncate(call.rows_max());
+    rows.iter()
+        .map(|(second, hit)| visit(call, *second, hit))
+        .collect()
+}
+
+fn visit(call: &Call, second: i64, hit: &Hit) -> Value {
+    json!({
+        "idSite": call.text("idSite"), "visitIp": hit.text("cip"), "serverTimestamp": second,
+        "actionDetails": [{"url": hit.text("url"), "idpageview": hit.text("pv_id")}],
+    })
+}
+
+fn invalidate(store: &Store, call: &Call) -> Value {
+    let list = |name: &str| {
+        let items = call
+            .0
+            .iter()
+            .filter(|(key, _)| key.as_str() == name || key.starts_with(&format!("{name}[")));
+        let split = items.flat_map(|(_, value)| value.split(','));
+        split
+            .map(|item| item.trim().to_owned())
+            .filter(|item| !item.is_empty())
+            .collect::<Vec<_>>()
+    };
+    let dates = list("dates");
+    let sites: Vec<u64> = list("idSites")
+        .iter()
+        .filter_map(|site| site.parse().ok())
+        .collect();
+    if dates.is_empty()
+        || sites.is_empty()
+        || !store.look(|kept| sites.iter().all(|site| kept.sites.contains(*site)))
+    {
+        return error("Specify a value for 'dates' and for 'idSites'.");
+    }
+    store.change(|kept| {
+        for site in sites {
+            kept.invalidated
+                .entry(site)
+                .or_default()
+                .extend(dates.iter().cloned());
+        }
+    });
+    json!([format!(
+        "Success. The following dates were invalidated successfully: {}",
+        dates.join(", ")
+    )])
+}

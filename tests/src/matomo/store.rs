@@ -1,0 +1,177 @@
+//! What the stand-in keeps: hits, marks, sites, switches and the log of requests. Waiting for a fact happens here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::hit::Hit;
+use super::request::Request;
+use super::site::Sites;
+use super::{Setup, Switch};
+use crate::fault::{Fault, Faults};
+
+/// Far beyond anything a healthy journey needs; only a hung one meets it.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Counters that a journey can wait on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Tracking requests that began, probes included.
+    pub received: u64,
+    /// Bulk requests that were stored.
+    pub stored: u64,
+    /// Stored hits, marks not included.
+    pub hits: usize,
+    /// Tracking requests that are under way, hanging ones included.
+    pub in_flight: usize,
+    /// Tracking requests that are read and not yet judged.
+    pub working: usize,
+    /// Requests that were answered and will be stored later.
+    pub late: usize,
+}
+
+/// Everything behind one lock.
+#[derive(Debug)]
+pub struct Kept {
+    pub sites: Sites,
+    pub hits: Vec<Hit>,
+    pub marks: BTreeMap<String, u64>,
+    pub requests: Vec<Request>,
+    pub invalidated: BTreeMap<u64, Vec<String>>,
+    pub switches: BTreeSet<Switch>,
+    pub faults: Faults,
+    pub received: u64,
+    pub stored: u64,
+    pub in_flight: usize,
+    pub in_flight_max: usize,
+    pub working: usize,
+    pub late: usize,
+}
+
+impl Kept {
+    /// The counters.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            received: self.received,
+            stored: self.stored,
+            hits: self.hits.len(),
+            in_flight: self.in_flight,
+            working: self.working,
+            late: self.late,
+        }
+    }
+
+    /// Is a switch on?
+    pub fn is(&self, switch: Switch) -> bool {
+        self.switches.contains(&switch)
+    }
+}
+
+/// The lock, its bell, and the setup that never changes.
+#[derive(Debug)]
+pub struct Store {
+    setup: Setup,
+    kept: Mutex<Kept>,
+    changed: Condvar,
+}
+
+impl Store {
+    pub fn new(setup: Setup) -> Self {
+        let mut sites = Sites::default();
+        for (site, main_url) in &setup.sites {
+            sites.insert(*site, main_url);
+        }
+        if let Some(ledger_site) = setup.ledger_site {
+            sites.insert(ledger_site, "https://ledger.example.org");
+        }
+        let kept = Kept {
+            sites,
+            hits: Vec::new(),
+            marks: BTreeMap::new(),
+            requests: Vec::new(),
+            invalidated: BTreeMap::new(),
+            switches: BTreeSet::new(),
+            faults: setup.faults.clone(),
+            received: 0,
+            stored: 0,
+            in_flight: 0,
+            in_flight_max: 0,
+            working: 0,
+            late: 0,
+        };
+        Self {
+            setup,
+            kept: Mutex::new(kept),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Read what is kept.
+    pub fn look<T>(&self, read: impl FnOnce(&Kept) -> T) -> T {
+        read(&self.lock())
+    }
+
+    /// Change what is kept, in one step, and tell those who wait.
+    pub fn change<T>(&self, write: impl FnOnce(&mut Kept) -> T) -> T {
+        let answer = write(&mut self.lock());
+        self.changed.notify_all();
+        answer
+    }
+
+    /// A tracking request begins: its number, and how it will go wrong.
+    pub fn receive(&self) -> (u64, Option<Fault>) {
+        self.change(|kept| {
+            kept.received += 1;
+            kept.in_flight += 1;
+            kept.in_flight_max = kept.in_flight_max.max(kept.in_flight);
+            (kept.received, kept.faults.strike(kept.received))
+        })
+    }
+
+    /// Put hits and marks away; probes and empty entries are counted by Matomo and kept nowhere.
+    pub fn commit(&self, hits: Vec<Option<Hit>>) {
+        let ledger_site = self.setup.ledger_site;
+        self.change(|kept| {
+            kept.stored += 1;
+            for hit in hits
+                .into_iter()
+                .flatten()
+                .filter(|hit| !hit.is_probe() && !hit.0.is_empty())
+            {
+                if Some(hit.site()) == ledger_site {
+                    *kept.marks.entry(hit.text("cid")).or_default() += 1;
+                } else {
+                    kept.hits.push(hit);
+                }
+            }
+        });
+    }
+
+    /// Wait until `fact` holds.
+    pub fn wait_for(&self, what: &str, mut fact: impl FnMut(&Seen) -> bool) {
+        let give_up = Instant::now() + WAIT_MAX;
+        let mut kept = self.lock();
+        while !fact(&kept.seen()) {
+            let left = give_up.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "the stand-in never saw: {what}; it saw {:?}",
+                kept.seen()
+            );
+            kept = self
+                .changed
+                .wait_timeout(kept, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// A test that panics while it looks leaves nothing half written, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

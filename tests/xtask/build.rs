@@ -1,0 +1,44 @@
+//! Builds the sidecar that a chore is about to run.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+/// Build `log-analytics` and say where it is.
+pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
+    let profile = if release { "release" } else { "dev" };
+    println!("Building log-analytics ({profile}) ...");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "log-analytics",
+            "--profile",
+            profile,
+        ])
+        .current_dir(crate::root())
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(built.success(), "log-analytics does not build");
+    binary(if release { "release" } else { "debug" })
+}
+
+/// This program lies in the folder of its own profile, so the other profiles lie beside that folder.
+fn binary(profile: &str) -> anyhow::Result<PathBuf> {
+    let own = env::current_exe().context("cannot tell where this program lies")?;
+    let target = own
+        .ancestors()
+        .nth(2)
+        .context("this program lies outside of a target folder")?;
+    let binary = target.join(profile).join("log-analytics");
+    ensure!(
+        binary.is_file(),
+        "cargo did not put the binary at {}",
+        binary.display()
+    );
+    Ok(binary)
+}
