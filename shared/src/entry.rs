@@ -72,11 +72,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without advice.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            exit,
-            error: error.into(),
-            help: None,
-        }
+        Self { exit, error: error.into(), help: None }
     }
 
     /// Adds what to do now.
@@ -111,10 +107,7 @@ impl fmt::Display for Failure {
 
 /// Reads the arguments, runs the program and says how it ended.
 /// Logging is not started here: `body` calls [`logging::start`](crate::logging::start) when it wants it.
-pub fn run<C: clap::Parser>(
-    name: &'static str,
-    body: impl FnOnce(C) -> Result<Exit, Failure>,
-) -> ExitCode {
+pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<Exit, Failure>) -> ExitCode {
     panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
     ending(C::try_parse, body).into()
 }
@@ -143,19 +136,12 @@ fn ending<C>(
 fn answer_arguments(answer: &clap::Error) -> Exit {
     // Nobody is left to tell when the answer itself cannot be written.
     let _ = answer.print();
-    if answer.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Done
-    }
+    if answer.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
 fn plain_sentence(name: &str, panic: &PanicHookInfo<'_>) -> String {
     let what = panic.payload_as_str().unwrap_or("no reason given");
-    let place = panic
-        .location()
-        .map(|place| format!(" at {}:{}", place.file(), place.line()))
-        .unwrap_or_default();
+    let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
     let sentence = format!(
         "error: {name} met a state that should be impossible{place}: {what}\n  help: this is a fault of the program; please report it with this line"
     );
@@ -216,14 +202,7 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_exit() {
-        assert_eq!(
-            ended(&[], |_| Err(Failure::new(
-                Exit::TryAgain,
-                "the lock is held"
-            )))
-            .code(),
-            75
-        );
+        assert_eq!(ended(&[], |_| Err(Failure::new(Exit::TryAgain, "the lock is held"))).code(), 75);
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -235,21 +214,10 @@ mod tests {
 
     #[test]
     fn a_letter_says_each_cause_once() {
-        let root = Sentence {
-            what: "permission denied",
-            source: None,
-        };
-        let repeats = Sentence {
-            what: "cannot open: permission denied",
-            source: Some(Box::new(root)),
-        };
-        let top = Sentence {
-            what: "cannot read the ledger at /state",
-            source: Some(Box::new(repeats)),
-        };
-        let letter = Failure::new(Exit::CannotCreate, top)
-            .help("let the user read it")
-            .to_string();
+        let root = Sentence { what: "permission denied", source: None };
+        let repeats = Sentence { what: "cannot open: permission denied", source: Some(Box::new(root)) };
+        let top = Sentence { what: "cannot read the ledger at /state", source: Some(Box::new(repeats)) };
+        let letter = Failure::new(Exit::CannotCreate, top).help("let the user read it").to_string();
         assert_eq!(
             letter,
             "error: cannot read the ledger at /state\n  because: cannot open: permission denied\n  help: let the user read it"

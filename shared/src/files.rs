@@ -32,18 +32,12 @@ impl FileError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "the disk is full: make room on the volume, then start again; the old content is still there"
             }
-            io::ErrorKind::ReadOnlyFilesystem => {
-                "the volume is mounted read-only: mount it writable"
-            }
+            io::ErrorKind::ReadOnlyFilesystem => "the volume is mounted read-only: mount it writable",
             io::ErrorKind::PermissionDenied => {
                 "the user of this container may not write there: give the folder to its numeric user, or run the container as the owner"
             }
-            io::ErrorKind::NotFound => {
-                "the folder is missing: mount the volume, or create the folder"
-            }
-            io::ErrorKind::IsADirectory => {
-                "a folder has the name of the file: remove it or choose another name"
-            }
+            io::ErrorKind::NotFound => "the folder is missing: mount the volume, or create the folder",
+            io::ErrorKind::IsADirectory => "a folder has the name of the file: remove it or choose another name",
             _ => "look at the volume; the old content is still there",
         }
     }
@@ -63,11 +57,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 
 /// As [`replace`], with the permission bits given, whatever the umask.
 pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let failed = |source| FileError {
-        action: "replace",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| FileError { action: "replace", path: path.to_owned(), source };
     let beside = name_beside(path);
     let written = write_new(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
     if let Err(source) = written {
@@ -79,11 +69,7 @@ pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fil
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -101,21 +87,14 @@ fn name_beside(path: &Path) -> PathBuf {
 
 /// Makes a rename or a new name in the folder of `path` survive a power cut.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
 /// Appends to an open file and returns when the bytes are on disk. `path` is for the error.
 pub fn append_durable(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let written = file.write_all(bytes).and_then(|()| file.sync_data());
-    written.map_err(|source| FileError {
-        action: "append to",
-        path: path.to_owned(),
-        source,
-    })
+    written.map_err(|source| FileError { action: "append to", path: path.to_owned(), source })
 }
 
 /// The sole right to something, for as long as this value lives; the system gives it back after a crash.
@@ -129,22 +108,10 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock if nobody has it; the file is created when missing and stays afterwards.
     pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
-        let failed = |source| FileError {
-            action: "lock",
-            path: path.to_owned(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+        let failed = |source| FileError { action: "lock", path: path.to_owned(), source };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self {
-                _held: file,
-                path: path.to_owned(),
-            })),
+            Ok(()) => Ok(Some(Self { _held: file, path: path.to_owned() })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -166,9 +133,7 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -178,10 +143,7 @@ mod tests {
         replace(&path, b"old").unwrap();
         assert_eq!(mode(&path), 0o644);
         replace_with_mode(&path, b"new", 0o600).unwrap();
-        assert_eq!(
-            (fs::read(&path).unwrap().as_slice(), mode(&path)),
-            (b"new".as_slice(), 0o600)
-        );
+        assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (b"new".as_slice(), 0o600));
         assert_eq!(names(folder.path()), ["state.json"]);
     }
 
@@ -189,10 +151,7 @@ mod tests {
     fn a_failure_leaves_the_old_and_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let missing = replace(&folder.path().join("none/state"), b"new").unwrap_err();
-        assert!(
-            missing.to_string().starts_with("cannot replace /")
-                && missing.help().contains("folder is missing")
-        );
+        assert!(missing.to_string().starts_with("cannot replace /") && missing.help().contains("folder is missing"));
         let directory = folder.path().join("taken");
         fs::create_dir(&directory).unwrap();
         assert!(replace(&directory, b"new").is_err());
@@ -202,14 +161,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_disk_trouble_has_its_advice() {
-        let help = |kind: io::ErrorKind| {
-            FileError {
-                action: "replace",
-                path: PathBuf::new(),
-                source: kind.into(),
-            }
-            .help()
-        };
+        let help =
+            |kind: io::ErrorKind| FileError { action: "replace", path: PathBuf::new(), source: kind.into() }.help();
         assert!(help(io::ErrorKind::StorageFull).contains("disk is full"));
         assert!(help(io::ErrorKind::ReadOnlyFilesystem).contains("read-only"));
         assert!(help(io::ErrorKind::PermissionDenied).contains("user of this container"));
@@ -227,11 +180,7 @@ mod tests {
     fn what_is_appended_follows_what_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         append_durable(&mut file, &path, b"one\n").unwrap();
         append_durable(&mut file, &path, b"two\n").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");

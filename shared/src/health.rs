@@ -52,11 +52,7 @@ pub struct Health {
 
 impl Health {
     /// Starts afresh; what an earlier life of the program knew of its last runs is kept.
-    pub fn start(
-        file: PathBuf,
-        now: Timestamp,
-        expected_next_by: Option<Timestamp>,
-    ) -> Result<Self, FileError> {
+    pub fn start(file: PathBuf, now: Timestamp, expected_next_by: Option<Timestamp>) -> Result<Self, FileError> {
         let earlier = read(&file).ok();
         let state = State {
             version: VERSION,
@@ -148,27 +144,16 @@ impl Verdict {
 
 /// Judges the state by the clock. Late outranks failing: a program that no longer tries is worse off.
 pub fn judge(state: &State, now: Timestamp) -> Verdict {
-    let outcome = state
-        .last_outcome
-        .as_deref()
-        .unwrap_or("no run has ended yet");
+    let outcome = state.last_outcome.as_deref().unwrap_or("no run has ended yet");
     if let Some(due) = state.expected_next_by.filter(|due| now > *due) {
-        return Verdict::Late(format!(
-            "a run should have ended by {}; {outcome}",
-            seconds(due)
-        ));
+        return Verdict::Late(format!("a run should have ended by {}; {outcome}", seconds(due)));
     }
     let Some(ended) = state.last_run_ended else {
         return Verdict::Starting(format!("started at {}; {outcome}", seconds(state.started)));
     };
     match state.last_success {
-        Some(success) if success >= ended => {
-            Verdict::Ok(format!("last run at {}: {outcome}", seconds(ended)))
-        }
-        Some(success) => Verdict::Failing(format!(
-            "{outcome}; the last good run was at {}",
-            seconds(success)
-        )),
+        Some(success) if success >= ended => Verdict::Ok(format!("last run at {}: {outcome}", seconds(ended))),
+        Some(success) => Verdict::Failing(format!("{outcome}; the last good run was at {}", seconds(success))),
         None => Verdict::Failing(format!("{outcome}; there was no good run yet")),
     }
 }
@@ -194,18 +179,12 @@ impl From<HealthError> for Failure {
 
 /// Reads a state file; it needs no network and no right but to read.
 pub fn read(path: &Path) -> Result<State, HealthError> {
-    let failed = |source| HealthError {
-        path: path.to_owned(),
-        source,
-    };
-    let state: State = fs::read(path)
-        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from))
-        .map_err(failed)?;
+    let failed = |source| HealthError { path: path.to_owned(), source };
+    let state: State =
+        fs::read(path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from)).map_err(failed)?;
     if state.version != VERSION {
         let theirs = state.version;
-        return Err(failed(io::Error::other(format!(
-            "its version is {theirs}, this program reads {VERSION}"
-        ))));
+        return Err(failed(io::Error::other(format!("its version is {theirs}, this program reads {VERSION}"))));
     }
     Ok(state)
 }
@@ -235,23 +214,12 @@ mod tests {
         let (_folder, mut health) = started();
         assert_eq!(
             answer(&health, 1),
-            (
-                "starting: started at 2026-01-01T00:00:00Z; no run has ended yet".to_owned(),
-                0
-            )
+            ("starting: started at 2026-01-01T00:00:00Z; no run has ended yet".to_owned(), 0)
         );
         health.run_started(at(60)).unwrap();
         assert_eq!(answer(&health, 61).1, 0);
-        health
-            .run_ended(at(62), Outcome::Success, "imported 3 files", Some(at(130)))
-            .unwrap();
-        assert_eq!(
-            answer(&health, 63),
-            (
-                "ok: last run at 2026-01-01T01:02:00Z: imported 3 files".to_owned(),
-                0
-            )
-        );
+        health.run_ended(at(62), Outcome::Success, "imported 3 files", Some(at(130))).unwrap();
+        assert_eq!(answer(&health, 63), ("ok: last run at 2026-01-01T01:02:00Z: imported 3 files".to_owned(), 0));
         assert_eq!(answer(&health, 130).1, 0);
         let late = "late: a run should have ended by 2026-01-01T02:10:00Z; imported 3 files";
         assert_eq!(answer(&health, 131), (late.to_owned(), 1));
@@ -260,27 +228,13 @@ mod tests {
     #[test]
     fn a_failed_run_is_failing_until_a_good_one() {
         let (_folder, mut health) = started();
-        health
-            .run_ended(
-                at(1),
-                Outcome::Failure,
-                "Matomo does not answer",
-                Some(at(70)),
-            )
-            .unwrap();
+        health.run_ended(at(1), Outcome::Failure, "Matomo does not answer", Some(at(70))).unwrap();
         let failing = "failing: Matomo does not answer; there was no good run yet";
         assert_eq!(answer(&health, 2), (failing.to_owned(), 1));
-        health
-            .run_ended(at(3), Outcome::Success, "imported 1 file", None)
-            .unwrap();
+        health.run_ended(at(3), Outcome::Success, "imported 1 file", None).unwrap();
         assert_eq!(answer(&health, 1_000_000).1, 0);
-        health
-            .run_ended(at(5), Outcome::Failure, "no", None)
-            .unwrap();
-        assert_eq!(
-            answer(&health, 6).0,
-            "failing: no; the last good run was at 2026-01-01T00:03:00Z"
-        );
+        health.run_ended(at(5), Outcome::Failure, "no", None).unwrap();
+        assert_eq!(answer(&health, 6).0, "failing: no; the last good run was at 2026-01-01T00:03:00Z");
     }
 
     #[test]
@@ -292,30 +246,19 @@ mod tests {
     #[test]
     fn a_new_life_remembers_the_last_success() {
         let (_folder, mut health) = started();
-        health
-            .run_ended(at(1), Outcome::Success, "good", None)
-            .unwrap();
+        health.run_ended(at(1), Outcome::Success, "good", None).unwrap();
         let reborn = Health::start(health.file.clone(), at(2), None).unwrap();
-        assert_eq!(
-            (reborn.state().last_success, reborn.state().last_run_ended),
-            (Some(at(1)), None)
-        );
+        assert_eq!((reborn.state().last_success, reborn.state().last_run_ended), (Some(at(1)), None));
     }
 
     #[test]
     fn a_file_that_says_nothing_is_an_error() {
         let (folder, health) = started();
         assert!(read(&folder.path().join("none")).is_err());
-        let newer = fs::read_to_string(&health.file)
-            .unwrap()
-            .replace("\"version\":1", "\"version\":2");
+        let newer = fs::read_to_string(&health.file).unwrap().replace("\"version\":1", "\"version\":2");
         for content in ["", "{}", newer.as_str()] {
             fs::write(&health.file, content).unwrap();
-            assert_eq!(
-                Failure::from(read(&health.file).unwrap_err()).exit.code(),
-                1,
-                "{content}"
-            );
+            assert_eq!(Failure::from(read(&health.file).unwrap_err()).exit.code(), 1, "{content}");
         }
     }
 }

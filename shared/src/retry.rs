@@ -46,9 +46,7 @@ impl<E> GaveUp<E> {
     /// What the last attempt said.
     pub fn into_error(self) -> E {
         match self {
-            GaveUp::Stopped(error)
-            | GaveUp::Exhausted { error, .. }
-            | GaveUp::Interrupted(error) => error,
+            GaveUp::Stopped(error) | GaveUp::Exhausted { error, .. } | GaveUp::Interrupted(error) => error,
         }
     }
 }
@@ -58,9 +56,7 @@ impl<E> fmt::Display for GaveUp<E> {
         match self {
             GaveUp::Stopped(_) => f.write_str("another attempt would not help"),
             GaveUp::Exhausted { attempts, .. } => write!(f, "gave up after {attempts} attempts"),
-            GaveUp::Interrupted(_) => {
-                f.write_str("no further attempt because the program is stopping")
-            }
+            GaveUp::Interrupted(_) => f.write_str("no further attempt because the program is stopping"),
         }
     }
 }
@@ -68,9 +64,7 @@ impl<E> fmt::Display for GaveUp<E> {
 impl<E: std::error::Error + 'static> std::error::Error for GaveUp<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            GaveUp::Stopped(error)
-            | GaveUp::Exhausted { error, .. }
-            | GaveUp::Interrupted(error) => Some(error),
+            GaveUp::Stopped(error) | GaveUp::Exhausted { error, .. } | GaveUp::Interrupted(error) => Some(error),
         }
     }
 }
@@ -78,14 +72,9 @@ impl<E: std::error::Error + 'static> std::error::Error for GaveUp<E> {
 impl Policy {
     /// The wait after an attempt (counted from 1): doubled each time, then between half and all of it.
     pub fn wait_after(&self, attempt: u32) -> Duration {
-        let doubled = self.first_wait.saturating_mul(
-            1_u32
-                .checked_shl(attempt.saturating_sub(1))
-                .unwrap_or(u32::MAX),
-        );
+        let doubled = self.first_wait.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
         let wait = doubled.min(self.wait_max);
-        let parts = u32::try_from(scrambled(self.seed.wrapping_add(u64::from(attempt))) % 1_001)
-            .unwrap_or(0);
+        let parts = u32::try_from(scrambled(self.seed.wrapping_add(u64::from(attempt))) % 1_001).unwrap_or(0);
         wait / 2 + wait / 2 / 1_000 * parts
     }
 }
@@ -113,10 +102,7 @@ pub async fn retry<T, E>(
             Err(Again::Retry(error)) => error,
         };
         if attempt >= policy.attempts {
-            return Err(GaveUp::Exhausted {
-                attempts: attempt,
-                error,
-            });
+            return Err(GaveUp::Exhausted { attempts: attempt, error });
         }
         tokio::select! {
             biased;
@@ -132,12 +118,8 @@ mod tests {
 
     use super::*;
 
-    const POLICY: Policy = Policy {
-        attempts: 4,
-        first_wait: Duration::from_secs(1),
-        wait_max: Duration::from_secs(3),
-        seed: 7,
-    };
+    const POLICY: Policy =
+        Policy { attempts: 4, first_wait: Duration::from_secs(1), wait_max: Duration::from_secs(3), seed: 7 };
 
     #[tokio::test(start_paused = true)]
     async fn it_tries_again_until_it_works() {
@@ -158,13 +140,7 @@ mod tests {
             Err(Again::Retry("never"))
         })
         .await;
-        assert!(matches!(
-            ended,
-            Err(GaveUp::Exhausted {
-                attempts: 4,
-                error: "never"
-            })
-        ));
+        assert!(matches!(ended, Err(GaveUp::Exhausted { attempts: 4, error: "never" })));
         assert_eq!(made, 4);
         let waits: Duration = (1..=3).map(|attempt| POLICY.wait_after(attempt)).sum();
         assert!(begin.elapsed() >= waits && begin.elapsed() < waits + Duration::from_millis(10));
@@ -172,10 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_will_never_work_is_tried_once() {
-        let ended: Result<(), _> = retry(&POLICY, &Shutdown::never(), async |attempt| {
-            Err(Again::Stop(attempt))
-        })
-        .await;
+        let ended: Result<(), _> = retry(&POLICY, &Shutdown::never(), async |attempt| Err(Again::Stop(attempt))).await;
         assert!(matches!(ended, Err(GaveUp::Stopped(1))));
     }
 

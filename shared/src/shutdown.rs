@@ -38,10 +38,7 @@ impl Shutdown {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let inside = runtime.enter();
         // Registered before the thread starts: a signal that comes at once is not lost.
-        let (mut term, mut int) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         drop(inside);
         let listen = async move {
             loop {
@@ -53,23 +50,18 @@ impl Shutdown {
                 heard.request();
             }
         };
-        thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || runtime.block_on(listen))?;
+        thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
         Ok(shutdown)
     }
 
     /// Nobody asks, unless somebody calls [`Shutdown::request`]: for tests and for runs without a daemon.
     pub fn never() -> Self {
-        Self {
-            signals: Arc::new(watch::Sender::new(0)),
-        }
+        Self { signals: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Asks to stop, as a signal does; the second call insists.
     pub fn request(&self) {
-        self.signals
-            .send_modify(|count| *count = count.saturating_add(1));
+        self.signals.send_modify(|count| *count = count.saturating_add(1));
     }
 
     /// Whether somebody wishes us to stop.
@@ -94,11 +86,7 @@ impl Shutdown {
 
     async fn wait_for(&self, wishes: u32) {
         // An error means that all senders are gone, and we hold one.
-        let _ = self
-            .signals
-            .subscribe()
-            .wait_for(|count| *count >= wishes)
-            .await;
+        let _ = self.signals.subscribe().wait_for(|count| *count >= wishes).await;
     }
 }
 

@@ -26,9 +26,7 @@ impl Arrival {
         let mut expected: BTreeMap<Identity, i64> = BTreeMap::new();
         for line in lines {
             let url = format!("{main_url}{}", line.path);
-            *expected
-                .entry((line.address.clone(), line.second, url, line.agent.clone()))
-                .or_default() += 1;
+            *expected.entry((line.address.clone(), line.second, url, line.agent.clone())).or_default() += 1;
         }
         for hit in hits {
             *expected.entry(identity(hit)).or_default() -= 1;
@@ -36,16 +34,10 @@ impl Arrival {
         let named = |wanted: fn(i64) -> i64| {
             expected
                 .iter()
-                .flat_map(move |(identity, count)| {
-                    vec![show(identity); wanted(*count).max(0) as usize]
-                })
+                .flat_map(move |(identity, count)| vec![show(identity); wanted(*count).max(0) as usize])
                 .collect()
         };
-        Self {
-            missing: named(|count| count),
-            surplus: named(|count| -count),
-            out_of_order: disorder(hits),
-        }
+        Self { missing: named(|count| count), surplus: named(|count| -count), out_of_order: disorder(hits) }
     }
 
     /// Nothing missing, nothing surplus, and every visitor in time order.
@@ -55,12 +47,7 @@ impl Arrival {
 }
 
 fn identity(hit: &Hit) -> Identity {
-    (
-        hit.text("cip"),
-        hit.second().unwrap_or(-1),
-        hit.text("url"),
-        hit.text("ua"),
-    )
+    (hit.text("cip"), hit.second().unwrap_or(-1), hit.text("url"), hit.text("ua"))
 }
 
 fn show((address, second, url, _): &Identity) -> String {
@@ -73,9 +60,7 @@ fn disorder(hits: &[Hit]) -> Vec<String> {
     let mut found = Vec::new();
     for hit in hits {
         let second = hit.second().unwrap_or(-1);
-        let last = latest
-            .entry((hit.visitor(), hit.text("ua")))
-            .or_insert(second);
+        let last = latest.entry((hit.visitor(), hit.text("ua"))).or_insert(second);
         if second < *last {
             found.push(show(&identity(hit)));
         }
@@ -87,11 +72,9 @@ fn disorder(hits: &[Hit]) -> Vec<String> {
 impl fmt::Display for Arrival {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_MAX: usize = 12;
-        for (what, lines) in [
-            ("missing", &self.missing),
-            ("surplus", &self.surplus),
-            ("out of order", &self.out_of_order),
-        ] {
+        for (what, lines) in
+            [("missing", &self.missing), ("surplus", &self.surplus), ("out of order", &self.out_of_order)]
+        {
             writeln!(out, "{what}: {}", lines.len())?;
             for line in lines.iter().take(SHOWN_MAX) {
                 writeln!(out, "    {line}")?;
@@ -111,10 +94,7 @@ mod tests {
     const MAIN_URL: &str = "https://www.example.org";
 
     fn arrived(line: &Line) -> Hit {
-        let cdt = jiff::Timestamp::from_second(line.second)
-            .unwrap()
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string();
+        let cdt = jiff::Timestamp::from_second(line.second).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
         let hit = json!({"cip": line.address, "ua": line.agent, "cdt": cdt, "url": format!("{MAIN_URL}{}", line.path)});
         Hit(hit.as_object().unwrap().clone())
     }
@@ -132,10 +112,7 @@ mod tests {
         let mut hits: Vec<Hit> = lines.iter().map(arrived).collect();
         let lost = hits.remove(10);
         hits.push(hits[48].clone());
-        hits.push(arrived(&Line {
-            path: "/foreign".into(),
-            ..lines[49].clone()
-        }));
+        hits.push(arrived(&Line { path: "/foreign".into(), ..lines[49].clone() }));
         let arrival = Arrival::of(&lines, MAIN_URL, &hits);
         assert_eq!(arrival.missing, [show(&identity(&lost))]);
         assert_eq!(arrival.surplus.len(), 2);

@@ -28,23 +28,12 @@ pub enum Difference {
 
 /// The hit in one spelling.
 pub fn plain(hit: &Map<String, Value>) -> Plain {
-    let compared = hit
-        .iter()
-        .filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
+    let compared = hit.iter().filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
     let spelled = compared.map(|(name, value)| {
-        let decoded = value
-            .as_str()
-            .filter(|_| JSON_TEXT.contains(&name.as_str()));
+        let decoded = value.as_str().filter(|_| JSON_TEXT.contains(&name.as_str()));
         let decoded = decoded.and_then(|text| serde_json::from_str(text).ok());
         let value = decoded.unwrap_or_else(|| value.clone());
-        (
-            name.clone(),
-            spell(if JSON_TEXT.contains(&name.as_str()) {
-                numbered(value)
-            } else {
-                value
-            }),
-        )
+        (name.clone(), spell(if JSON_TEXT.contains(&name.as_str()) { numbered(value) } else { value }))
     });
     spelled.filter(|(_, value)| !is_empty(value)).collect()
 }
@@ -52,13 +41,9 @@ pub fn plain(hit: &Map<String, Value>) -> Plain {
 /// A list of variables is the same as an object with the numbers from 1 as names.
 fn numbered(value: Value) -> Value {
     match value {
-        Value::Array(items) => Value::Object(
-            items
-                .into_iter()
-                .enumerate()
-                .map(|(at, item)| ((at + 1).to_string(), item))
-                .collect(),
-        ),
+        Value::Array(items) => {
+            Value::Object(items.into_iter().enumerate().map(|(at, item)| ((at + 1).to_string(), item)).collect())
+        }
         other => other,
     }
 }
@@ -73,11 +58,7 @@ fn spell(value: Value) -> Value {
             _ => number.to_string(),
         }),
         Value::Array(items) => Value::Array(items.into_iter().map(spell).collect()),
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .map(|(name, value)| (name, spell(value)))
-                .collect(),
-        ),
+        Value::Object(map) => Value::Object(map.into_iter().map(|(name, value)| (name, spell(value))).collect()),
         other => other,
     }
 }
@@ -121,16 +102,10 @@ fn key(hit: &Plain) -> String {
 fn pair_up(missing: Vec<Plain>, mut surplus: Vec<Plain>) -> Vec<Difference> {
     let mut found = Vec::new();
     for hit in missing {
-        let alike = (0..surplus.len()).filter(|at| {
-            ["cdt", "url", "cip"]
-                .iter()
-                .any(|name| hit.get(*name) == surplus[*at].get(*name))
-        });
+        let alike = (0..surplus.len())
+            .filter(|at| ["cdt", "url", "cip"].iter().any(|name| hit.get(*name) == surplus[*at].get(*name)));
         match alike.min_by_key(|at| differing(&hit, &surplus[*at]).len()) {
-            Some(at) => found.push(Difference::Differs(contrast(
-                &hit,
-                &surplus.swap_remove(at),
-            ))),
+            Some(at) => found.push(Difference::Differs(contrast(&hit, &surplus.swap_remove(at)))),
             None => found.push(Difference::Missing(label(&hit))),
         }
     }
@@ -140,16 +115,11 @@ fn pair_up(missing: Vec<Plain>, mut surplus: Vec<Plain>) -> Vec<Difference> {
 
 fn differing<'h>(expected: &'h Plain, came: &'h Plain) -> Vec<&'h str> {
     let names: BTreeSet<&String> = expected.keys().chain(came.keys()).collect();
-    names
-        .into_iter()
-        .filter(|name| expected.get(*name) != came.get(*name))
-        .map(String::as_str)
-        .collect()
+    names.into_iter().filter(|name| expected.get(*name) != came.get(*name)).map(String::as_str).collect()
 }
 
 fn contrast(expected: &Plain, came: &Plain) -> String {
-    let show =
-        |value: Option<&Value>| value.map_or_else(|| "(absent)".to_owned(), Value::to_string);
+    let show = |value: Option<&Value>| value.map_or_else(|| "(absent)".to_owned(), Value::to_string);
     let mut text = label(expected);
     for name in differing(expected, came) {
         text += &format!(
@@ -164,14 +134,7 @@ fn contrast(expected: &Plain, came: &Plain) -> String {
 }
 
 fn label(hit: &Plain) -> String {
-    let show = |name: &str| {
-        hit.get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("-")
-            .chars()
-            .take(100)
-            .collect::<String>()
-    };
+    let show = |name: &str| hit.get(name).and_then(Value::as_str).unwrap_or("-").chars().take(100).collect::<String>();
     format!("{} {} {}", show("cdt"), show("cip"), show("url"))
 }
 
@@ -187,33 +150,22 @@ mod tests {
 
     #[test]
     fn spellings_that_mean_the_same_are_the_same() {
-        let expected =
-            hit(&json!({"bw_bytes": "368", "cvar": {"1": ["HTTP-code", "200"]}, "urlref": ""}));
-        let came = hit(
-            &json!({"bw_bytes": 368, "cvar": r#"{"1":["HTTP-code",200]}"#, "token_auth": "x", "rand": 7}),
-        );
+        let expected = hit(&json!({"bw_bytes": "368", "cvar": {"1": ["HTTP-code", "200"]}, "urlref": ""}));
+        let came = hit(&json!({"bw_bytes": 368, "cvar": r#"{"1":["HTTP-code",200]}"#, "token_auth": "x", "rand": 7}));
         assert_eq!(expected, came);
-        assert_eq!(
-            hit(&json!({"cvar": "[[\"a\",\"b\"]]"})),
-            hit(&json!({"cvar": {"1": ["a", "b"]}}))
-        );
+        assert_eq!(hit(&json!({"cvar": "[[\"a\",\"b\"]]"})), hit(&json!({"cvar": {"1": ["a", "b"]}})));
         assert_eq!(hit(&json!({"pf_srv": 4.0})), hit(&json!({"pf_srv": "4"})));
     }
 
     #[test]
     fn every_tampering_is_noticed() {
-        let hits: Vec<Plain> =
-            (0..3).map(|n| hit(&json!({"cip": "192.0.2.1", "url": format!("http://x/{n}"), "cdt": "2026-01-01 00:00:00"}))).collect();
+        let hits: Vec<Plain> = (0..3)
+            .map(|n| hit(&json!({"cip": "192.0.2.1", "url": format!("http://x/{n}"), "cdt": "2026-01-01 00:00:00"})))
+            .collect();
         assert_eq!(differences(&hits, &hits, &[]), []);
-        assert!(matches!(
-            differences(&hits, &hits[1..], &[])[..],
-            [Difference::Missing(_)]
-        ));
+        assert!(matches!(differences(&hits, &hits[1..], &[])[..], [Difference::Missing(_)]));
         let doubled = [&hits[..], &hits[..1]].concat();
-        assert!(matches!(
-            differences(&hits, &doubled, &[])[..],
-            [Difference::Surplus(_)]
-        ));
+        assert!(matches!(differences(&hits, &doubled, &[])[..], [Difference::Surplus(_)]));
         let mut other = hits.clone();
         other[2].insert("ua".to_owned(), json!("x"));
         assert!(

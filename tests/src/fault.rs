@@ -59,14 +59,7 @@ impl Fault {
 
     /// Does Matomo store the batch, now or later, although the answer does not say so?
     pub fn stores(self) -> bool {
-        matches!(
-            self,
-            Fault::CommitThenDrop
-                | Fault::CommitThenHang
-                | Fault::Truncate
-                | Fault::Short
-                | Fault::Late(_)
-        )
+        matches!(self, Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short | Fault::Late(_))
     }
 }
 
@@ -94,10 +87,7 @@ impl Faults {
 
     /// Every `nth` request goes wrong in the same way; 1 is all of them.
     pub fn every(nth: u64, fault: Fault) -> Self {
-        Self {
-            rule: Rule::Every(nth.max(1), fault),
-            ..Self::default()
-        }
+        Self { rule: Rule::Every(nth.max(1), fault), ..Self::default() }
     }
 
     /// Nothing goes wrong after this request.
@@ -129,10 +119,7 @@ impl Faults {
 
 impl From<FaultMix> for Faults {
     fn from(mix: FaultMix) -> Self {
-        Self {
-            rule: Rule::Mix(mix),
-            ..Self::default()
-        }
+        Self { rule: Rule::Mix(mix), ..Self::default() }
     }
 }
 
@@ -147,11 +134,7 @@ pub struct FaultMix {
 impl FaultMix {
     /// `share` (0.0 to 1.0) of all requests go wrong, each in any of the ways.
     pub fn seeded(seed: u64, share: f64) -> Self {
-        Self {
-            seed,
-            share,
-            kinds: Fault::KINDS.to_vec(),
-        }
+        Self { seed, share, kinds: Fault::KINDS.to_vec() }
     }
 
     /// Only these kinds.
@@ -177,10 +160,7 @@ mod tests {
         let struck: Vec<u64> = (1..=12).filter(|n| faults.strike(*n).is_some()).collect();
         assert_eq!(struck, [3, 6]);
         let late = Faults::every(1, Fault::Hang).after(10);
-        assert_eq!(
-            (late.strike(10), late.strike(11)),
-            (None, Some(Fault::Hang))
-        );
+        assert_eq!((late.strike(10), late.strike(11)), (None, Some(Fault::Hang)));
     }
 
     #[test]

@@ -24,10 +24,7 @@ const COUNTERS: [(&str, &str); 15] = [
     ("hostname_skipped", "requests did not match any --hostname"),
     ("bots", "requests done by bots"),
     ("static", "requests to static resources"),
-    (
-        "skipped_downloads",
-        "requests to file downloads did not match",
-    ),
+    ("skipped_downloads", "requests to file downloads did not match"),
     ("sites_existing", "sites already existed"),
     ("sites_created", "sites were created"),
     ("hostnames_ignored", "distinct hostnames did not match"),
@@ -42,11 +39,7 @@ pub struct ReadGolden {
 
 impl fmt::Display for ReadGolden {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "cannot read the golden cases from {}",
-            self.path.display()
-        )
+        write!(out, "cannot read the golden cases from {}", self.path.display())
     }
 }
 
@@ -95,10 +88,7 @@ impl Golden {
     pub fn find(shared_folder: Option<PathBuf>) -> Option<Self> {
         let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
         let folder = shared_folder.unwrap_or_else(beside).join("golden");
-        folder
-            .join("cases.json")
-            .is_file()
-            .then_some(Self { folder })
+        folder.join("cases.json").is_file().then_some(Self { folder })
     }
 
     /// All cases with this verdict.
@@ -107,10 +97,7 @@ impl Golden {
     /// When the file is unreadable or has another shape.
     pub fn cases(&self, verdict: &str) -> Result<Vec<Case>, ReadGolden> {
         let cases: Vec<Case> = self.read("cases.json")?;
-        Ok(cases
-            .into_iter()
-            .filter(|case| case.verdict == verdict)
-            .collect())
+        Ok(cases.into_iter().filter(|case| case.verdict == verdict).collect())
     }
 
     /// What a case must lead to.
@@ -123,10 +110,7 @@ impl Golden {
 
     /// The logs of a case.
     pub fn inputs(&self, case: &Case) -> Vec<PathBuf> {
-        case.inputs
-            .iter()
-            .map(|input| self.folder.join("inputs").join(input))
-            .collect()
+        case.inputs.iter().map(|input| self.folder.join("inputs").join(input)).collect()
     }
 
     fn read<T: for<'d> Deserialize<'d>>(&self, name: &str) -> Result<T, ReadGolden> {
@@ -141,10 +125,7 @@ impl Expectation {
     pub fn check(&self, hits: &[Hit], output: &str) -> Vec<String> {
         let expected: Vec<Plain> = self.hits.iter().map(plain).collect();
         let came: Vec<Plain> = hits.iter().map(|hit| plain(&hit.0)).collect();
-        let mut found: Vec<String> = differences(&expected, &came, &["pv_id"])
-            .into_iter()
-            .map(told)
-            .collect();
+        let mut found: Vec<String> = differences(&expected, &came, &["pv_id"]).into_iter().map(told).collect();
         found.extend(self.check_summary(output));
         found
     }
@@ -153,14 +134,10 @@ impl Expectation {
         let Some(summary) = &self.summary else {
             return Vec::new();
         };
-        let wanted = COUNTERS
-            .iter()
-            .filter_map(|(name, words)| Some((words, summary.get(*name)?.as_u64()?)));
+        let wanted = COUNTERS.iter().filter_map(|(name, words)| Some((words, summary.get(*name)?.as_u64()?)));
         let wrong = wanted.filter_map(|(words, expected)| match counter(output, words) {
             Some(came) if came == expected => None,
-            came => Some(format!(
-                "counter  \"{words}\": expected {expected}, got {came:?}"
-            )),
+            came => Some(format!("counter  \"{words}\": expected {expected}, got {came:?}")),
         });
         wrong.collect()
     }
@@ -188,8 +165,7 @@ mod tests {
 
     fn expectation() -> Expectation {
         let hits = json!([{"url": "http://x/", "cip": "192.0.2.1", "bw_bytes": "7"}]);
-        serde_json::from_value(json!({"hits": hits, "summary": {"recorded": 1, "http_errors": 2}}))
-            .unwrap()
+        serde_json::from_value(json!({"hits": hits, "summary": {"recorded": 1, "http_errors": 2}})).unwrap()
     }
 
     fn hit(value: &Value) -> Hit {
@@ -200,23 +176,14 @@ mod tests {
 
     #[test]
     fn the_same_hits_and_counters_are_the_same() {
-        let hits = [hit(
-            &json!({"url": "http://x/", "cip": "192.0.2.1", "bw_bytes": 7, "pv_id": "abcdef"}),
-        )];
+        let hits = [hit(&json!({"url": "http://x/", "cip": "192.0.2.1", "bw_bytes": 7, "pv_id": "abcdef"}))];
         assert_eq!(expectation().check(&hits, SUMMARY), Vec::<String>::new());
     }
 
     #[test]
     fn a_wrong_field_a_wrong_counter_and_a_missing_one_are_reported() {
-        let hits = [hit(
-            &json!({"url": "http://x/", "cip": "192.0.2.1", "bw_bytes": 8}),
-        )];
+        let hits = [hit(&json!({"url": "http://x/", "cip": "192.0.2.1", "bw_bytes": 8}))];
         assert_eq!(expectation().check(&hits, SUMMARY).len(), 1);
-        assert_eq!(
-            expectation()
-                .check(&hits, "   3 requests imported successfully")
-                .len(),
-            3
-        );
+        assert_eq!(expectation().check(&hits, "   3 requests imported successfully").len(), 3);
     }
 }

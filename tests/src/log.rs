@@ -61,13 +61,7 @@ pub struct Traffic {
 impl Traffic {
     /// Visits at the beginning of 2026, about one line every two seconds.
     pub fn seeded(seed: u64) -> Self {
-        Self {
-            random: Random::seeded(seed),
-            second: YEAR_2026,
-            pace_seconds: 4,
-            number: 0,
-            visitors: Vec::new(),
-        }
+        Self { random: Random::seeded(seed), second: YEAR_2026, pace_seconds: 4, number: 0, visitors: Vec::new() }
     }
 
     /// Start at another time, in seconds since 1970.
@@ -100,9 +94,7 @@ impl Traffic {
         const VISITORS_MAX: usize = 60;
         self.second += self.random.below(self.pace_seconds + 1) as i64;
         self.number += 1;
-        if self.visitors.is_empty()
-            || (self.visitors.len() < VISITORS_MAX && self.random.chance(0.1))
-        {
+        if self.visitors.is_empty() || (self.visitors.len() < VISITORS_MAX && self.random.chance(0.1)) {
             let visitor = Visitor::arriving(&mut self.random);
             self.visitors.push(visitor);
         }
@@ -133,23 +125,10 @@ mod tests {
         let mut lines = traffic.lines(1_000);
         lines.extend(traffic.lines(1_000));
         assert!(lines.is_sorted_by_key(|line| line.second));
-        let written: HashSet<String> = lines
-            .iter()
-            .map(|line| Format::Combined.write(line))
-            .collect();
+        let written: HashSet<String> = lines.iter().map(|line| Format::Combined.write(line)).collect();
         assert_eq!(written.len(), lines.len());
-        for kind in [
-            Kind::Page,
-            Kind::Download,
-            Kind::Static,
-            Kind::Failure,
-            Kind::Redirect,
-            Kind::Bot,
-        ] {
-            assert!(
-                lines.iter().filter(|line| line.kind == kind).count() > 20,
-                "{kind:?}"
-            );
+        for kind in [Kind::Page, Kind::Download, Kind::Static, Kind::Failure, Kind::Redirect, Kind::Bot] {
+            assert!(lines.iter().filter(|line| line.kind == kind).count() > 20, "{kind:?}");
         }
     }
 
@@ -157,10 +136,6 @@ mod tests {
     fn a_visitor_comes_back_for_more() {
         let lines = Traffic::seeded(2).lines(1_000);
         let visitors: HashSet<&str> = lines.iter().map(|line| line.address.as_str()).collect();
-        assert!(
-            (50..500).contains(&visitors.len()),
-            "{} visitors",
-            visitors.len()
-        );
+        assert!((50..500).contains(&visitors.len()), "{} visitors", visitors.len());
     }
 }

@@ -112,13 +112,7 @@ impl Matomo {
 
     /// The stored hits of a site, in the order of arrival.
     pub fn hits_of(&self, site: u64) -> Vec<Hit> {
-        self.store.look(|kept| {
-            kept.hits
-                .iter()
-                .filter(|hit| hit.site() == site)
-                .cloned()
-                .collect()
-        })
+        self.store.look(|kept| kept.hits.iter().filter(|hit| hit.site() == site).cloned().collect())
     }
 
     /// All stored hits but marks, in the order of arrival.
@@ -133,8 +127,7 @@ impl Matomo {
 
     /// How many marks arrived more than once: each is a batch that was stored twice.
     pub fn marks_doubled(&self) -> usize {
-        self.store
-            .look(|kept| kept.marks.values().filter(|count| **count > 1).count())
+        self.store.look(|kept| kept.marks.values().filter(|count| **count > 1).count())
     }
 
     /// Every request so far, tracking and API, in the order of their ends.
@@ -159,13 +152,7 @@ impl Matomo {
 
     /// Turn a switch; it counts from the next request on.
     pub fn set(&self, switch: Switch, on: bool) {
-        self.store.change(|kept| {
-            if on {
-                kept.switches.insert(switch)
-            } else {
-                kept.switches.remove(&switch)
-            }
-        });
+        self.store.change(|kept| if on { kept.switches.insert(switch) } else { kept.switches.remove(&switch) });
     }
 
     /// Let other requests go wrong from now on. Requests are still counted from the start.
@@ -191,9 +178,7 @@ impl Matomo {
     /// # Panics
     /// When a minute passes first.
     pub fn rests(&self) {
-        self.wait_for("no request under way", |seen| {
-            seen.late == 0 && seen.working == 0
-        });
+        self.wait_for("no request under way", |seen| seen.late == 0 && seen.working == 0);
     }
 }
 

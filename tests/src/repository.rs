@@ -1,8 +1,5 @@
 //! The repository itself, for tests that read it: its files, and the code in them that runs in production.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a repository that cannot be read fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a repository that cannot be read fails the test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +12,7 @@ pub const BUILT: &str = "target";
 /// # Panics
 /// Never: this package has a folder above it.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// All files below a folder of the repository, as paths from its root; nothing that was built, nothing of git.
@@ -60,11 +54,7 @@ fn is_rust(file: &Path) -> bool {
 
 /// All Rust files below these folders.
 pub fn sources(below: &[&str]) -> Vec<PathBuf> {
-    below
-        .iter()
-        .flat_map(|folder| files(folder))
-        .filter(|file| is_rust(file))
-        .collect()
+    below.iter().flat_map(|folder| files(folder)).filter(|file| is_rust(file)).collect()
 }
 
 /// The numbered lines of a source that run in production: no comments, and nothing from the unit tests at its end.
@@ -73,12 +63,8 @@ pub fn sources(below: &[&str]) -> Vec<PathBuf> {
 /// When the file cannot be read.
 pub fn code(file: &Path) -> Vec<(usize, String)> {
     let text = read(file);
-    let numbered = text
-        .lines()
-        .enumerate()
-        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
-    let bare =
-        numbered.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or("").to_owned()));
+    let numbered = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
+    let bare = numbered.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or("").to_owned()));
     bare.filter(|(_, line)| !line.trim().is_empty()).collect()
 }
 
@@ -89,12 +75,8 @@ pub fn code(file: &Path) -> Vec<(usize, String)> {
 pub fn places(files: &[PathBuf], texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
-        let lines = code(file)
-            .into_iter()
-            .filter(|(_, line)| texts.iter().any(|text| line.contains(text)));
-        found.extend(
-            lines.map(|(number, line)| format!("{}:{number}: {}", file.display(), line.trim())),
-        );
+        let lines = code(file).into_iter().filter(|(_, line)| texts.iter().any(|text| line.contains(text)));
+        found.extend(lines.map(|(number, line)| format!("{}:{number}: {}", file.display(), line.trim())));
     }
     found
 }
@@ -114,10 +96,6 @@ mod tests {
     fn all_sources_are_found() {
         let found = sources(&["tests/src"]);
         assert!(found.contains(&PathBuf::from("tests/src/matomo/api.rs")));
-        assert!(
-            files("")
-                .iter()
-                .all(|file| !file.starts_with(".git/") && !file.starts_with(BUILT))
-        );
+        assert!(files("").iter().all(|file| !file.starts_with(".git/") && !file.starts_with(BUILT)));
     }
 }

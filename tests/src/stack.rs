@@ -28,8 +28,7 @@ use crate::log::{self, Format, Line, Traffic};
 use crate::matomo::{Matomo, Setup};
 
 /// The options that EEA imports with: every valid line becomes a hit.
-pub const EVERYTHING: &str =
-    "--enable-http-errors --enable-http-redirects --enable-static --enable-bots";
+pub const EVERYTHING: &str = "--enable-http-errors --enable-http-redirects --enable-static --enable-bots";
 
 /// What every journey sets, unless it sets something else: no waiting, small batches, all lines are hits.
 const VARIABLES: [(&str, &str); 12] = [
@@ -64,18 +63,12 @@ impl Stack {
     ///
     /// # Panics
     /// When no folder or no stand-in can be made.
-    #[expect(
-        clippy::expect_used,
-        reason = "a journey without a folder can only fail"
-    )]
+    #[expect(clippy::expect_used, reason = "a journey without a folder can only fail")]
     pub fn new(program: &str, setup: Setup) -> Self {
         let ledger_site = setup.ledger_site;
         let stack = Self {
             program: PathBuf::from(program),
-            folder: tempfile::Builder::new()
-                .prefix("journey-")
-                .tempdir()
-                .expect("a folder for the journey"),
+            folder: tempfile::Builder::new().prefix("journey-").tempdir().expect("a folder for the journey"),
             matomo: Matomo::start(setup),
             variables: RefCell::default(),
             traffic: RefCell::new(Traffic::seeded(26)),
@@ -96,9 +89,7 @@ impl Stack {
 
     /// Set a variable for the next start.
     pub fn set(&self, name: &str, value: &str) -> &Self {
-        self.variables
-            .borrow_mut()
-            .insert(name.to_owned(), value.to_owned());
+        self.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -130,8 +121,7 @@ impl Stack {
 
     /// Let at most this many seconds pass from one line to the next, so that they fill more or fewer hours.
     pub fn gaps_of(&self, seconds: u64) -> &Self {
-        self.traffic
-            .replace_with(|traffic| traffic.clone().with_gaps_of(seconds));
+        self.traffic.replace_with(|traffic| traffic.clone().with_gaps_of(seconds));
         self
     }
 
@@ -141,10 +131,7 @@ impl Stack {
     /// When they cannot be written.
     pub fn writes(&self, site: u64, count: usize) -> Vec<Line> {
         let lines = self.lines(count);
-        let folder = self.logs_of(site).join(format!(
-            "from-{}",
-            lines.first().map_or(0, |line| line.number)
-        ));
+        let folder = self.logs_of(site).join(format!("from-{}", lines.first().map_or(0, |line| line.number)));
         #[expect(clippy::expect_used, reason = "a journey without logs can only fail")]
         log::hourly(&folder, &lines, Format::Combined).expect("the logs of the journey");
         lines
@@ -157,8 +144,7 @@ impl Stack {
     pub fn writes_file(&self, site: u64, name: &str, count: usize) -> Vec<Line> {
         let lines = self.lines(count);
         #[expect(clippy::expect_used, reason = "a journey without logs can only fail")]
-        log::write(&self.logs_of(site).join(name), &lines, Format::Combined)
-            .expect("the log of the journey");
+        log::write(&self.logs_of(site).join(name), &lines, Format::Combined).expect("the log of the journey");
         lines
     }
 
@@ -178,10 +164,7 @@ impl Stack {
         self.starts.set(self.starts.get() + 1);
         let mut command = Command::new(&self.program);
         command.args(words).current_dir(self.folder());
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(&*self.variables.borrow());
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(&*self.variables.borrow());
         Running::start(command, words.join(" "), input, self.diary.clone())
     }
 
@@ -223,29 +206,18 @@ impl Stack {
                 _ => panic!("pass {pass} of {passes_max} gave up\n{outcome}"),
             }
         }
-        panic!(
-            "{passes_max} passes were not enough; {:?}\n{}",
-            self.matomo.seen(),
-            self.diary
-        );
+        panic!("{passes_max} passes were not enough; {:?}\n{}", self.matomo.seen(), self.diary);
     }
 
     /// How the hits at Matomo compare with lines, once nothing is under way any more.
     ///
     /// # Panics
     /// When the site is unknown or the stand-in never rests.
-    #[expect(
-        clippy::expect_used,
-        reason = "an unknown site is a mistake in the journey"
-    )]
+    #[expect(clippy::expect_used, reason = "an unknown site is a mistake in the journey")]
     pub fn arrival(&self, site: u64, lines: &[Line]) -> Arrival {
         self.matomo.rests();
         let sites = self.matomo.sites();
-        Arrival::of(
-            lines,
-            sites.main_url(site).expect("a known site"),
-            &self.matomo.hits_of(site),
-        )
+        Arrival::of(lines, sites.main_url(site).expect("a known site"), &self.matomo.hits_of(site))
     }
 
     /// Matomo holds a hit of each of these lines, once, each visitor's in time order, and nothing else of this site.

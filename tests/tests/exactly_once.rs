@@ -17,12 +17,7 @@ const KILLS_EACH: usize = 55;
 const SIGKILL: i32 = 9;
 
 fn with_ledger(faults: impl Into<Faults>) -> Setup {
-    Setup {
-        ledger_site: Some(LEDGER_SITE),
-        faults: faults.into(),
-        silence: Duration::from_secs(3),
-        ..Setup::default()
-    }
+    Setup { ledger_site: Some(LEDGER_SITE), faults: faults.into(), silence: Duration::from_secs(3), ..Setup::default() }
 }
 
 #[test]
@@ -50,13 +45,7 @@ fn every_batch_carries_one_mark_of_its_own() {
 #[test]
 fn a_fault_that_surely_stored_nothing_needs_no_ledger_site() {
     for fault in [Fault::Status(500), Fault::Disabled] {
-        let stack = Stack::new(
-            PROGRAM,
-            Setup {
-                faults: Faults::every(3, fault).until(9),
-                ..Setup::default()
-            },
-        );
+        let stack = Stack::new(PROGRAM, Setup { faults: Faults::every(3, fault).until(9), ..Setup::default() });
         let lines = stack.writes(SITE, 200);
         stack.until_all_is_in(12);
         stack.holds_exactly(SITE, &lines);
@@ -70,22 +59,13 @@ fn survives(fault: Fault) {
     stack.until_all_is_in(15);
     stack.holds_exactly(SITE, &lines);
     let requests = stack.matomo().requests();
-    let struck = requests
-        .iter()
-        .filter(|request| request.outcome == Outcome::Fault(fault))
-        .count();
+    let struck = requests.iter().filter(|request| request.outcome == Outcome::Fault(fault)).count();
     assert!(struck > 0, "{fault:?} never happened");
 }
 
 #[test]
 fn answers_that_refuse_lose_and_double_nothing() {
-    for fault in [
-        Fault::Status(500),
-        Fault::Status(502),
-        Fault::Status(429),
-        Fault::Disabled,
-        Fault::ErrorText,
-    ] {
+    for fault in [Fault::Status(500), Fault::Status(502), Fault::Status(429), Fault::Disabled, Fault::ErrorText] {
         survives(fault);
     }
 }
@@ -106,11 +86,7 @@ fn connections_that_break_before_the_commit_lose_and_double_nothing() {
 
 #[test]
 fn connections_that_break_after_the_commit_lose_and_double_nothing() {
-    for fault in [
-        Fault::CommitThenDrop,
-        Fault::CommitThenHang,
-        Fault::Truncate,
-    ] {
+    for fault in [Fault::CommitThenDrop, Fault::CommitThenHang, Fault::Truncate] {
         survives(fault);
     }
 }
@@ -128,10 +104,7 @@ fn a_short_count_is_not_a_reason_to_send_again() {
 #[test]
 fn a_mix_of_all_faults_loses_and_doubles_nothing() {
     for seed in [1, 2, 3] {
-        let stack = Stack::new(
-            PROGRAM,
-            with_ledger(Faults::from(FaultMix::seeded(seed, 0.3)).until(60)),
-        );
+        let stack = Stack::new(PROGRAM, with_ledger(Faults::from(FaultMix::seeded(seed, 0.3)).until(60)));
         let mut lines = stack.writes(SITE, 300);
         stack.until_all_is_in(60);
         lines.extend(stack.writes(SITE, 100));
@@ -144,23 +117,9 @@ fn a_mix_of_all_faults_loses_and_doubles_nothing() {
 type Chapter = fn(&Stack, usize) -> Vec<Line>;
 
 /// Import chapter after chapter, killed at seeded instants until it was killed often enough, then once in peace.
-fn survives_kills(
-    seed: u64,
-    variables: &[(&str, &str)],
-    faults: impl Into<Faults>,
-    chapter: Chapter,
-) {
-    let stack = Stack::new(
-        PROGRAM,
-        Setup {
-            pace: Duration::from_millis(2),
-            ..with_ledger(faults)
-        },
-    );
-    stack
-        .set("IMPORT_ATTEMPTS", "1000")
-        .set("MATOMO_BATCH_SIZE", "10")
-        .set("MATOMO_IN_DOUBT_WAIT", "50ms");
+fn survives_kills(seed: u64, variables: &[(&str, &str)], faults: impl Into<Faults>, chapter: Chapter) {
+    let stack = Stack::new(PROGRAM, Setup { pace: Duration::from_millis(2), ..with_ledger(faults) });
+    stack.set("IMPORT_ATTEMPTS", "1000").set("MATOMO_BATCH_SIZE", "10").set("MATOMO_IN_DOUBT_WAIT", "50ms");
     for (name, value) in variables {
         stack.set(name, value);
     }
@@ -176,9 +135,7 @@ fn survives_kills(
             lines.extend(chapter(&stack, chapters));
             chapters += 1;
         }
-        let outcome = stack
-            .start(&["once"])
-            .kill_after(random.duration(Duration::ZERO, whole_run));
+        let outcome = stack.start(&["once"]).kill_after(random.duration(Duration::ZERO, whole_run));
         kills += usize::from(outcome.signal() == Some(SIGKILL));
         all_in = outcome.code() == Some(ALL_IN);
         if outcome.signal().is_none() {
@@ -192,22 +149,12 @@ fn survives_kills(
 
 #[test]
 fn killed_at_random_instants_with_one_recorder() {
-    survives_kills(
-        101,
-        &[("MATOMO_RECORDERS", "1")],
-        Faults::none(),
-        |stack, _| stack.gaps_of(60).writes(SITE, 100),
-    );
+    survives_kills(101, &[("MATOMO_RECORDERS", "1")], Faults::none(), |stack, _| stack.gaps_of(60).writes(SITE, 100));
 }
 
 #[test]
 fn killed_at_random_instants_with_four_recorders() {
-    survives_kills(
-        102,
-        &[("MATOMO_RECORDERS", "4")],
-        Faults::none(),
-        |stack, _| stack.gaps_of(60).writes(SITE, 160),
-    );
+    survives_kills(102, &[("MATOMO_RECORDERS", "4")], Faults::none(), |stack, _| stack.gaps_of(60).writes(SITE, 160));
 }
 
 #[test]
@@ -225,37 +172,23 @@ fn killed_at_random_instants_with_two_servers_and_gzip() {
 
 #[test]
 fn killed_at_random_instants_while_the_wire_breaks() {
-    let quick = [
-        Fault::Status(500),
-        Fault::Reset,
-        Fault::Close,
-        Fault::CommitThenDrop,
-        Fault::Truncate,
-        Fault::Status(502),
-    ];
+    let quick =
+        [Fault::Status(500), Fault::Reset, Fault::Close, Fault::CommitThenDrop, Fault::Truncate, Fault::Status(502)];
     let faults = FaultMix::seeded(104, 0.15).of(&quick);
-    survives_kills(104, &[], faults, |stack, _| {
-        stack.gaps_of(60).writes(SITE, 100)
-    });
+    survives_kills(104, &[], faults, |stack, _| stack.gaps_of(60).writes(SITE, 100));
 }
 
 #[test]
 fn killed_right_after_matomo_stored_a_batch_and_before_the_answer() {
     let stack = Stack::new(PROGRAM, with_ledger(Faults::none()));
-    stack
-        .set("MATOMO_REQUEST_TIMEOUT", "30s")
-        .set("MATOMO_IN_DOUBT_WAIT", "50ms");
+    stack.set("MATOMO_REQUEST_TIMEOUT", "30s").set("MATOMO_IN_DOUBT_WAIT", "50ms");
     let lines = stack.writes(SITE, 300);
     for _ in 0..4 {
         let before = stack.matomo().seen();
         // The first request of a run asks whether hits are welcome; the ones after it are stored and never answered.
-        stack
-            .matomo()
-            .set_faults(Faults::every(1, Fault::CommitThenHang).after(before.received + 1));
+        stack.matomo().set_faults(Faults::every(1, Fault::CommitThenHang).after(before.received + 1));
         let running = stack.start(&["once"]);
-        stack
-            .matomo()
-            .wait_for("a stored batch", |seen| seen.hits > before.hits);
+        stack.matomo().wait_for("a stored batch", |seen| seen.hits > before.hits);
         assert_eq!(running.kill().signal(), Some(SIGKILL));
         stack.matomo().rests();
     }
@@ -266,21 +199,13 @@ fn killed_right_after_matomo_stored_a_batch_and_before_the_answer() {
 
 #[test]
 fn killed_when_the_kth_request_arrives() {
-    let stack = Stack::new(
-        PROGRAM,
-        Setup {
-            pace: Duration::from_millis(5),
-            ..with_ledger(Faults::none())
-        },
-    );
+    let stack = Stack::new(PROGRAM, Setup { pace: Duration::from_millis(5), ..with_ledger(Faults::none()) });
     stack.set("MATOMO_BATCH_SIZE", "10");
     let lines = stack.writes(SITE, 400);
     for kth in 1..=8 {
         let already = stack.matomo().seen().received;
         let running = stack.start(&["once"]);
-        stack
-            .matomo()
-            .wait_for("its next requests", |seen| seen.received >= already + kth);
+        stack.matomo().wait_for("its next requests", |seen| seen.received >= already + kth);
         running.kill();
         stack.matomo().rests();
     }

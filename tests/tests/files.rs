@@ -15,26 +15,13 @@ const LEDGER_SITE: u64 = 9;
 const LOG: &str = "access_log.2026-01-01-00";
 
 fn stack() -> Stack {
-    Stack::new(
-        PROGRAM,
-        Setup {
-            ledger_site: Some(LEDGER_SITE),
-            ..Setup::default()
-        },
-    )
+    Stack::new(PROGRAM, Setup { ledger_site: Some(LEDGER_SITE), ..Setup::default() })
 }
 
 /// A stand-in that takes its time, so that something can happen in the middle of an import.
 fn slow_stack() -> Stack {
     let pace = Duration::from_millis(20);
-    Stack::new(
-        PROGRAM,
-        Setup {
-            ledger_site: Some(LEDGER_SITE),
-            pace,
-            ..Setup::default()
-        },
-    )
+    Stack::new(PROGRAM, Setup { ledger_site: Some(LEDGER_SITE), pace, ..Setup::default() })
 }
 
 #[test]
@@ -73,10 +60,7 @@ fn a_grown_file_continues_where_it_ended() {
     let mut lines = stack.writes_file(SITE, LOG, 60);
     stack.once().succeeds();
     let more = stack.lines(45);
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(stack.logs_of(SITE).join(LOG))
-        .unwrap();
+    let mut file = OpenOptions::new().append(true).open(stack.logs_of(SITE).join(LOG)).unwrap();
     for line in &more {
         writeln!(file, "{}", Format::Combined.write(line)).unwrap();
     }
@@ -88,16 +72,8 @@ fn a_grown_file_continues_where_it_ended() {
 #[test]
 fn a_file_that_somebody_may_still_write_is_left_alone() {
     let stack = stack();
-    let hour = || {
-        jiff::Timestamp::now()
-            .strftime("access_log.%Y-%m-%d-%H")
-            .to_string()
-    };
-    let unfinished = [
-        ".access_log.2026-01-01-00",
-        ".access_log.2026-01-01-01.Ab12Cd",
-        &hour(),
-    ];
+    let hour = || jiff::Timestamp::now().strftime("access_log.%Y-%m-%d-%H").to_string();
+    let unfinished = [".access_log.2026-01-01-00", ".access_log.2026-01-01-01.Ab12Cd", &hour()];
     let mut lines = Vec::new();
     for name in unfinished {
         lines.extend(stack.writes_file(SITE, name, 20));
@@ -109,11 +85,7 @@ fn a_file_that_somebody_may_still_write_is_left_alone() {
     }
     for (at, name) in unfinished.iter().enumerate() {
         let settled = format!("access_log.2026-01-02-0{at}");
-        fs::rename(
-            stack.logs_of(SITE).join(name),
-            stack.logs_of(SITE).join(settled),
-        )
-        .unwrap();
+        fs::rename(stack.logs_of(SITE).join(name), stack.logs_of(SITE).join(settled)).unwrap();
     }
     stack.once().succeeds();
     stack.holds_exactly(SITE, &lines);
@@ -125,12 +97,8 @@ fn a_file_is_young_until_it_rested_for_the_settle_time() {
     let lines = stack.writes_file(SITE, LOG, 20);
     stack.set("SETTLE_TIME", "1h").once().succeeds();
     stack.holds_exactly(SITE, &[]);
-    let file = fs::File::options()
-        .write(true)
-        .open(stack.logs_of(SITE).join(LOG))
-        .unwrap();
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7_200))
-        .unwrap();
+    let file = fs::File::options().write(true).open(stack.logs_of(SITE).join(LOG)).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7_200)).unwrap();
     stack.once().succeeds();
     stack.holds_exactly(SITE, &lines);
 }
@@ -155,9 +123,7 @@ fn a_file_that_vanishes_between_two_passes_stops_nobody() {
     let stack = slow_stack();
     stack.writes_file(SITE, LOG, 200);
     let running = stack.start(&["once"]);
-    stack
-        .matomo()
-        .wait_for("the first hits", |seen| seen.hits > 0);
+    stack.matomo().wait_for("the first hits", |seen| seen.hits > 0);
     running.kill();
     fs::remove_file(stack.logs_of(SITE).join(LOG)).unwrap();
     let already = stack.matomo().hits().len();
@@ -200,14 +166,8 @@ fn odd_bytes_lose_no_line_but_their_own() {
 fn one_byte_that_is_not_utf_8_does_not_cost_the_batch() {
     let stack = stack();
     let lines = stack.lines(30);
-    let mut bytes: Vec<u8> = lines
-        .iter()
-        .flat_map(|line| (Format::Combined.write(line) + "\n").into_bytes())
-        .collect();
-    let odd = log::Line {
-        path: "/caf".to_owned(),
-        ..lines[29].clone()
-    };
+    let mut bytes: Vec<u8> = lines.iter().flat_map(|line| (Format::Combined.write(line) + "\n").into_bytes()).collect();
+    let odd = log::Line { path: "/caf".to_owned(), ..lines[29].clone() };
     bytes.extend(
         Format::Combined
             .write(&odd)
@@ -220,8 +180,5 @@ fn one_byte_that_is_not_utf_8_does_not_cost_the_batch() {
     fs::write(stack.logs_of(SITE).join(LOG), bytes).unwrap();
     stack.once().succeeds();
     let arrival = stack.arrival(SITE, &lines);
-    assert!(
-        arrival.missing.is_empty() && arrival.surplus.len() == 1,
-        "{arrival}"
-    );
+    assert!(arrival.missing.is_empty() && arrival.surplus.len() == 1, "{arrival}");
 }

@@ -12,26 +12,13 @@ const SITE: u64 = 4;
 const LEDGER_SITE: u64 = 9;
 
 fn stack() -> Stack {
-    Stack::new(
-        PROGRAM,
-        Setup {
-            ledger_site: Some(LEDGER_SITE),
-            ..Setup::default()
-        },
-    )
+    Stack::new(PROGRAM, Setup { ledger_site: Some(LEDGER_SITE), ..Setup::default() })
 }
 
 /// A stand-in that takes its time, so that something can happen in the middle of an import.
 fn slow_stack() -> Stack {
     let pace = Duration::from_millis(20);
-    Stack::new(
-        PROGRAM,
-        Setup {
-            ledger_site: Some(LEDGER_SITE),
-            pace,
-            ..Setup::default()
-        },
-    )
+    Stack::new(PROGRAM, Setup { ledger_site: Some(LEDGER_SITE), pace, ..Setup::default() })
 }
 
 #[test]
@@ -47,18 +34,8 @@ fn a_second_pass_imports_nothing() {
 
 #[test]
 fn several_sites_are_kept_apart() {
-    let sites = vec![
-        (4, "https://www.example.org".to_owned()),
-        (7, "https://data.example.org".to_owned()),
-    ];
-    let stack = Stack::new(
-        PROGRAM,
-        Setup {
-            sites,
-            ledger_site: Some(LEDGER_SITE),
-            ..Setup::default()
-        },
-    );
+    let sites = vec![(4, "https://www.example.org".to_owned()), (7, "https://data.example.org".to_owned())];
+    let stack = Stack::new(PROGRAM, Setup { sites, ledger_site: Some(LEDGER_SITE), ..Setup::default() });
     let (of_four, of_seven) = (stack.writes(4, 100), stack.writes(7, 80));
     stack.once().succeeds();
     stack.holds_exactly(4, &of_four);
@@ -102,10 +79,7 @@ fn connections_are_used_again_and_no_more_than_the_recorders() {
     stack.set("MATOMO_RECORDERS", "3").writes(SITE, 600);
     stack.once().succeeds();
     let requests = stack.matomo().requests();
-    assert!(
-        requests.iter().any(|request| request.on_connection > 3),
-        "{requests:#?}"
-    );
+    assert!(requests.iter().any(|request| request.on_connection > 3), "{requests:#?}");
     assert!(stack.matomo().in_flight_max() <= 3);
 }
 
@@ -114,9 +88,7 @@ fn a_stop_in_mid_import_loses_nothing() {
     let stack = slow_stack();
     let lines = stack.writes(SITE, 400);
     let running = stack.run_in_background();
-    stack
-        .matomo()
-        .wait_for("the first hits", |seen| seen.hits > 0);
+    stack.matomo().wait_for("the first hits", |seen| seen.hits > 0);
     running.terminate().succeeds();
     stack.until_all_is_in(4);
     stack.holds_exactly(SITE, &lines);
@@ -127,13 +99,9 @@ fn the_daemon_imports_what_arrives_while_it_runs() {
     let stack = stack();
     let mut lines = stack.writes(SITE, 60);
     let running = stack.run_in_background();
-    stack
-        .matomo()
-        .wait_for("the first logs", |seen| seen.hits >= 60);
+    stack.matomo().wait_for("the first logs", |seen| seen.hits >= 60);
     lines.extend(stack.writes(SITE, 60));
-    stack
-        .matomo()
-        .wait_for("the logs that came later", |seen| seen.hits >= 120);
+    stack.matomo().wait_for("the logs that came later", |seen| seen.hits >= 120);
     running.terminate().succeeds();
     stack.holds_exactly(SITE, &lines);
 }
@@ -144,10 +112,5 @@ fn reports_of_imported_days_are_invalidated() {
     stack.writes(SITE, 60);
     stack.once().succeeds();
     let days = stack.matomo().invalidated();
-    assert_eq!(
-        days.get(&SITE)
-            .map(|dates| dates.iter().any(|date| date == "2026-01-01")),
-        Some(true),
-        "{days:?}"
-    );
+    assert_eq!(days.get(&SITE).map(|dates| dates.iter().any(|date| date == "2026-01-01")), Some(true), "{days:?}");
 }

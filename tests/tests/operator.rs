@@ -13,13 +13,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
 const SITE: u64 = 4;
 
 fn stack() -> Stack {
-    Stack::new(
-        PROGRAM,
-        Setup {
-            ledger_site: Some(9),
-            ..Setup::default()
-        },
-    )
+    Stack::new(PROGRAM, Setup { ledger_site: Some(9), ..Setup::default() })
 }
 
 /// Is this number anywhere in the answer?
@@ -34,8 +28,7 @@ fn mentions(value: &Value, number: u64) -> bool {
 
 fn status(stack: &Stack) -> Value {
     let outcome = stack.run(&["status", "--json"]);
-    serde_json::from_str(&outcome.stdout)
-        .unwrap_or_else(|error| panic!("status is not JSON: {error}\n{outcome}"))
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("status is not JSON: {error}\n{outcome}"))
 }
 
 #[test]
@@ -84,15 +77,9 @@ fn a_broken_file_is_given_up_after_its_attempts_and_imported_by_retry_once_it_is
 #[test]
 fn check_reports_all_problems_at_once() {
     let stack = stack();
-    stack
-        .unset("MATOMO_URL")
-        .set("MATOMO_RECORDERS", "many")
-        .set("SETTLE_TIME", "soon");
+    stack.unset("MATOMO_URL").set("MATOMO_RECORDERS", "many").set("SETTLE_TIME", "soon");
     let outcome = stack.run(&["check"]).ends_with(SETTINGS);
-    outcome
-        .says(&["MATOMO_URL"])
-        .says(&["MATOMO_RECORDERS"])
-        .says(&["SETTLE_TIME"]);
+    outcome.says(&["MATOMO_URL"]).says(&["MATOMO_RECORDERS"]).says(&["SETTLE_TIME"]);
 }
 
 #[test]
@@ -108,11 +95,7 @@ fn health_follows_the_last_success() {
     let stack = stack();
     stack.writes(SITE, 30);
     let before = stack.run(&["health"]);
-    assert_ne!(
-        before.code(),
-        Some(ALL_IN),
-        "healthy before anything was done\n{before}"
-    );
+    assert_ne!(before.code(), Some(ALL_IN), "healthy before anything was done\n{before}");
     stack.once().succeeds();
     stack.run(&["health"]).succeeds();
 }
@@ -122,56 +105,26 @@ fn secrets_are_in_no_output_and_in_no_file() {
     let stack = stack();
     stack.set("LOG_LEVEL", "trace");
     stack.writes(SITE, 100);
-    for words in [
-        &["check"][..],
-        &["once"],
-        &["status"],
-        &["status", "--json"],
-        &["health"],
-        &["--help"],
-    ] {
+    for words in [&["check"][..], &["once"], &["status"], &["status", "--json"], &["health"], &["--help"]] {
         stack.run(words).never_says(TOKEN);
     }
-    for fault in Fault::KINDS
-        .into_iter()
-        .filter(|fault| *fault != Fault::Hang)
-    {
+    for fault in Fault::KINDS.into_iter().filter(|fault| *fault != Fault::Hang) {
         stack.writes(SITE, 20);
         stack.matomo().set_faults(Faults::every(2, fault));
         stack.once().never_says(TOKEN);
         stack.matomo().set_faults(Faults::none());
     }
-    stack
-        .set("MATOMO_URL", "http://operator:pa55w0rd@127.0.0.1:9")
-        .once()
-        .never_says(TOKEN)
-        .never_says("pa55w0rd");
-    stack
-        .set("LOG_FORMAT", "json")
-        .once()
-        .never_says(TOKEN)
-        .never_says("pa55w0rd");
+    stack.set("MATOMO_URL", "http://operator:pa55w0rd@127.0.0.1:9").once().never_says(TOKEN).never_says("pa55w0rd");
+    stack.set("LOG_FORMAT", "json").once().never_says(TOKEN).never_says("pa55w0rd");
     let files = walk(stack.folder());
-    let leaked = files
-        .iter()
-        .find(|file| String::from_utf8_lossy(&fs::read(file).unwrap()).contains(TOKEN));
+    let leaked = files.iter().find(|file| String::from_utf8_lossy(&fs::read(file).unwrap()).contains(TOKEN));
     assert_eq!(leaked, None, "the token is on disk");
 }
 
 /// All files below a folder.
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                walk(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
 #[test]

@@ -1,9 +1,5 @@
 //! The README against the programs it talks about.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::process::Command;
@@ -19,59 +15,34 @@ fn commands_named(text: &str, program: &str) -> Vec<String> {
             in_block = !in_block;
             continue;
         }
-        let spans: Vec<&str> = if in_block {
-            vec![line]
-        } else {
-            line.split('`').skip(1).step_by(2).collect()
-        };
+        let spans: Vec<&str> = if in_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         for span in spans {
-            let after = span
-                .split(program)
-                .skip(1)
-                .filter_map(|rest| rest.strip_prefix(' ')?.split_whitespace().next());
-            let words = after.filter(|word| {
-                word.chars()
-                    .all(|letter| letter.is_ascii_lowercase() || letter == '-')
-            });
-            named.extend(
-                words
-                    .filter(|word| !word.starts_with('-'))
-                    .map(str::to_owned),
-            );
+            let after =
+                span.split(program).skip(1).filter_map(|rest| rest.strip_prefix(' ')?.split_whitespace().next());
+            let words = after.filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-'));
+            named.extend(words.filter(|word| !word.starts_with('-')).map(str::to_owned));
         }
     }
     named
 }
 
 fn knows(program: &str, command: &str) -> bool {
-    let answer = Command::new(program)
-        .arg("--help")
-        .env_clear()
-        .output()
-        .unwrap();
+    let answer = Command::new(program).arg("--help").env_clear().output().unwrap();
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-    text.lines()
-        .any(|line| line.split_whitespace().next() == Some(command))
+    text.lines().any(|line| line.split_whitespace().next() == Some(command))
 }
 
 #[test]
 fn the_readme_names_only_commands_that_exist() {
-    let readme = fs::read_to_string(root().join("README.md"))
-        .expect("README.md, the first thing that operators read");
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md, the first thing that operators read");
     let mut found = Vec::new();
-    for (name, program) in [
-        ("cargo xtask", env!("CARGO_BIN_EXE_xtask")),
-        ("log-analytics", env!("CARGO_BIN_EXE_log-analytics")),
-    ] {
-        let unknown = commands_named(&readme, name)
-            .into_iter()
-            .filter(|command| !knows(program, command));
+    for (name, program) in
+        [("cargo xtask", env!("CARGO_BIN_EXE_xtask")), ("log-analytics", env!("CARGO_BIN_EXE_log-analytics"))]
+    {
+        let unknown = commands_named(&readme, name).into_iter().filter(|command| !knows(program, command));
         found.extend(unknown.map(|command| format!("{name} {command}")));
     }
-    assert!(
-        found.is_empty(),
-        "README.md names commands that do not exist: {found:?}"
-    );
+    assert!(found.is_empty(), "README.md names commands that do not exist: {found:?}");
 }
 
 #[test]

@@ -1,9 +1,5 @@
 //! The rules of the repository that a compiler does not know. Each failure says what to do instead.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,152 +36,88 @@ fn none(found: &[String], lesson: &str) {
 
 #[test]
 fn the_root_holds_only_what_the_map_names() {
-    let names = fs::read_dir(root())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    let strange: Vec<String> = names
-        .filter(|name| !ROOT.contains(&name.as_str()) && name != BUILT)
-        .collect();
-    none(
-        &strange,
-        "the root is a map: put these into one of its folders, see docs/ARCHITECTURE.md",
-    );
+    let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let strange: Vec<String> = names.filter(|name| !ROOT.contains(&name.as_str()) && name != BUILT).collect();
+    none(&strange, "the root is a map: put these into one of its folders, see docs/ARCHITECTURE.md");
 }
 
 #[test]
 fn no_sidecar_depends_on_a_sidecar() {
-    let folders = fs::read_dir(root().join("bins"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    let bins: Vec<String> = folders
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
+    let folders = fs::read_dir(root().join("bins")).unwrap().map(|entry| entry.unwrap().file_name());
+    let bins: Vec<String> = folders.map(|name| name.to_string_lossy().into_owned()).collect();
     let mut found = Vec::new();
     for bin in &bins {
         let manifest = PathBuf::from(format!("bins/{bin}/Cargo.toml"));
         let text = read(&manifest);
-        let needed = text
-            .lines()
-            .skip_while(|line| !line.contains("dependencies]"));
+        let needed = text.lines().skip_while(|line| !line.contains("dependencies]"));
         let needed = needed
             .filter_map(|line| line.split(['.', ' ', '=']).next())
             .filter(|name| bins.iter().any(|bin| bin == name));
         found.extend(needed.map(|name| format!("{}: {name}", manifest.display())));
     }
-    none(
-        &found,
-        "a sidecar depends on shared and on nothing in bins/; what two of them need belongs into shared",
-    );
+    none(&found, "a sidecar depends on shared and on nothing in bins/; what two of them need belongs into shared");
 }
 
 #[test]
 fn shared_has_never_heard_of_matomo() {
     let found = places(&sources(&["shared/src"]), &["Matomo", "matomo", "MATOMO"]);
-    none(
-        &found,
-        "shared knows containers, not Matomo: this belongs into the sidecar that needs it",
-    );
+    none(&found, "shared knows containers, not Matomo: this belongs into the sidecar that needs it");
 }
 
 #[test]
 fn only_shared_config_reads_the_environment() {
     let elsewhere: Vec<PathBuf> = sources(&["shared/src", "bins"])
         .into_iter()
-        .filter(|file| {
-            !file.starts_with("shared/src/config") && file != Path::new("shared/src/config.rs")
-        })
+        .filter(|file| !file.starts_with("shared/src/config") && file != Path::new("shared/src/config.rs"))
         .collect();
-    let found = places(
-        &elsewhere,
-        &["env::var", "var_os(", "env::{var", "set_var("],
-    );
-    none(
-        &found,
-        "declare the setting in the sidecar's config.rs; only shared::config reads the environment",
-    );
+    let found = places(&elsewhere, &["env::var", "var_os(", "env::{var", "set_var("]);
+    none(&found, "declare the setting in the sidecar's config.rs; only shared::config reads the environment");
 }
 
 #[test]
 fn only_shared_process_starts_programs() {
     let elsewhere: Vec<PathBuf> = sources(&["shared/src", "bins"])
         .into_iter()
-        .filter(|file| {
-            !file.starts_with("shared/src/process") && file != Path::new("shared/src/process.rs")
-        })
+        .filter(|file| !file.starts_with("shared/src/process") && file != Path::new("shared/src/process.rs"))
         .collect();
-    none(
-        &places(&elsewhere, &["process::Command"]),
-        "only shared::process starts programs: it is the one good parent",
-    );
+    none(&places(&elsewhere, &["process::Command"]), "only shared::process starts programs: it is the one good parent");
 }
 
 #[test]
 fn formats_and_hits_touch_nothing() {
-    let pure = sources(&[
-        "bins/log-analytics/src/format",
-        "bins/log-analytics/src/hit",
-    ]);
+    let pure = sources(&["bins/log-analytics/src/format", "bins/log-analytics/src/hit"]);
     let found = places(
         &pure,
-        &[
-            "std::fs",
-            "std::net",
-            "SystemTime",
-            "Instant::now",
-            "Timestamp::now",
-            "Zoned::now",
-            "tokio",
-            "reqwest",
-        ],
+        &["std::fs", "std::net", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "tokio", "reqwest"],
     );
-    none(
-        &found,
-        "format and hit touch no file, no network and no clock: hand the value in as an argument",
-    );
+    none(&found, "format and hit touch no file, no network and no clock: hand the value in as an argument");
 }
 
 #[test]
 fn every_module_opens_with_a_sentence() {
-    let silent = sources(&["shared", "bins", "tests"])
-        .into_iter()
-        .filter(|file| !read(file).starts_with("//! "));
+    let silent = sources(&["shared", "bins", "tests"]).into_iter().filter(|file| !read(file).starts_with("//! "));
     let silent: Vec<String> = silent.map(|file| file.display().to_string()).collect();
-    none(
-        &silent,
-        "the first line of a module is `//!` and one sentence: what it is for",
-    );
+    none(&silent, "the first line of a module is `//!` and one sentence: what it is for");
 }
 
 #[test]
 fn no_task_marks_are_left() {
     // Put together here, so that this file does not hold what it looks for.
-    let marks = [
-        ["TO", "DO"],
-        ["FIX", "ME"],
-        ["XX", "X"],
-        ["HA", "CK"],
-        ["todo", "!("],
-        ["unimplem", "ented!"],
-    ];
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["todo", "!("], ["unimplem", "ented!"]];
     let marks: Vec<String> = marks.iter().map(|halves| halves.concat()).collect();
     let is_ours = |file: &PathBuf| file != Path::new("Cargo.lock");
     let mut found = Vec::new();
     for file in files("").into_iter().filter(is_ours) {
         let text = read(&file);
         for (at, line) in text.lines().enumerate() {
-            let holds = |mark: &String| {
-                line.match_indices(mark.as_str())
-                    .any(|(from, _)| stands_alone(line, from, mark))
-            };
+            let holds =
+                |mark: &String| line.match_indices(mark.as_str()).any(|(from, _)| stands_alone(line, from, mark));
             if marks.iter().any(holds) {
                 found.push(format!("{}:{}: {}", file.display(), at + 1, line.trim()));
             }
         }
     }
-    none(
-        &found,
-        "finish it, or write an issue: the main branch carries no task marks",
-    );
+    none(&found, "finish it, or write an issue: the main branch carries no task marks");
 }
 
 /// Is the mark a word, and not part of one (as in a temporary file's `.XXXXXX`)?

@@ -15,30 +15,18 @@ const SITE: u64 = 4;
 const LEDGER_SITE: u64 = 9;
 
 fn stack() -> Stack {
-    Stack::new(
-        PROGRAM,
-        Setup {
-            ledger_site: Some(LEDGER_SITE),
-            ..Setup::default()
-        },
-    )
+    Stack::new(PROGRAM, Setup { ledger_site: Some(LEDGER_SITE), ..Setup::default() })
 }
 
 /// A pass in trouble stores nothing, ends with one of these codes and says a line with these words; once the trouble is
 /// over, one more pass brings everything in.
 fn gets_over(trouble: fn(&Stack), mended: fn(&Stack), codes: &[i32], words: &[&str]) {
     let stack = stack();
-    stack
-        .set("MATOMO_REQUEST_TIMEOUT", "500ms")
-        .set("LOG_LEVEL", "info");
+    stack.set("MATOMO_REQUEST_TIMEOUT", "500ms").set("LOG_LEVEL", "info");
     let lines = stack.writes(SITE, 120);
     trouble(&stack);
     let token = stack.matomo().token().to_owned();
-    stack
-        .once()
-        .ends_with_one_of(codes)
-        .says(words)
-        .never_says(&token);
+    stack.once().ends_with_one_of(codes).says(words).never_says(&token);
     assert_eq!(stack.matomo().hits().len(), 0);
     mended(&stack);
     stack.until_all_is_in(5);
@@ -82,34 +70,19 @@ fn the_token_is_wrong() {
     let right = |stack: &Stack| {
         stack.set("MATOMO_TOKEN", stack.matomo().token());
     };
-    gets_over(
-        wrong,
-        right,
-        &[SETTINGS, UNREACHABLE, TRY_AGAIN],
-        &["token"],
-    );
+    gets_over(wrong, right, &[SETTINGS, UNREACHABLE, TRY_AGAIN], &["token"]);
 }
 
 #[test]
 fn a_web_page_answers_instead_of_matomo() {
     let page = |stack: &Stack| stack.matomo().set_faults(Faults::every(1, Fault::Html));
-    gets_over(
-        page,
-        well_again,
-        &[SETTINGS, UNREACHABLE, TRY_AGAIN],
-        &["json"],
-    );
+    gets_over(page, well_again, &[SETTINGS, UNREACHABLE, TRY_AGAIN], &["json"]);
 }
 
 #[test]
 fn the_address_redirects() {
     let redirect = |stack: &Stack| stack.matomo().set_faults(Faults::every(1, Fault::Redirect));
-    gets_over(
-        redirect,
-        well_again,
-        &[SETTINGS, UNREACHABLE, TRY_AGAIN],
-        &["redirect"],
-    );
+    gets_over(redirect, well_again, &[SETTINGS, UNREACHABLE, TRY_AGAIN], &["redirect"]);
 }
 
 #[test]
@@ -132,10 +105,7 @@ fn a_folder_of_a_site_that_matomo_does_not_know_holds_up_no_other_site() {
     let stack = stack();
     stack.writes(77, 50);
     let lines = stack.writes(SITE, 100);
-    stack
-        .once()
-        .ends_with_one_of(&[ALL_IN, TRY_AGAIN, SETTINGS])
-        .says(&["77"]);
+    stack.once().ends_with_one_of(&[ALL_IN, TRY_AGAIN, SETTINGS]).says(&["77"]);
     stack.holds_exactly(SITE, &lines);
     assert!(stack.matomo().hits_of(77).is_empty());
     assert!(stack.logs_of(77).exists());
@@ -146,25 +116,13 @@ struct Volume(PathBuf);
 
 impl Volume {
     fn mount(folder: &Path, options: &str) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(folder)
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then(|| Self(folder.to_owned()))
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(folder.to_owned()))
     }
 
     fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
-        assert!(
-            Command::new("mount")
-                .args(["-o", &options])
-                .arg(&self.0)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
     }
 }
 
@@ -177,9 +135,7 @@ impl Drop for Volume {
 
 /// Matomo holds nothing, or nothing twice, while state cannot be written; afterwards everything.
 fn gets_over_unwritable_state(stack: &Stack, lines: &[Line], mend: impl FnOnce()) {
-    stack
-        .once()
-        .ends_with_one_of(&[CANNOT_WRITE_STATE, TRY_AGAIN]);
+    stack.once().ends_with_one_of(&[CANNOT_WRITE_STATE, TRY_AGAIN]);
     let arrival = stack.arrival(SITE, lines);
     assert!(arrival.surplus.is_empty(), "{arrival}");
     mend();
@@ -198,13 +154,10 @@ fn the_volume_is_read_only() {
         return;
     }
     let lines = stack.writes(SITE, 100);
-    let permit =
-        |mode| fs::set_permissions(stack.folder(), fs::Permissions::from_mode(mode)).unwrap();
+    let permit = |mode| fs::set_permissions(stack.folder(), fs::Permissions::from_mode(mode)).unwrap();
     permit(0o555);
     if fs::write(stack.folder().join("probe"), "").is_ok() {
-        println!(
-            "NOT RUN: this user may write everywhere and may not mount, so nothing can be made read-only"
-        );
+        println!("NOT RUN: this user may write everywhere and may not mount, so nothing can be made read-only");
         return permit(0o755);
     }
     gets_over_unwritable_state(&stack, &lines, || permit(0o755));

@@ -38,28 +38,17 @@ pub struct Options {
 /// Measure and print.
 pub fn measure(options: &Options) -> anyhow::Result<()> {
     let binary = crate::build::log_analytics(true)?;
-    let folder = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir()
-        .context("no folder for the log")?;
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir().context("no folder for the log")?;
     let sink = Sink::start().context("no port for the server that counts")?;
     let log = folder.path().join("access.log");
     generate(&log, options.lines)?;
-    println!(
-        "\n{:<24} {:>9} {:>8} {:>8} {:>9} {:>11}",
-        "", "hits", "wall s", "cpu s", "peak MiB", "hits/cpu s"
-    );
+    println!("\n{:<24} {:>9} {:>8} {:>8} {:>9} {:>11}", "", "hits", "wall s", "cpu s", "peak MiB", "hits/cpu s");
 
     // Each run has state of its own: a log that was imported before would not be imported again.
     let ours = || -> anyhow::Result<Command> {
-        let state = tempfile::tempdir_in(folder.path())
-            .context("no folder for the state")?
-            .keep();
+        let state = tempfile::tempdir_in(folder.path()).context("no folder for the state")?.keep();
         let mut command = Command::new(&binary);
-        command
-            .arg("import")
-            .env("ANALYTICS_DIR", state)
-            .env("LOG_LEVEL", "warn");
+        command.arg("import").env("ANALYTICS_DIR", state).env("LOG_LEVEL", "warn");
         Ok(command)
     };
     let theirs = |reference: &Path| {
@@ -68,11 +57,7 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
         command
     };
     let run = |command: Command, log: &Path| import(command, log, &sink, options.recorders);
-    let whole = middle(
-        (0..options.rounds.max(1))
-            .map(|_| run(ours()?, log.as_path()))
-            .collect::<anyhow::Result<_>>()?,
-    );
+    let whole = middle((0..options.rounds.max(1)).map(|_| run(ours()?, log.as_path())).collect::<anyhow::Result<_>>()?);
     show(&format!("{} lines", options.lines), whole);
 
     if let Some(reference) = &options.reference {
@@ -91,11 +76,7 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
             "\nThe reference needs {:.0} times the processor and {:.0} times the time; hits are {}.",
             ratio(them.1.cpu_seconds, us.1.cpu_seconds),
             ratio(them.1.wall_seconds, us.1.wall_seconds),
-            if us.0 == them.0 {
-                "as many"
-            } else {
-                "NOT as many: the figures are void"
-            }
+            if us.0 == them.0 { "as many" } else { "NOT as many: the figures are void" }
         );
     }
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -112,17 +93,8 @@ fn generate(log: &Path, lines: usize) -> anyhow::Result<()> {
     if generator.is_file() {
         println!("Writing {lines} lines with {} ...", generator.display());
         let mut command = Command::new("python3");
-        command
-            .arg(&generator)
-            .args(["--seed", "7", "--lines"])
-            .arg(lines.to_string())
-            .arg("--out")
-            .arg(log);
-        let ended = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .context("cannot start python3")?;
+        command.arg(&generator).args(["--seed", "7", "--lines"]).arg(lines.to_string()).arg("--out").arg(log);
+        let ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status().context("cannot start python3")?;
         ensure!(ended.success(), "the generator ended with {ended}");
         return Ok(());
     }
@@ -139,10 +111,7 @@ fn generate(log: &Path, lines: usize) -> anyhow::Result<()> {
 
 fn first_lines(log: &Path, short: &Path, count: usize) -> anyhow::Result<()> {
     let mut out = BufWriter::new(fs::File::create(short)?);
-    for line in BufReader::new(fs::File::open(log)?)
-        .split(b'\n')
-        .take(count)
-    {
+    for line in BufReader::new(fs::File::open(log)?).split(b'\n').take(count) {
         out.write_all(&line?)?;
         out.write_all(b"\n")?;
     }
@@ -150,19 +119,9 @@ fn first_lines(log: &Path, short: &Path, count: usize) -> anyhow::Result<()> {
 }
 
 /// Both importers take the same words.
-fn import(
-    mut command: Command,
-    log: &Path,
-    sink: &Sink,
-    recorders: usize,
-) -> anyhow::Result<(u64, Usage)> {
-    command
-        .arg(format!("--url={}", sink.url()))
-        .arg(format!("--token-auth={TOKEN}"));
-    command
-        .args(["--idsite=1".to_owned(), format!("--recorders={recorders}")])
-        .args(EVERYTHING.split(' '))
-        .arg(log);
+fn import(mut command: Command, log: &Path, sink: &Sink, recorders: usize) -> anyhow::Result<(u64, Usage)> {
+    command.arg(format!("--url={}", sink.url())).arg(format!("--token-auth={TOKEN}"));
+    command.args(["--idsite=1".to_owned(), format!("--recorders={recorders}")]).args(EVERYTHING.split(' ')).arg(log);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     sink.take_hits();
     let usage = usage::of(&mut command)?;
@@ -176,13 +135,7 @@ fn middle(mut runs: Vec<(u64, Usage)>) -> (u64, Usage) {
 }
 
 fn show(name: &str, (hits, usage): (u64, Usage)) {
-    let Usage {
-        wall_seconds,
-        cpu_seconds,
-        peak_mib,
-    } = usage;
+    let Usage { wall_seconds, cpu_seconds, peak_mib } = usage;
     let speed = hits as f64 / cpu_seconds.max(0.01);
-    println!(
-        "{name:<24} {hits:>9} {wall_seconds:>8.2} {cpu_seconds:>8.2} {peak_mib:>9.1} {speed:>11.0}"
-    );
+    println!("{name:<24} {hits:>9} {wall_seconds:>8.2} {cpu_seconds:>8.2} {peak_mib:>9.1} {speed:>11.0}");
 }

@@ -12,14 +12,7 @@ pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
     println!("Building log-analytics ({profile}) ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "log-analytics",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--quiet", "--package", "log-analytics", "--profile", profile])
         .current_dir(crate::root())
         .status()
         .context("cannot start cargo")?;
@@ -30,15 +23,8 @@ pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
 /// This program lies in the folder of its own profile, so the other profiles lie beside that folder.
 fn binary(profile: &str) -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program lies")?;
-    let target = own
-        .ancestors()
-        .nth(2)
-        .context("this program lies outside of a target folder")?;
+    let target = own.ancestors().nth(2).context("this program lies outside of a target folder")?;
     let binary = target.join(profile).join("log-analytics");
-    ensure!(
-        binary.is_file(),
-        "cargo did not put the binary at {}",
-        binary.display()
-    );
+    ensure!(binary.is_file(), "cargo did not put the binary at {}", binary.display());
     Ok(binary)
 }

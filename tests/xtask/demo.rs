@@ -10,10 +10,7 @@ use tests::log::{self, Format, Line};
 use tests::matomo::Setup;
 use tests::stack::{Outcome, Stack};
 
-const SITES: [(u64, &str); 2] = [
-    (4, "https://www.example.org"),
-    (7, "https://data.example.org"),
-];
+const SITES: [(u64, &str); 2] = [(4, "https://www.example.org"), (7, "https://data.example.org")];
 const LEDGER_SITE: u64 = 99;
 
 /// Everything that was written for one site.
@@ -27,74 +24,37 @@ struct Site {
 pub fn show(release: bool) -> anyhow::Result<()> {
     let binary = crate::build::log_analytics(release)?;
     let stack = stack(&binary);
-    let mut sites: Vec<Site> = SITES
-        .iter()
-        .map(|(number, main_url)| Site {
-            number: *number,
-            main_url,
-            lines: Vec::new(),
-        })
-        .collect();
+    let mut sites: Vec<Site> =
+        SITES.iter().map(|(number, main_url)| Site { number: *number, main_url, lines: Vec::new() }).collect();
 
-    chapter(
-        1,
-        "Two sites have logs: one server writes those of site 4, two behind a balancer those of site 7.",
-    );
+    chapter(1, "Two sites have logs: one server writes those of site 4, two behind a balancer those of site 7.");
     write_logs(&stack, &mut sites, "monday")?;
     list(&stack.folder().join("logs"))?;
-    println!(
-        "\n  A stand-in for Matomo listens at {}; nothing leaves this machine.",
-        stack.matomo().url()
-    );
+    println!("\n  A stand-in for Matomo listens at {}; nothing leaves this machine.", stack.matomo().url());
 
     chapter(2, "One pass: log-analytics once");
     retell(&stack.once().succeeds());
     table(&stack, &sites);
-    println!(
-        "  By default pictures, styles, errors, redirects and robots are no hits; see MATOMO_IMPORT_OPTIONS."
-    );
+    println!("  By default pictures, styles, errors, redirects and robots are no hits; see MATOMO_IMPORT_OPTIONS.");
 
-    chapter(
-        3,
-        "A second pass over the same files imports nothing, also when a file was renamed.",
-    );
+    chapter(3, "A second pass over the same files imports nothing, also when a file was renamed.");
     let before = stack.matomo().hits().len();
     rename_one(&stack.logs_of(4))?;
     retell(&stack.once().succeeds());
-    println!(
-        "\n  New hits at Matomo: {}",
-        stack.matomo().hits().len() - before
-    );
+    println!("\n  New hits at Matomo: {}", stack.matomo().hits().len() - before);
 
-    chapter(
-        4,
-        "New logs arrive, and in the middle of their import the power fails (kill -9).",
-    );
+    chapter(4, "New logs arrive, and in the middle of their import the power fails (kill -9).");
     write_logs(&stack, &mut sites, "tuesday")?;
     let running = stack.start(&["once"]);
-    stack
-        .matomo()
-        .wait_for("some of the new hits", |seen| seen.hits > before + 60);
+    stack.matomo().wait_for("some of the new hits", |seen| seen.hits > before + 60);
     retell(&running.kill());
     table(&stack, &sites);
-    println!(
-        "  Some hits are missing, and nobody told the importer about the last batches: did they arrive?"
-    );
+    println!("  Some hits are missing, and nobody told the importer about the last batches: did they arrive?");
 
-    chapter(
-        5,
-        "The next pass asks Matomo which batches arrived, and sends only the others.",
-    );
+    chapter(5, "The next pass asks Matomo which batches arrived, and sends only the others.");
     retell(&stack.until_all_is_in(5));
     let exact = table(&stack, &sites);
-    println!(
-        "  {}",
-        if exact {
-            "Every line is counted once."
-        } else {
-            "Something is wrong: please report this."
-        }
-    );
+    println!("  {}", if exact { "Every line is counted once." } else { "Something is wrong: please report this." });
 
     anyhow::ensure!(exact, "the demo ended with missing or doubled hits");
     invite();
@@ -102,21 +62,10 @@ pub fn show(release: bool) -> anyhow::Result<()> {
 }
 
 fn stack(binary: &Path) -> Stack {
-    let sites = SITES
-        .iter()
-        .map(|(number, url)| (*number, (*url).to_owned()))
-        .collect();
-    let setup = Setup {
-        sites,
-        ledger_site: Some(LEDGER_SITE),
-        pace: Duration::from_millis(10),
-        ..Setup::default()
-    };
+    let sites = SITES.iter().map(|(number, url)| (*number, (*url).to_owned())).collect();
+    let setup = Setup { sites, ledger_site: Some(LEDGER_SITE), pace: Duration::from_millis(10), ..Setup::default() };
     let stack = Stack::new(&binary.to_string_lossy(), setup);
-    stack
-        .gaps_of(40)
-        .set("LOG_LEVEL", "info")
-        .unset("MATOMO_IMPORT_OPTIONS");
+    stack.gaps_of(40).set("LOG_LEVEL", "info").unset("MATOMO_IMPORT_OPTIONS");
     stack
 }
 
@@ -142,42 +91,19 @@ fn chapter(number: usize, sentence: &str) {
 fn list(folder: &Path) -> anyhow::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
-    let files: Vec<_> = entries
-        .iter()
-        .filter(|entry| entry.path().is_file())
-        .collect();
+    let files: Vec<_> = entries.iter().filter(|entry| entry.path().is_file()).collect();
     if let (Some(first), Some(last)) = (files.first(), files.last()) {
-        let place = folder
-            .components()
-            .rev()
-            .take_while(|part| part.as_os_str() != "logs")
-            .collect::<Vec<_>>();
-        let place: Vec<_> = place
-            .iter()
-            .rev()
-            .map(|part| part.as_os_str().to_string_lossy())
-            .collect();
+        let place = folder.components().rev().take_while(|part| part.as_os_str() != "logs").collect::<Vec<_>>();
+        let place: Vec<_> = place.iter().rev().map(|part| part.as_os_str().to_string_lossy()).collect();
         let (first, last) = (first.file_name(), last.file_name());
-        println!(
-            "  logs/{:<16} {:>3} files, {} to {}",
-            place.join("/"),
-            files.len(),
-            first.display(),
-            last.display()
-        );
+        println!("  logs/{:<16} {:>3} files, {} to {}", place.join("/"), files.len(), first.display(), last.display());
     }
-    entries
-        .iter()
-        .filter(|entry| entry.path().is_dir())
-        .try_for_each(|entry| list(&entry.path()))
+    entries.iter().filter(|entry| entry.path().is_dir()).try_for_each(|entry| list(&entry.path()))
 }
 
 fn rename_one(folder: &Path) -> anyhow::Result<()> {
     let folder = folder.join("monday");
-    let first = fs::read_dir(&folder)?
-        .next()
-        .context("no log to rename")??
-        .path();
+    let first = fs::read_dir(&folder)?.next().context("no log to rename")??.path();
     Ok(fs::rename(first, folder.join("access_log.renamed"))?)
 }
 
@@ -200,25 +126,10 @@ fn table(stack: &Stack, sites: &[Site]) -> bool {
         "site", "", "lines", "hits", "at Matomo", "missing", "doubled"
     );
     let mut exact = true;
-    for Site {
-        number,
-        main_url,
-        lines,
-    } in sites
-    {
-        let kept: Vec<Line> = lines
-            .iter()
-            .filter(|line| line.counted_by_default())
-            .cloned()
-            .collect();
-        let Arrival {
-            missing, surplus, ..
-        } = stack.arrival(*number, &kept);
-        let (lines, kept, arrived) = (
-            lines.len(),
-            kept.len(),
-            stack.matomo().hits_of(*number).len(),
-        );
+    for Site { number, main_url, lines } in sites {
+        let kept: Vec<Line> = lines.iter().filter(|line| line.counted_by_default()).cloned().collect();
+        let Arrival { missing, surplus, .. } = stack.arrival(*number, &kept);
+        let (lines, kept, arrived) = (lines.len(), kept.len(), stack.matomo().hits_of(*number).len());
         println!(
             "  {number:<6}{main_url:<26}{lines:>8}{kept:>8}{arrived:>12}{:>10}{:>10}",
             missing.len(),

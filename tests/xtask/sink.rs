@@ -9,7 +9,8 @@ use std::thread;
 use memchr::memmem::{self, Finder};
 
 /// Answers every call of the API well enough for an importer to start.
-const API_ANSWER: &str = r#"{"value":"5.0.2","idsite":"1","name":"bench","main_url":"https://www.example.org","timezone":"UTC"}"#;
+const API_ANSWER: &str =
+    r#"{"value":"5.0.2","idsite":"1","name":"bench","main_url":"https://www.example.org","timezone":"UTC"}"#;
 /// Room for a head and the body of a usual batch; grows when a batch is larger.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -60,10 +61,7 @@ fn serve(mut stream: TcpStream, counter: &AtomicU64) -> io::Result<()> {
             filled += read_more(&mut stream, &mut buffer, filled)?;
         };
         let head = String::from_utf8_lossy(&buffer[..body_at]).to_ascii_lowercase();
-        let end = body_at
-            + header(&head, "content-length")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
+        let end = body_at + header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         buffer.resize(end.max(buffer.len()), 0);
         if header(&head, "expect").is_some() && filled < end {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
@@ -91,9 +89,7 @@ fn read_more(stream: &mut TcpStream, buffer: &mut [u8], filled: usize) -> io::Re
 }
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    head.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .map(str::trim)
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// Without a hit it was a call of the API.
@@ -119,12 +115,7 @@ mod tests {
         let mut stream = TcpStream::connect(sink.address).unwrap();
         let body = r#"{"requests":[{"idsite":"1","ua":"\"idsite\":"},{"idsite":"1"}]}"#;
         for _ in 0..2 {
-            write!(
-                stream,
-                "POST /piwik.php HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .unwrap();
+            write!(stream, "POST /piwik.php HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
             let mut seen = vec![0; 4096];
             let count = stream.read(&mut seen).unwrap();
             assert!(String::from_utf8_lossy(&seen[..count]).contains(r#""tracked":2"#));

@@ -13,30 +13,10 @@ pub fn run() -> anyhow::Result<()> {
     for missing in missing(has_nextest) {
         println!("note: {missing}");
     }
-    step(
-        "formatting",
-        &["fmt", "--all", "--check"],
-        "run: cargo fmt --all",
-    )?;
-    let lints = [
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ];
-    step(
-        "lints",
-        &lints,
-        "run: cargo clippy --workspace --all-targets",
-    )?;
-    let runner: &[&str] = if has_nextest {
-        &["nextest", "run", "--workspace"]
-    } else {
-        &["test", "--workspace"]
-    };
+    step("formatting", &["fmt", "--all", "--check"], "run: cargo fmt --all")?;
+    let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    step("lints", &lints, "run: cargo clippy --workspace --all-targets")?;
+    let runner: &[&str] = if has_nextest { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
     println!("== tests: cargo {}", runner.join(" "));
     let failed = cargo(runner).exec();
     Err(failed).context("cannot start the test runner")
@@ -55,42 +35,29 @@ fn step(name: &str, words: &[&str], advice: &str) -> anyhow::Result<()> {
 fn missing(has_nextest: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !has_nextest {
-        notes.push("cargo-nextest is not installed; using cargo test (same tests, slower): cargo install cargo-nextest".to_owned());
-    }
-    for (component, words) in [
-        ("rustfmt", ["fmt", "--version"]),
-        ("clippy", ["clippy", "--version"]),
-    ] {
-        if !works(&words) {
-            notes.push(format!(
-                "{component} is missing and needed: rustup component add {component}"
-            ));
-        }
-    }
-    if Golden::find(env::var_os("SHARED_DIR").map(Into::into)).is_none() {
         notes.push(
-            "no golden cases (neither $SHARED_DIR/golden nor ../shared/golden): they are NOT run"
+            "cargo-nextest is not installed; using cargo test (same tests, slower): cargo install cargo-nextest"
                 .to_owned(),
         );
     }
-    let can_mount = Command::new("mount")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|ended| ended.success());
+    for (component, words) in [("rustfmt", ["fmt", "--version"]), ("clippy", ["clippy", "--version"])] {
+        if !works(&words) {
+            notes.push(format!("{component} is missing and needed: rustup component add {component}"));
+        }
+    }
+    if Golden::find(env::var_os("SHARED_DIR").map(Into::into)).is_none() {
+        notes.push("no golden cases (neither $SHARED_DIR/golden nor ../shared/golden): they are NOT run".to_owned());
+    }
+    let can_mount =
+        Command::new("mount").arg("--version").stdout(Stdio::null()).status().is_ok_and(|ended| ended.success());
     if !can_mount {
-        notes.push(
-            "no `mount`: the journeys of a full disk and a read-only volume may not run".to_owned(),
-        );
+        notes.push("no `mount`: the journeys of a full disk and a read-only volume may not run".to_owned());
     }
     notes
 }
 
 fn works(words: &[&str]) -> bool {
-    let ended = cargo(words)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let ended = cargo(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
     ended.is_ok_and(|ended| ended.success())
 }
 

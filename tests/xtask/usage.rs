@@ -25,47 +25,28 @@ pub struct Usage {
 /// Run a command to its end and say what it used.
 pub fn of(command: &mut Command) -> anyhow::Result<Usage> {
     let begun = Instant::now();
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let pid = Pid::from_child(&child);
     let folder = format!("/proc/{}", child.id());
     let mut peak_mib = 0.0;
     // It is not reaped until its last line in /proc was read.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    while waitid(WaitId::Pid(pid), options)
-        .context("cannot wait for the program")?
-        .is_none()
-    {
+    while waitid(WaitId::Pid(pid), options).context("cannot wait for the program")?.is_none() {
         peak_mib = peak(&folder).unwrap_or(peak_mib);
         thread::sleep(LOOK_AGAIN);
     }
     let wall_seconds = begun.elapsed().as_secs_f64();
     let cpu_seconds = cpu(&folder).with_context(|| format!("cannot read {folder}/stat"))?;
     let ended = child.wait()?;
-    ensure!(
-        ended.success(),
-        "{} ended with {ended}",
-        command.get_program().display()
-    );
-    Ok(Usage {
-        wall_seconds,
-        cpu_seconds,
-        peak_mib,
-    })
+    ensure!(ended.success(), "{} ended with {ended}", command.get_program().display());
+    Ok(Usage { wall_seconds, cpu_seconds, peak_mib })
 }
 
 /// `VmHWM` only grows, so the last look before the end is the peak but for its last moments.
 fn peak(folder: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("{folder}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace()
-        .next()?
-        .parse::<f64>()
-        .ok()
-        .map(|kib| kib / 1024.0)
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
 /// Fields 14 and 15 of `stat`, user and system time in hundredths of a second, counted after the name in brackets.
@@ -74,7 +55,6 @@ fn cpu(folder: &str) -> Option<f64> {
     const SYSTEM: usize = 12;
     let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: f64 =
-        fields.get(USER)?.parse::<f64>().ok()? + fields.get(SYSTEM)?.parse::<f64>().ok()?;
+    let ticks: f64 = fields.get(USER)?.parse::<f64>().ok()? + fields.get(SYSTEM)?.parse::<f64>().ok()?;
     Some(ticks / 100.0)
 }

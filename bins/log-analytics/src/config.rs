@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Neighbours, Span, Value};
-use shared::http::{Http, HttpOptions, SetupError};
+use shared::http::SetupError;
 use shared::logging::LogOptions;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
@@ -82,6 +82,30 @@ shared::settings! {
     }
 }
 
+shared::settings! {
+    /// What `import` takes from the environment where its options do not say it.
+    pub struct ImportSettings {
+        /// As for `run`.
+        pub matomo_url: Option<Address> = optional("MATOMO_URL").example("http://matomo"),
+        /// As for `run`.
+        pub matomo_token: Option<Secret> = optional("MATOMO_TOKEN"),
+        /// As for `run`.
+        pub ledger_site: Option<SiteId> = optional("MATOMO_LEDGER_SITE").example("99"),
+        /// As for `run`.
+        pub ca_file: Option<PathBuf> = optional("CA_FILE").example("/run/secrets/ca.pem"),
+        /// As for `run`.
+        pub in_doubt_wait: Span = default("MATOMO_IN_DOUBT_WAIT", "5s"),
+        /// As for `run`.
+        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2000"),
+        /// As for `run`.
+        pub requests_per_second: Option<Count<1, 1_000_000>> = optional("MATOMO_MAX_REQUESTS_PERS").example("1000"),
+        /// As for `run`.
+        pub grace: Span = shared::shutdown::GRACE,
+        /// As for `run`.
+        pub log: LogOptions,
+    }
+}
+
 impl HealthSettings {
     /// The file to read.
     pub fn health_file(&self) -> PathBuf {
@@ -133,19 +157,11 @@ impl Settings {
     /// When the certificates cannot be read.
     pub fn matomo(&self) -> Result<Matomo, SetupError> {
         let server = &self.import_options.server;
-        let mut http = HttpOptions::named("Matomo/LogImport");
-        http.deadline = server.request_timeout_seconds.map_or(self.request_timeout.get(), Duration::from_secs);
-        http.answer_bytes_max = ANSWER_BYTES_MAX;
-        http.ca_file = self.ca_file.clone();
-        http.accept_invalid_certificates = server.accept_invalid_ssl_certificate;
-        http.basic_auth = server.basic_auth();
+        let timeout = server.request_timeout_seconds.map_or(self.request_timeout.get(), Duration::from_secs);
         let address = server.address(self.matomo_url.as_str(), Some(self.matomo_token.clone()), self.ledger_site);
-        Ok(Matomo::new(Http::new(http)?, address))
+        server.connect(address, timeout, self.ca_file.clone())
     }
 }
-
-/// A list of visits is the largest answer asked for.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The reference page of all settings, as Markdown.
 pub fn reference() -> String {
@@ -157,7 +173,21 @@ pub fn neighbours() -> Neighbours {
     Neighbours {
         ours: &["MATOMO_", "IMPORT_", "LEDGER_", "ANALYTICS_"],
         // Variables of the other sidecars, which often share one environment file with this one.
-        theirs: &["MATOMO_RSYNC_*", "MATOMO_ARCHIVE_*", "MATOMO_DELETE_*", "MATOMO_LDAP_*", "MATOMO_CONSOLE", "MATOMO_DATABASE_*", "MATOMO_USERNAME", "MATOMO_PASSWORD", "MATOMO_EMAIL", "MATOMO_WEBSITE_*", "MATOMO_HOST", "MATOMO_FIRST_USER_NAME", "MATOMO_VERSION"],
+        theirs: &[
+            "MATOMO_RSYNC_*",
+            "MATOMO_ARCHIVE_*",
+            "MATOMO_DELETE_*",
+            "MATOMO_LDAP_*",
+            "MATOMO_CONSOLE",
+            "MATOMO_DATABASE_*",
+            "MATOMO_USERNAME",
+            "MATOMO_PASSWORD",
+            "MATOMO_EMAIL",
+            "MATOMO_WEBSITE_*",
+            "MATOMO_HOST",
+            "MATOMO_FIRST_USER_NAME",
+            "MATOMO_VERSION",
+        ],
     }
 }
 
@@ -179,11 +209,7 @@ impl Value for LedgerUrl {
 
     fn parse(text: &str) -> Result<Self, String> {
         let path = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(text);
-        if path.starts_with('/') {
-            Ok(Self(path.into()))
-        } else {
-            Err("only a folder is supported so far".to_owned())
-        }
+        if path.starts_with('/') { Ok(Self(path.into())) } else { Err("only a folder is supported so far".to_owned()) }
     }
 }
 

@@ -136,11 +136,8 @@ impl ImportOptions {
     ///
     /// # Errors
     /// The first word that cannot be used, or a file of patterns that cannot be read.
-    pub fn from_words(
-        words: impl IntoIterator<Item = OsString>,
-    ) -> Result<Self, ImportOptionsError> {
-        let words = <words::Words as clap::Parser>::try_parse_from(words)
-            .map_err(|error| explain(&error))?;
+    pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, ImportOptionsError> {
+        let words = <words::Words as clap::Parser>::try_parse_from(words).map_err(|error| explain(&error))?;
         let options = words.sorted()?;
         options.hits.check()?;
         Ok(options)
@@ -154,9 +151,7 @@ impl ImportOptions {
     pub fn from_text(text: &str) -> Result<Self, ImportOptionsError> {
         let options = Self::from_words(split::words(text)?.into_iter().map(OsString::from))?;
         match options.files.first() {
-            Some(file) => Err(ImportOptionsError::Word {
-                why: format!("`{}` is not an option", file.display()),
-            }),
+            Some(file) => Err(ImportOptionsError::Word { why: format!("`{}` is not an option", file.display()) }),
             None => Ok(options),
         }
     }
@@ -173,10 +168,7 @@ impl fmt::Debug for ServerOptions {
             .field("token_auth", &secret(&self.token_auth))
             .field("auth_user", &self.auth_user)
             .field("auth_password", &secret(&self.auth_password))
-            .field(
-                "accept_invalid_ssl_certificate",
-                &self.accept_invalid_ssl_certificate,
-            )
+            .field("accept_invalid_ssl_certificate", &self.accept_invalid_ssl_certificate)
             .field("request_timeout_seconds", &self.request_timeout_seconds)
             .field("retry_max_attempts", &self.retry_max_attempts)
             .field("retry_delay_seconds", &self.retry_delay_seconds)
@@ -195,16 +187,11 @@ fn explain(error: &clap::Error) -> ImportOptionsError {
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(refused) = refused::find(&text)
     {
-        return ImportOptionsError::Refused {
-            option: refused.option,
-            why: refused.why,
-        };
+        return ImportOptionsError::Refused { option: refused.option, why: refused.why };
     }
     // The first line says it all; the rest is usage.
     let first = text.lines().next().unwrap_or_default();
-    ImportOptionsError::Word {
-        why: first.trim_start_matches("error: ").to_owned(),
-    }
+    ImportOptionsError::Word { why: first.trim_start_matches("error: ").to_owned() }
 }
 
 #[cfg(test)]

@@ -51,9 +51,7 @@ impl Counts {
         let counter = &mut self.skipped[skipped.reason.index()];
         *counter += 1;
         if *counter == 1 {
-            self.samples
-                .entry(skipped.reason.word())
-                .or_insert_with(|| Sample::new(place, line));
+            self.samples.entry(skipped.reason.word()).or_insert_with(|| Sample::new(place, line));
         }
     }
 
@@ -61,17 +59,14 @@ impl Counts {
     pub fn malformed(&mut self, place: Place, line: &[u8]) {
         self.malformed += 1;
         if self.malformed == 1 {
-            self.samples
-                .entry(MALFORMED)
-                .or_insert_with(|| Sample::new(place, line));
+            self.samples.entry(MALFORMED).or_insert_with(|| Sample::new(place, line));
         }
     }
 
     /// Counts a hit whose host belongs to no known site.
     pub fn without_site(&mut self, host: &[u8]) {
         self.no_site += 1;
-        self.hostnames_ignored
-            .insert(String::from_utf8_lossy(host).into_owned());
+        self.hostnames_ignored.insert(String::from_utf8_lossy(host).into_owned());
     }
 
     /// How many records a reason kept out.
@@ -88,18 +83,10 @@ impl Counts {
     /// Counters that are not zero, as in `static 12, bots 3`; empty if no line was left out.
     #[must_use]
     pub fn left_out(&self) -> String {
-        let reasons = Skip::ALL
-            .into_iter()
-            .map(|reason| (reason.word(), self.skipped(reason)));
+        let reasons = Skip::ALL.into_iter().map(|reason| (reason.word(), self.skipped(reason)));
         let others = [(MALFORMED, self.malformed), ("no_site", self.no_site)];
-        let counted = others
-            .into_iter()
-            .chain(reasons)
-            .filter(|(_, count)| *count > 0);
-        counted
-            .map(|(word, count)| format!("{word} {count}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        let counted = others.into_iter().chain(reasons).filter(|(_, count)| *count > 0);
+        counted.map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
     }
 
     /// Lines that are no request or have no date; in a replay, also those that are no tracker requests.
@@ -111,15 +98,10 @@ impl Counts {
     /// Lines that host lists or the window of dates keep out.
     #[must_use]
     pub fn filtered(&self) -> u64 {
-        [
-            Skip::HostExcluded,
-            Skip::HostNotIncluded,
-            Skip::TooOld,
-            Skip::TooNew,
-        ]
-        .map(|skip| self.skipped(skip))
-        .iter()
-        .sum()
+        [Skip::HostExcluded, Skip::HostNotIncluded, Skip::TooOld, Skip::TooNew]
+            .map(|skip| self.skipped(skip))
+            .iter()
+            .sum()
     }
 
     /// Lines that Matomo would store under the date of the import.
@@ -131,14 +113,7 @@ impl Counts {
     /// The sum the reference calls ignored: without lines dropped for their path, and without those held back.
     #[must_use]
     pub fn ignored(&self) -> u64 {
-        let reasons = [
-            Skip::HttpError,
-            Skip::HttpRedirect,
-            Skip::Hostname,
-            Skip::Bot,
-            Skip::Static,
-            Skip::Download,
-        ];
+        let reasons = [Skip::HttpError, Skip::HttpRedirect, Skip::Hostname, Skip::Bot, Skip::Static, Skip::Download];
         let skipped: u64 = reasons.map(|reason| self.skipped(reason)).iter().sum();
         skipped + self.invalid() + self.filtered() + self.no_site
     }
@@ -188,18 +163,9 @@ impl AddAssign<&Self> for Counts {
         self.malformed += other.malformed;
         self.no_site += other.no_site;
         self.sites.extend(&other.sites);
-        self.sites_created.extend(
-            other
-                .sites_created
-                .iter()
-                .map(|(host, id)| (host.clone(), *id)),
-        );
-        self.hostnames_ignored
-            .extend(other.hostnames_ignored.iter().cloned());
-        self.skipped
-            .iter_mut()
-            .zip(other.skipped)
-            .for_each(|(mine, more)| *mine += more);
+        self.sites_created.extend(other.sites_created.iter().map(|(host, id)| (host.clone(), *id)));
+        self.hostnames_ignored.extend(other.hostnames_ignored.iter().cloned());
+        self.skipped.iter_mut().zip(other.skipped).for_each(|(mine, more)| *mine += more);
         for (word, sample) in &other.samples {
             self.samples.entry(word).or_insert_with(|| sample.clone());
         }

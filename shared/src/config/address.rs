@@ -23,11 +23,7 @@ impl Value for Address {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let text = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
+        let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let scheme = scheme.to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {
@@ -42,13 +38,9 @@ impl Value for Address {
     }
 
     fn shown(text: &str) -> String {
-        let (scheme, rest) = text
-            .split_once("://")
-            .map_or(("", text), |(scheme, rest)| (scheme, rest));
+        let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
         let separator = if scheme.is_empty() { "" } else { "://" };
-        let (rest, query) = rest
-            .split_once('?')
-            .map_or((rest, ""), |(rest, _)| (rest, "?(hidden)"));
+        let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?(hidden)"));
         match rest.rsplit_once('@') {
             Some((_, place)) => format!("{scheme}{separator}{HIDDEN}@{place}{query}"),
             None => format!("{scheme}{separator}{rest}{query}"),
@@ -58,9 +50,7 @@ impl Value for Address {
 
 /// `user:password@host:port`, `[::1]:8080`: there must be a host, and a port must be a number.
 fn check_host(authority: &str) -> Result<(), String> {
-    let place = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, place)| place);
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (place, None),
@@ -94,18 +84,9 @@ mod tests {
     fn addresses_get_a_scheme_and_lose_trailing_slashes() {
         let whole = |text| Some(Address::parse(text).ok()?.as_str().to_owned());
         assert_eq!(whole("matomo").as_deref(), Some("http://matomo"));
-        assert_eq!(
-            whole("matomo:8080/piwik//").as_deref(),
-            Some("http://matomo:8080/piwik")
-        );
-        assert_eq!(
-            whole("HTTPS://[::1]:8443").as_deref(),
-            Some("https://[::1]:8443")
-        );
-        assert_eq!(
-            whole("http://user:pass@matomo").as_deref(),
-            Some("http://user:pass@matomo")
-        );
+        assert_eq!(whole("matomo:8080/piwik//").as_deref(), Some("http://matomo:8080/piwik"));
+        assert_eq!(whole("HTTPS://[::1]:8443").as_deref(), Some("https://[::1]:8443"));
+        assert_eq!(whole("http://user:pass@matomo").as_deref(), Some("http://user:pass@matomo"));
         for text in [
             "http://",
             "://matomo",

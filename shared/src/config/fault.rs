@@ -51,16 +51,8 @@ pub enum Wrong {
 
 impl Fault {
     pub(super) fn of(setting: &Setting, wrong: Wrong) -> Self {
-        let example = setting
-            .example
-            .or(setting.default)
-            .filter(|_| !setting.secret);
-        Self {
-            name: setting.name,
-            wrong,
-            rule: (setting.rule)(),
-            example,
-        }
+        let example = setting.example.or(setting.default).filter(|_| !setting.secret);
+        Self { name: setting.name, wrong, rule: (setting.rule)(), example }
     }
 }
 
@@ -104,12 +96,8 @@ impl fmt::Display for ConfigError {
             1 => f.write_str("1 setting cannot be used")?,
             count => write!(f, "{count} settings cannot be used")?,
         }
-        self.faults
-            .iter()
-            .try_for_each(|fault| write!(f, "\n  - {fault}"))?;
-        self.notices
-            .iter()
-            .try_for_each(|notice| write!(f, "\n  note: {notice}"))
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))?;
+        self.notices.iter().try_for_each(|notice| write!(f, "\n  note: {notice}"))
     }
 }
 

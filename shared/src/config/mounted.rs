@@ -13,9 +13,7 @@ pub(super) fn text_of_file(path: &Path) -> Result<String, String> {
         return Err("which is a directory; a file was expected".to_owned());
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err("which is larger than 1 MiB".to_owned());
     }
@@ -23,8 +21,6 @@ pub(super) fn text_of_file(path: &Path) -> Result<String, String> {
     if text.contains('\0') {
         return Err("which contains a NUL byte".to_owned());
     }
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| {
-        line.strip_suffix('\r').unwrap_or(line)
-    });
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     Ok(text.to_owned())
 }

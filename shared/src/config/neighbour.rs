@@ -20,40 +20,29 @@ pub struct Neighbours {
 
 impl Neighbours {
     /// One notice for each variable that seems meant for us and is not known.
-    pub(super) fn notices(
-        &self,
-        declared: &[Setting],
-        variables: &BTreeMap<String, OsString>,
-    ) -> Vec<String> {
+    pub(super) fn notices(&self, declared: &[Setting], variables: &BTreeMap<String, OsString>) -> Vec<String> {
         let known: Vec<String> = declared.iter().flat_map(names).collect();
-        let unknown = variables.iter().filter(|(name, value)| {
-            !value.is_empty() && !known.contains(name) && !self.is_theirs(name)
-        });
-        unknown
-            .filter_map(|(name, _)| self.notice(name, &known))
-            .collect()
+        let unknown = variables
+            .iter()
+            .filter(|(name, value)| !value.is_empty() && !known.contains(name) && !self.is_theirs(name));
+        unknown.filter_map(|(name, _)| self.notice(name, &known)).collect()
     }
 
     fn notice(&self, name: &str, known: &[String]) -> Option<String> {
         match nearest(name, known) {
-            Some(near) => Some(format!(
-                "{name} is not a setting of this program; did you mean {near}?"
-            )),
-            None if self.ours.iter().any(|ours| name.starts_with(ours)) => Some(format!(
-                "{name} is not a setting of this program and is ignored"
-            )),
+            Some(near) => Some(format!("{name} is not a setting of this program; did you mean {near}?")),
+            None if self.ours.iter().any(|ours| name.starts_with(ours)) => {
+                Some(format!("{name} is not a setting of this program and is ignored"))
+            }
             None => None,
         }
     }
 
     fn is_theirs(&self, name: &str) -> bool {
-        let listed = self
-            .theirs
-            .iter()
-            .any(|theirs| match theirs.strip_suffix('*') {
-                Some(beginning) => name.starts_with(beginning),
-                None => name == *theirs,
-            });
+        let listed = self.theirs.iter().any(|theirs| match theirs.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == *theirs,
+        });
         listed || is_service_link(name)
     }
 }
@@ -63,16 +52,13 @@ impl Neighbours {
 fn is_service_link(name: &str) -> bool {
     name.ends_with("_PORT")
         || name.ends_with("_SERVICE_HOST")
-        || ["_PORT_", "_SERVICE_PORT", "_ENV_"]
-            .iter()
-            .any(|part| name.contains(part))
+        || ["_PORT_", "_SERVICE_PORT", "_ENV_"].iter().any(|part| name.contains(part))
 }
 
 /// Every name under which a setting can be given.
 fn names(setting: &Setting) -> Vec<String> {
     let bare = std::iter::once(&setting.name).chain(setting.aliases);
-    bare.flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")])
-        .collect()
+    bare.flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]).collect()
 }
 
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {

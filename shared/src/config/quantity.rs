@@ -122,22 +122,15 @@ impl Value for Size {
         if !after.is_empty() {
             return Err(String::new());
         }
-        number
-            .checked_mul(one)
-            .map(Self)
-            .ok_or_else(|| "it is too large".to_owned())
+        number.checked_mul(one).map(Self).ok_or_else(|| "it is too large".to_owned())
     }
 }
 
 /// `1h30m` is `1`, `h`, `30m`.
 fn number_and_unit(text: &str) -> (&str, &str, &str) {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
-    let letters = rest
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(rest.len());
+    let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     let (unit, after) = rest.split_at(letters);
     (number, unit, after)
 }
@@ -165,18 +158,9 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
-        for text in [
-            "",
-            "h",
-            "5x",
-            "-5",
-            "1.5h",
-            "5 m",
-            "99999999999999999999",
-            "18446744073709551615",
-            "4294967295d",
-            "s5",
-        ] {
+        for text in
+            ["", "h", "5x", "-5", "1.5h", "5 m", "99999999999999999999", "18446744073709551615", "4294967295d", "s5"]
+        {
             assert!(seconds(text).is_none(), "{text}");
         }
     }

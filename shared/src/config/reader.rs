@@ -36,27 +36,13 @@ pub fn read<S: Declared>(
         .into_iter()
         .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())))
         .collect();
-    let mut reader = Reader {
-        variables,
-        faults: Vec::new(),
-        notices: Vec::new(),
-        effective: Vec::new(),
-    };
+    let mut reader = Reader { variables, faults: Vec::new(), notices: Vec::new(), effective: Vec::new() };
     let settings = S::read(&mut reader);
     let strangers = neighbours.notices(&S::declared(), &reader.variables);
-    let Reader {
-        faults,
-        mut notices,
-        effective,
-        ..
-    } = reader;
+    let Reader { faults, mut notices, effective, .. } = reader;
     notices.extend(strangers);
     match settings {
-        Some(settings) if faults.is_empty() => Ok(Reading {
-            settings,
-            notices,
-            effective,
-        }),
+        Some(settings) if faults.is_empty() => Ok(Reading { settings, notices, effective }),
         _ => Err(ConfigError { faults, notices }),
     }
 }
@@ -67,15 +53,9 @@ impl<S> Reading<S> {
         for notice in &self.notices {
             tracing::warn!(%notice, "a setting deserves a look");
         }
-        let chosen = self
-            .effective
-            .iter()
-            .filter(|setting| setting.origin != Origin::Default);
+        let chosen = self.effective.iter().filter(|setting| setting.origin != Origin::Default);
         let chosen: Vec<String> = chosen.map(Effective::brief).collect();
-        tracing::info!(
-            chosen = chosen.join(" "),
-            "settings in force, besides defaults"
-        );
+        tracing::info!(chosen = chosen.join(" "), "settings in force, besides defaults");
     }
 }
 
@@ -100,26 +80,18 @@ impl Reader {
         let found = match self.find(setting) {
             Ok(Some(found)) => found,
             Ok(None) => match setting.default {
-                Some(text) => Found {
-                    text: text.to_owned(),
-                    origin: Origin::Default,
-                },
+                Some(text) => Found { text: text.to_owned(), origin: Origin::Default },
                 None => return self.absent(setting),
             },
             Err(wrong) => return self.fault(setting, wrong),
         };
         match T::parse(&found.text) {
             Ok(value) => {
-                self.effective
-                    .push(Effective::of(setting, &found.text, found.origin));
+                self.effective.push(Effective::of(setting, &found.text, found.origin));
                 Some(value)
             }
             Err(reason) => {
-                let reason = if setting.secret {
-                    String::new()
-                } else {
-                    reason
-                };
+                let reason = if setting.secret { String::new() } else { reason };
                 let shown = shown_in_fault(setting, &found.text);
                 self.fault(setting, Wrong::Unfit { shown, reason })
             }
@@ -132,12 +104,7 @@ impl Reader {
                 self.effective.push(Effective::unset(setting));
                 Some(value)
             }
-            None => self.fault(
-                setting,
-                Wrong::Missing {
-                    about: setting.sentence(),
-                },
-            ),
+            None => self.fault(setting, Wrong::Missing { about: setting.sentence() }),
         }
     }
 
@@ -155,13 +122,9 @@ impl Reader {
             };
             let name = setting.name;
             if found.is_some() {
-                self.notices.push(format!(
-                    "{alias} is ignored because {name}, its new name, is set too"
-                ));
+                self.notices.push(format!("{alias} is ignored because {name}, its new name, is set too"));
             } else {
-                self.notices.push(format!(
-                    "{alias} is an old name and still works; its name is now {name}"
-                ));
+                self.notices.push(format!("{alias} is an old name and still works; its name is now {name}"));
                 found = Some(old);
             }
         }
@@ -174,13 +137,8 @@ impl Reader {
         let text = self.text(setting, name)?;
         let path = self.text(setting, &file_name)?;
         match (text, path) {
-            (Some(_), Some(_)) => Err(Wrong::Twice {
-                name: name.to_owned(),
-            }),
-            (Some(text), None) => Ok(Some(Found {
-                text,
-                origin: Origin::Variable(name.to_owned()),
-            })),
+            (Some(_), Some(_)) => Err(Wrong::Twice { name: name.to_owned() }),
+            (Some(text), None) => Ok(Some(Found { text, origin: Origin::Variable(name.to_owned()) })),
             (None, Some(path)) => self.find_in_file(file_name, PathBuf::from(path)),
             (None, None) => Ok(None),
         }
@@ -191,15 +149,10 @@ impl Reader {
             Err(reason) => Err(Wrong::File { name, path, reason }),
             Ok(text) if text.is_empty() => {
                 let path = path.display();
-                self.notices.push(format!(
-                    "{name} names {path}, which is empty: taken as not set"
-                ));
+                self.notices.push(format!("{name} names {path}, which is empty: taken as not set"));
                 Ok(None)
             }
-            Ok(text) => Ok(Some(Found {
-                text,
-                origin: Origin::File { name, path },
-            })),
+            Ok(text) => Ok(Some(Found { text, origin: Origin::File { name, path } })),
         }
     }
 
@@ -211,20 +164,13 @@ impl Reader {
         };
         let Some(text) = value.to_str() else {
             let reason = "it is not UTF-8".to_owned();
-            return Err(Wrong::Unfit {
-                shown: "unreadable".to_owned(),
-                reason,
-            });
+            return Err(Wrong::Unfit { shown: "unreadable".to_owned(), reason });
         };
         let bare = without_wrapping(text);
         if bare != text && !bare.is_empty() {
-            let mut notice =
-                format!("{name} has blanks or quotes around its value: they were removed");
+            let mut notice = format!("{name} has blanks or quotes around its value: they were removed");
             if setting.secret {
-                notice += &format!(
-                    "; if they belong to it, put it in a file and set {}_FILE",
-                    setting.name
-                );
+                notice += &format!("; if they belong to it, put it in a file and set {}_FILE", setting.name);
             }
             self.notices.push(notice);
         }
@@ -236,9 +182,7 @@ impl Reader {
 fn without_wrapping(text: &str) -> &str {
     let bare = text.trim();
     for quote in ['"', '\''] {
-        let inner = bare
-            .strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote));
+        let inner = bare.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
         if let Some(inner) = inner.filter(|inner| !inner.contains(quote)) {
             return inner;
         }

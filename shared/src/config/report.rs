@@ -37,33 +37,17 @@ pub struct Effective {
 
 impl Effective {
     pub(super) fn of(setting: &Setting, text: &str, origin: Origin) -> Self {
-        let shown = if setting.secret {
-            Secret::shown(text)
-        } else {
-            (setting.shown)(text)
-        };
-        Self {
-            name: setting.name,
-            shown: Some(shown),
-            origin,
-        }
+        let shown = if setting.secret { Secret::shown(text) } else { (setting.shown)(text) };
+        Self { name: setting.name, shown: Some(shown), origin }
     }
 
     /// For a list on one line.
     pub(super) fn brief(&self) -> String {
-        format!(
-            "{}={}",
-            self.name,
-            one_line(self.shown.as_deref().unwrap_or_default())
-        )
+        format!("{}={}", self.name, one_line(self.shown.as_deref().unwrap_or_default()))
     }
 
     pub(super) fn unset(setting: &Setting) -> Self {
-        Self {
-            name: setting.name,
-            shown: None,
-            origin: Origin::Default,
-        }
+        Self { name: setting.name, shown: None, origin: Origin::Default }
     }
 }
 
@@ -83,32 +67,15 @@ impl fmt::Display for Effective {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// The settings as a Markdown table for the reference.
 pub fn reference<S: Declared>() -> String {
-    let mut page =
-        "| Variable | What it is for | Value | Default | Example |\n|---|---|---|---|---|\n"
-            .to_owned();
+    let mut page = "| Variable | What it is for | Value | Default | Example |\n|---|---|---|---|---|\n".to_owned();
     for setting in S::declared() {
-        let code = |text: Option<&str>| {
-            text.map(|text| format!("`{}`", cell(text)))
-                .unwrap_or_default()
-        };
-        let default = if setting.required {
-            "(required)".to_owned()
-        } else {
-            code(setting.default)
-        };
+        let code = |text: Option<&str>| text.map(|text| format!("`{}`", cell(text))).unwrap_or_default();
+        let default = if setting.required { "(required)".to_owned() } else { code(setting.default) };
         let mut about = setting.sentence();
         if !setting.aliases.is_empty() {
             about += &format!(" Formerly `{}`.", setting.aliases.join("`, `"));
@@ -132,19 +99,15 @@ fn cell(text: &str) -> String {
 /// What is wrong with a declaration itself, for the test "reads what it documents"; empty when all is well.
 pub fn faults_in_declaration<S: Declared>() -> Vec<String> {
     let declared = S::declared();
-    let names: Vec<&str> = declared
-        .iter()
-        .flat_map(|s| std::iter::once(s.name).chain(s.aliases.iter().copied()))
-        .collect();
+    let names: Vec<&str> =
+        declared.iter().flat_map(|s| std::iter::once(s.name).chain(s.aliases.iter().copied())).collect();
     let mut faults: Vec<String> = declared.iter().flat_map(faults_in_setting).collect();
     for (place, name) in names.iter().enumerate() {
         if names[..place].contains(name) {
             faults.push(format!("{name} is declared twice"));
         }
         if names.contains(&format!("{name}_FILE").as_str()) {
-            faults.push(format!(
-                "{name}_FILE is both a setting and the file of {name}"
-            ));
+            faults.push(format!("{name}_FILE is both a setting and the file of {name}"));
         }
     }
     faults
@@ -155,18 +118,14 @@ fn faults_in_setting(setting: &Setting) -> Vec<String> {
     let mut faults = Vec::new();
     for text in [setting.default, setting.example].into_iter().flatten() {
         if let Err(reason) = (setting.check)(text) {
-            faults.push(format!(
-                "{name} documents `{text}` but does not read it: {reason}"
-            ));
+            faults.push(format!("{name} documents `{text}` but does not read it: {reason}"));
         }
     }
     if setting.about.trim().is_empty() {
         faults.push(format!("{name} has no sentence"));
     }
     if !setting.required && setting.default.is_none() && !setting.optional_type {
-        faults.push(format!(
-            "{name} is optional, so its field must be an Option"
-        ));
+        faults.push(format!("{name} is optional, so its field must be an Option"));
     }
     if setting.required && setting.example.is_none() && !setting.secret {
         faults.push(format!("{name} is required, so it needs an example"));

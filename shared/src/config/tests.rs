@@ -29,10 +29,7 @@ crate::settings! {
     }
 }
 
-const NEIGHBOURS: Neighbours = Neighbours {
-    ours: &["MATOMO_"],
-    theirs: &["MATOMO_DATABASE_*", "MATOMO_URLS"],
-};
+const NEIGHBOURS: Neighbours = Neighbours { ours: &["MATOMO_"], theirs: &["MATOMO_DATABASE_*", "MATOMO_URLS"] };
 
 fn reading(more: &[(&str, &str)]) -> Result<Reading<Settings>, ConfigError> {
     let given = |name: &str| more.iter().any(|(other, _)| other.starts_with(name));
@@ -60,10 +57,7 @@ fn file(content: impl AsRef<[u8]>) -> (tempfile::TempDir, String) {
 #[test]
 fn it_reads_what_it_documents() {
     assert_eq!(faults_in_declaration::<Settings>(), [""; 0]);
-    let examples: Vec<_> = Settings::declared()
-        .iter()
-        .filter_map(|s| Some((s.name, s.example?)))
-        .collect();
+    let examples: Vec<_> = Settings::declared().iter().filter_map(|s| Some((s.name, s.example?))).collect();
     let settings = settings(&examples);
     assert_eq!(settings.hosts, ["a", "b"]);
     assert_eq!(settings.wait.unwrap().get().as_secs(), 90);
@@ -83,14 +77,8 @@ fn what_is_not_set_has_its_default() {
 #[test]
 fn empty_and_blank_are_not_set() {
     for nothing in ["", "   ", "\"\""] {
-        assert_eq!(
-            settings(&[("MATOMO_RECORDERS", nothing)]).recorders.get(),
-            4
-        );
-        assert!(
-            letter(&[("MATOMO_TOKEN", nothing)])
-                .contains("MATOMO_TOKEN is not set: Token of a Matomo user.")
-        );
+        assert_eq!(settings(&[("MATOMO_RECORDERS", nothing)]).recorders.get(), 4);
+        assert!(letter(&[("MATOMO_TOKEN", nothing)]).contains("MATOMO_TOKEN is not set: Token of a Matomo user."));
     }
 }
 
@@ -99,11 +87,7 @@ fn blanks_and_quotes_around_a_value_are_removed_with_a_notice() {
     for text in [" 8 ", "\"8\"", "'8'", " '8'\n"] {
         let reading = reading(&[("MATOMO_RECORDERS", text)]).unwrap();
         assert_eq!(reading.settings.recorders.get(), 8);
-        assert!(
-            reading.notices[0].contains("MATOMO_RECORDERS has blanks or quotes"),
-            "{:?}",
-            reading.notices
-        );
+        assert!(reading.notices[0].contains("MATOMO_RECORDERS has blanks or quotes"), "{:?}", reading.notices);
     }
     assert_eq!(settings(&[("MATOMO_HOSTS", "'a' 'b'")]).hosts, ["'a' 'b'"]);
 }
@@ -140,22 +124,13 @@ fn all_faults_come_at_once_without_any_secret() {
 
 #[test]
 fn a_file_gives_the_value_without_one_line_end() {
-    for (content, token) in [
-        ("abc", "abc"),
-        ("abc\n", "abc"),
-        ("abc\r\n", "abc"),
-        ("abc\n\n", "abc\n"),
-        (" a\r", " a\r"),
-    ] {
+    for (content, token) in
+        [("abc", "abc"), ("abc\n", "abc"), ("abc\r\n", "abc"), ("abc\n\n", "abc\n"), (" a\r", " a\r")]
+    {
         let (_folder, path) = file(content);
         let reading = reading(&[("MATOMO_TOKEN_FILE", &path)]).unwrap();
         assert_eq!(reading.settings.token.reveal(), token, "{content:?}");
-        assert!(
-            reading
-                .effective
-                .iter()
-                .any(|e| e.to_string() == format!("MATOMO_TOKEN_FILE={path}"))
-        );
+        assert!(reading.effective.iter().any(|e| e.to_string() == format!("MATOMO_TOKEN_FILE={path}")));
     }
 }
 
@@ -163,56 +138,32 @@ fn a_file_gives_the_value_without_one_line_end() {
 fn a_file_that_cannot_be_used_is_named_and_not_shown() {
     let (folder, path) = file("s3cret\0");
     let nul = letter(&[("MATOMO_TOKEN_FILE", &path)]);
-    assert!(
-        nul.contains(&format!(
-            "MATOMO_TOKEN_FILE names {path}, which contains a NUL byte"
-        )),
-        "{nul}"
-    );
+    assert!(nul.contains(&format!("MATOMO_TOKEN_FILE names {path}, which contains a NUL byte")), "{nul}");
     assert!(!nul.contains("s3cret"));
 
     fs::write(&path, vec![b'x'; (1 << 20) + 1]).unwrap();
     assert!(letter(&[("MATOMO_TOKEN_FILE", &path)]).contains("larger than 1 MiB"));
     fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
-    assert_eq!(
-        settings(&[("MATOMO_TOKEN_FILE", &path)])
-            .token
-            .reveal()
-            .len(),
-        1 << 20
-    );
+    assert_eq!(settings(&[("MATOMO_TOKEN_FILE", &path)]).token.reveal().len(), 1 << 20);
     fs::write(&path, b"\xff").unwrap();
     assert!(letter(&[("MATOMO_TOKEN_FILE", &path)]).contains("not UTF-8"));
     let directory = folder.path().to_str().unwrap();
     assert!(letter(&[("MATOMO_TOKEN_FILE", directory)]).contains("which is a directory"));
-    assert!(
-        letter(&[("MATOMO_TOKEN_FILE", "/nowhere")]).contains("/nowhere, which cannot be read")
-    );
+    assert!(letter(&[("MATOMO_TOKEN_FILE", "/nowhere")]).contains("/nowhere, which cannot be read"));
 }
 
 #[test]
 fn an_empty_file_is_not_set() {
     let (_folder, path) = file("\n");
     let letter = letter(&[("MATOMO_TOKEN_FILE", &path)]);
-    assert!(
-        letter.contains("MATOMO_TOKEN is not set") && letter.contains("which is empty"),
-        "{letter}"
-    );
+    assert!(letter.contains("MATOMO_TOKEN is not set") && letter.contains("which is empty"), "{letter}");
 }
 
 #[test]
 fn a_variable_and_its_file_exclude_each_other() {
     let both = letter(&[("MATOMO_TOKEN", "a"), ("MATOMO_TOKEN_FILE", "/b")]);
-    assert!(
-        both.contains("MATOMO_TOKEN and MATOMO_TOKEN_FILE are both set"),
-        "{both}"
-    );
-    assert_eq!(
-        settings(&[("MATOMO_TOKEN", "a"), ("MATOMO_TOKEN_FILE", "")])
-            .token
-            .reveal(),
-        "a"
-    );
+    assert!(both.contains("MATOMO_TOKEN and MATOMO_TOKEN_FILE are both set"), "{both}");
+    assert_eq!(settings(&[("MATOMO_TOKEN", "a"), ("MATOMO_TOKEN_FILE", "")]).token.reveal(), "a");
 }
 
 #[test]
@@ -220,44 +171,22 @@ fn an_old_name_still_works_and_says_so() {
     let old = [("MATOMO_URL", "matomo"), ("MATOMO_TOKEN_AUTH", "old")];
     let reading: Reading<Settings> = read(old, &NEIGHBOURS).unwrap();
     assert_eq!(reading.settings.token.reveal(), "old");
-    assert_eq!(
-        reading.notices,
-        ["MATOMO_TOKEN_AUTH is an old name and still works; its name is now MATOMO_TOKEN"]
-    );
-    let both: Reading<Settings> = read(
-        old.into_iter().chain([("MATOMO_TOKEN", "new")]),
-        &NEIGHBOURS,
-    )
-    .unwrap();
+    assert_eq!(reading.notices, ["MATOMO_TOKEN_AUTH is an old name and still works; its name is now MATOMO_TOKEN"]);
+    let both: Reading<Settings> = read(old.into_iter().chain([("MATOMO_TOKEN", "new")]), &NEIGHBOURS).unwrap();
     assert_eq!(both.settings.token.reveal(), "new");
     assert!(both.notices[0].contains("MATOMO_TOKEN_AUTH is ignored"));
 }
 
 #[test]
 fn a_strange_name_is_a_notice_when_it_seems_meant_for_us() {
-    let notices = |name| {
-        reading(&[
-            ("MATOMO_URL", "matomo"),
-            ("MATOMO_TOKEN", "0123"),
-            (name, "1"),
-        ])
-        .unwrap()
-        .notices
-    };
+    let notices = |name| reading(&[("MATOMO_URL", "matomo"), ("MATOMO_TOKEN", "0123"), (name, "1")]).unwrap().notices;
     assert!(notices("MATOMO_RECORDER")[0].contains("did you mean MATOMO_RECORDERS?"));
     assert!(notices("matomo_recorders")[0].contains("did you mean MATOMO_RECORDERS?"));
     assert!(notices("LOG_LEVL")[0].contains("did you mean LOG_LEVEL?"));
-    assert!(
-        notices("MATOMO_COLOUR")[0].contains("is not a setting of this program and is ignored")
-    );
-    for foreign in [
-        "MATOMO_DATABASE_HOST",
-        "MATOMO_URLS",
-        "MATOMO_PORT_80_TCP",
-        "MATOMO_SERVICE_HOST",
-        "HOME",
-        "LOGNAME",
-    ] {
+    assert!(notices("MATOMO_COLOUR")[0].contains("is not a setting of this program and is ignored"));
+    for foreign in
+        ["MATOMO_DATABASE_HOST", "MATOMO_URLS", "MATOMO_PORT_80_TCP", "MATOMO_SERVICE_HOST", "HOME", "LOGNAME"]
+    {
         assert_eq!(notices(foreign), [""; 0], "{foreign}");
     }
 }
@@ -266,10 +195,7 @@ fn a_strange_name_is_a_notice_when_it_seems_meant_for_us() {
 fn what_is_in_force_can_be_fed_back_and_hides_secrets() {
     let reading = reading(&[("MATOMO_RECORDERS", "8"), ("MATOMO_OPTIONS", "hunter2")]).unwrap();
     let lines: Vec<String> = reading.effective.iter().map(ToString::to_string).collect();
-    assert!(
-        lines.contains(&"MATOMO_RECORDERS=8".to_owned()),
-        "{lines:?}"
-    );
+    assert!(lines.contains(&"MATOMO_RECORDERS=8".to_owned()), "{lines:?}");
     assert!(lines.contains(&"# MATOMO_VERBOSE=no (default)".to_owned()));
     assert!(lines.contains(&"# MATOMO_TOKEN=(hidden)".to_owned()));
     assert!(lines.contains(&"# MATOMO_WAIT is not set".to_owned()));
@@ -281,9 +207,7 @@ fn what_is_in_force_can_be_fed_back_and_hides_secrets() {
 fn the_reference_is_a_table_of_the_declaration() {
     let page = reference::<Settings>();
     assert!(page.contains("| `MATOMO_RECORDERS` | How many requests may be on their way at once. | a whole number from 1 to 64 | `4` |  |\n"), "{page}");
-    assert!(
-        page.contains("| `MATOMO_TOKEN` | Token of a Matomo user. Formerly `MATOMO_TOKEN_AUTH`. |")
-    );
+    assert!(page.contains("| `MATOMO_TOKEN` | Token of a Matomo user. Formerly `MATOMO_TOKEN_AUTH`. |"));
     assert!(page.contains("Hosts \\| names to skip."));
     assert_eq!(page.lines().count(), 2 + Settings::declared().len());
 }
@@ -301,21 +225,9 @@ fn a_wrong_declaration_is_found() {
         }
     }
     let faults = faults_in_declaration::<Wrong>().join("\n");
-    for part in [
-        "WRONG_COUNT documents `3`",
-        "WRONG_TEXT is optional",
-        "WRONG_TEXT_FILE is both",
-    ] {
+    for part in ["WRONG_COUNT documents `3`", "WRONG_TEXT is optional", "WRONG_TEXT_FILE is both"] {
         assert!(faults.contains(part), "{faults}");
     }
-    let read: Reading<Wrong> =
-        read([("WRONG_COUNT", "2"), ("WRONG_TEXT", "t")], &NEIGHBOURS).unwrap();
-    assert_eq!(
-        (
-            read.settings.count.get(),
-            read.settings.text.as_str(),
-            read.settings.file
-        ),
-        (2, "t", None)
-    );
+    let read: Reading<Wrong> = read([("WRONG_COUNT", "2"), ("WRONG_TEXT", "t")], &NEIGHBOURS).unwrap();
+    assert_eq!((read.settings.count.get(), read.settings.text.as_str(), read.settings.file), (2, "t", None));
 }

@@ -56,11 +56,7 @@ impl<T: Value> Value for Vec<T> {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(T::parse)
-            .collect()
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(T::parse).collect()
     }
 
     fn absent() -> Option<Self> {

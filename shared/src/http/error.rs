@@ -68,16 +68,8 @@ pub struct Place(String);
 
 impl Place {
     pub(super) fn of(url: &Url) -> Self {
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        Self(format!(
-            "{}://{}{port}{}",
-            url.scheme(),
-            url.host_str().unwrap_or_default(),
-            url.path()
-        ))
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Self(format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path()))
     }
 
     pub(super) fn unknown() -> Self {
@@ -103,9 +95,7 @@ impl Trouble {
     /// The innermost cause: the layers above only repeat that sending failed.
     fn from_error(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        let causes = std::iter::successors(Some(&error as &(dyn Error + 'static)), |&cause| {
-            cause.source()
-        });
+        let causes = std::iter::successors(Some(&error as &(dyn Error + 'static)), |&cause| cause.source());
         Self(causes.last().map(ToString::to_string).unwrap_or_default())
     }
 }
@@ -145,7 +135,6 @@ pub enum SetupError {
 
 impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
-        Failure::new(Exit::Config, error)
-            .help("name a readable PEM file with at least one certificate, or none")
+        Failure::new(Exit::Config, error).help("name a readable PEM file with at least one certificate, or none")
     }
 }

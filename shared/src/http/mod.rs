@@ -105,26 +105,13 @@ impl Http {
             .tls_danger_accept_invalid_certs(options.accept_invalid_certificates)
             .build()
             .map_err(|source| SetupError::Client { source })?;
-        Ok(Self {
-            client,
-            basic_auth: options.basic_auth,
-            answer_bytes_max: options.answer_bytes_max,
-        })
+        Ok(Self { client, basic_auth: options.basic_auth, answer_bytes_max: options.answer_bytes_max })
     }
 
     /// Sends a body and reads the answer.
-    pub async fn post(
-        &self,
-        url: &str,
-        content_type: &str,
-        body: impl Into<Body>,
-    ) -> Result<Answer, HttpError> {
+    pub async fn post(&self, url: &str, content_type: &str, body: impl Into<Body>) -> Result<Answer, HttpError> {
         let url = parse(url)?;
-        let request = self
-            .client
-            .post(url.clone())
-            .header(header::CONTENT_TYPE, content_type)
-            .body(body);
+        let request = self.client.post(url.clone()).header(header::CONTENT_TYPE, content_type).body(body);
         self.exchange(&url, request).await
     }
 
@@ -149,34 +136,20 @@ impl Http {
         // A body that ends early is an error here, never a short answer.
         while let Some(part) = response.chunk().await.map_err(failed)? {
             if body.len() + part.len() > self.answer_bytes_max {
-                return Err(HttpError::TooLarge {
-                    place: Place::of(url),
-                    bytes_max: self.answer_bytes_max,
-                });
+                return Err(HttpError::TooLarge { place: Place::of(url), bytes_max: self.answer_bytes_max });
             }
             body.extend_from_slice(&part);
         }
-        Ok(Answer {
-            status,
-            body,
-            content_type,
-            location,
-            elapsed: begin.elapsed(),
-        })
+        Ok(Answer { status, body, content_type, location, elapsed: begin.elapsed() })
     }
 }
 
 fn parse(url: &str) -> Result<Url, HttpError> {
-    let refused = |source| HttpError::NotSent {
-        place: Place::unknown(),
-        source,
-    };
+    let refused = |source| HttpError::NotSent { place: Place::unknown(), source };
     let url = Url::parse(url).map_err(|error| refused(Trouble::from_text(error.to_string())))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
-        _ => Err(refused(Trouble::from_text(
-            "not an http or https address".to_owned(),
-        ))),
+        _ => Err(refused(Trouble::from_text("not an http or https address".to_owned()))),
     }
 }
 

@@ -33,16 +33,11 @@ fn usable(certificates: Vec<CertificateDer<'_>>) -> Vec<Certificate> {
 }
 
 fn from_file(path: &Path) -> Result<Vec<Certificate>, SetupError> {
-    let unreadable = |source| SetupError::CaFile {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| SetupError::CaFile { path: path.to_owned(), source };
     let pem = fs::read(path).map_err(unreadable)?;
     let certificates = usable(CertificateDer::pem_slice_iter(&pem).flatten().collect());
     if certificates.is_empty() {
-        return Err(SetupError::NoCertificates {
-            path: path.to_owned(),
-        });
+        return Err(SetupError::NoCertificates { path: path.to_owned() });
     }
     Ok(certificates)
 }

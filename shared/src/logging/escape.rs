@@ -4,20 +4,13 @@ use std::fmt::{self, Write};
 
 /// Writes the text with everything escaped that would break the line, move the cursor or turn the text.
 pub(super) fn write_escaped(out: &mut impl Write, text: &str) -> fmt::Result {
-    text.chars().try_for_each(|c| {
-        if is_unsafe(c) {
-            write!(out, "{}", c.escape_default())
-        } else {
-            out.write_char(c)
-        }
-    })
+    text.chars().try_for_each(|c| if is_unsafe(c) { write!(out, "{}", c.escape_default()) } else { out.write_char(c) })
 }
 
 /// Writes a value so that its end can be seen: quoted when it is empty or holds a blank, a quote or `=`.
 pub(super) fn write_value(out: &mut impl Write, text: &str) -> fmt::Result {
     let is_quoted = text.len() >= 2 && text.starts_with('"') && text.ends_with('"');
-    let is_plain =
-        !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+    let is_plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
     if is_quoted || is_plain {
         return write_escaped(out, text);
     }
@@ -28,6 +21,5 @@ pub(super) fn write_value(out: &mut impl Write, text: &str) -> fmt::Result {
 
 fn is_unsafe(c: char) -> bool {
     // Line separators, and the marks that reverse the direction of what follows.
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -29,12 +29,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut said = Said::default();
         event.record(&mut said);
         let level = *event.metadata().level();
@@ -48,13 +43,7 @@ where
 }
 
 impl OneLine {
-    fn write_text(
-        &self,
-        out: &mut impl fmt::Write,
-        moment: Timestamp,
-        level: Level,
-        said: &Said,
-    ) -> fmt::Result {
+    fn write_text(&self, out: &mut impl fmt::Write, moment: Timestamp, level: Level, said: &Said) -> fmt::Result {
         match colour_of(level).filter(|_| self.colour) {
             Some(colour) => write!(out, "{moment} \x1b[{colour}m{level:<5}\x1b[0m ")?,
             None => write!(out, "{moment} {level:<5} ")?,
@@ -71,25 +60,13 @@ impl OneLine {
     }
 }
 
-fn write_json(
-    out: &mut impl fmt::Write,
-    moment: Timestamp,
-    level: Level,
-    said: &Said,
-) -> fmt::Result {
+fn write_json(out: &mut impl fmt::Write, moment: Timestamp, level: Level, said: &Said) -> fmt::Result {
     let level = level.as_str().to_ascii_lowercase();
     let message = Json::from(said.message.as_str());
-    write!(
-        out,
-        r#"{{"timestamp":"{moment}","level":"{level}","message":{message}"#
-    )?;
+    write!(out, r#"{{"timestamp":"{moment}","level":"{level}","message":{message}"#)?;
     for (name, value) in &said.fields {
         let taken = matches!(*name, "timestamp" | "level");
-        let name = if taken {
-            format!("field_{name}")
-        } else {
-            (*name).to_owned()
-        };
+        let name = if taken { format!("field_{name}") } else { (*name).to_owned() };
         write!(out, ",{}:{value}", Json::from(name))?;
     }
     out.write_str("}\n")
@@ -143,13 +120,7 @@ impl Visit for Said {
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let causes = std::iter::successors(Some(value), |&error| error.source());
-        self.keep(
-            field,
-            causes
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(": "),
-        );
+        self.keep(field, causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

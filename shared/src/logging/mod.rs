@@ -37,10 +37,7 @@ impl Value for Level {
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.to_ascii_lowercase().replace("warning", "warn");
         // On its own, a misspelt level would be taken for the name of a module.
-        let bare_words = text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.contains('='));
+        let bare_words = text.split(',').map(str::trim).filter(|part| !part.contains('='));
         for word in bare_words {
             word.parse::<LevelFilter>().map_err(|_| String::new())?;
         }
@@ -89,10 +86,7 @@ where
         // It would tell standard error, and panic when that is closed as well.
         .log_internal_errors(false)
         .with_env_filter(EnvFilter::new(&options.level.0))
-        .event_format(OneLine {
-            format: options.format,
-            colour,
-        })
+        .event_format(OneLine { format: options.format, colour })
         .with_writer(writer)
         .finish()
 }

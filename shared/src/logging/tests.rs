@@ -24,11 +24,7 @@ impl io::Write for Page {
 }
 
 fn options(level: &str, format: Format) -> LogOptions {
-    LogOptions {
-        level: Level::parse(level).unwrap(),
-        format,
-        no_color: None,
-    }
+    LogOptions { level: Level::parse(level).unwrap(), format, no_color: None }
 }
 
 fn lines(format: Format, colour: bool, body: impl FnOnce()) -> Vec<String> {
@@ -56,10 +52,7 @@ fn a_text_line_reads_moment_level_sentence_fields() {
         debug!("not asked for");
     });
     assert_eq!(lines.len(), 2);
-    assert_eq!(
-        said(&lines[0]),
-        "INFO  imported a file site=4 file=access.log who=\"a b\" empty=\"\" good=true"
-    );
+    assert_eq!(said(&lines[0]), "INFO  imported a file site=4 file=access.log who=\"a b\" empty=\"\" good=true");
     assert_eq!(said(&lines[1]), "WARN  odd");
 }
 
@@ -67,48 +60,25 @@ fn a_text_line_reads_moment_level_sentence_fields() {
 fn nothing_in_an_event_breaks_the_line_or_commands_the_terminal() {
     let evil = "a\nb\r\x1b[31m\x07\0\u{85}\u{202e}é\"=";
     for format in [Format::Text, Format::Json] {
-        let lines = lines(
-            format,
-            false,
-            || error!(evil, debug = ?evil, "evil: {evil}"),
-        );
+        let lines = lines(format, false, || error!(evil, debug = ?evil, "evil: {evil}"));
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(
-            !lines[0].contains(|c: char| c.is_control() && c != '\u{85}'),
-            "{lines:?}"
-        );
+        assert!(!lines[0].contains(|c: char| c.is_control() && c != '\u{85}'), "{lines:?}");
         assert!(lines[0].contains('é'));
     }
     let lines = lines(Format::Text, false, || info!("{evil}"));
-    assert_eq!(
-        said(&lines[0]),
-        r#"INFO  a\nb\r\u{1b}[31m\u{7}\u{0}\u{85}\u{202e}é"="#
-    );
+    assert_eq!(said(&lines[0]), r#"INFO  a\nb\r\u{1b}[31m\u{7}\u{0}\u{85}\u{202e}é"="#);
 }
 
 #[test]
 fn a_json_line_is_an_object_with_the_same_facts() {
     let lines = lines(Format::Json, true, || {
-        warn!(
-            site = 4,
-            ratio = 0.5,
-            level = "odd name",
-            what = "a\n\"b\"",
-            "imported {}",
-            "a file"
-        );
+        warn!(site = 4, ratio = 0.5, level = "odd name", what = "a\n\"b\"", "imported {}", "a file");
     });
     let object: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!(object["level"], "warn");
     assert_eq!(object["message"], "imported a file");
-    assert_eq!(
-        (&object["site"], &object["ratio"]),
-        (&4.into(), &0.5.into())
-    );
-    assert_eq!(
-        (&object["field_level"], &object["what"]),
-        (&"odd name".into(), &"a\n\"b\"".into())
-    );
+    assert_eq!((&object["site"], &object["ratio"]), (&4.into(), &0.5.into()));
+    assert_eq!((&object["field_level"], &object["what"]), (&"odd name".into(), &"a\n\"b\"".into()));
     said(&format!("{} ", object["timestamp"].as_str().unwrap()));
 }
 
@@ -119,15 +89,9 @@ fn an_error_is_said_with_its_causes() {
     struct Top(#[source] io::Error);
     let top = Top(io::Error::other("no light"));
     let lines = lines(Format::Text, false, || {
-        info!(
-            error = &top as &(dyn std::error::Error + 'static),
-            "skipped"
-        );
+        info!(error = &top as &(dyn std::error::Error + 'static), "skipped");
     });
-    assert_eq!(
-        said(&lines[0]),
-        "INFO  skipped error=\"cannot read: no light\""
-    );
+    assert_eq!(said(&lines[0]), "INFO  skipped error=\"cannot read: no light\"");
 }
 
 #[test]
@@ -155,24 +119,13 @@ fn a_writer_that_always_fails_stops_nobody() {
 
 #[test]
 fn levels_are_words_or_directives() {
-    for text in [
-        "error",
-        "WARN",
-        "warning",
-        "info",
-        "debug",
-        "trace",
-        "off",
-        "info,hyper=warn",
-        "shared::http=debug,warn",
-    ] {
+    for text in
+        ["error", "WARN", "warning", "info", "debug", "trace", "off", "info,hyper=warn", "shared::http=debug,warn"]
+    {
         assert!(Level::parse(text).is_ok(), "{text}");
     }
     for text in ["verbose", "info,loud", "hyper=loud", "info debug"] {
         assert!(Level::parse(text).is_err(), "{text}");
     }
-    assert_eq!(
-        crate::config::faults_in_declaration::<LogOptions>(),
-        [""; 0]
-    );
+    assert_eq!(crate::config::faults_in_declaration::<LogOptions>(), [""; 0]);
 }

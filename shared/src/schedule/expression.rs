@@ -44,10 +44,7 @@ impl Schedule {
     /// Reads five fields, six (second first), a name such as `@daily`, or `@every 90s`, each after an
     /// optional `TZ=zone` or `CRON_TZ=zone`, which wins over `zone`.
     pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, ScheduleError> {
-        Self::read(text, zone).map_err(|reason| ScheduleError {
-            text: text.chars().take(100).collect(),
-            reason,
-        })
+        Self::read(text, zone).map_err(|reason| ScheduleError { text: text.chars().take(100).collect(), reason })
     }
 
     /// The same schedule in another zone, unless its text names its own.
@@ -84,9 +81,7 @@ impl Schedule {
 
     fn is_possible(&self) -> bool {
         match &self.rhythm {
-            Rhythm::Calendar(cron) => {
-                next_match(cron, &TimeZone::UTC, Timestamp::UNIX_EPOCH).is_some()
-            }
+            Rhythm::Calendar(cron) => next_match(cron, &TimeZone::UTC, Timestamp::UNIX_EPOCH).is_some(),
             Rhythm::Every(_) => true,
         }
     }
@@ -94,17 +89,16 @@ impl Schedule {
     /// The first run after a moment, never at it. `None` when the calendar ends (year 5000).
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
         match &self.rhythm {
-            Rhythm::Calendar(cron) => next_match(cron, &self.zone, moment)
-                .or_else(|| next_match_after_gap(cron, &self.zone, moment)),
+            Rhythm::Calendar(cron) => {
+                next_match(cron, &self.zone, moment).or_else(|| next_match_after_gap(cron, &self.zone, moment))
+            }
             Rhythm::Every(length) => next_multiple(moment, *length),
         }
     }
 
     /// The next runs after a moment, at most `count`.
     pub fn next_runs(&self, after: Timestamp, count: usize) -> Vec<Timestamp> {
-        std::iter::successors(self.next_after(after), |run| self.next_after(*run))
-            .take(count)
-            .collect()
+        std::iter::successors(self.next_after(after), |run| self.next_after(*run)).take(count).collect()
     }
 
     /// The schedule in plain English, with its zone: `at minute 5 past every hour (Europe/Copenhagen)`.
@@ -132,8 +126,7 @@ impl fmt::Display for Schedule {
 /// As a setting: read in UTC, then moved with [`Schedule::in_zone`].
 impl Value for Schedule {
     fn rule() -> String {
-        "a cron expression of 5 fields, or 6 with the second first, or @daily, or @every 15m"
-            .to_owned()
+        "a cron expression of 5 fields, or 6 with the second first, or @daily, or @every 15m".to_owned()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -152,14 +145,10 @@ fn next_match(cron: &Cron, zone: &TimeZone, moment: Timestamp) -> Option<Timesta
 /// change at quarter hours, so the search starts again at each of the next ones.
 fn next_match_after_gap(cron: &Cron, zone: &TimeZone, moment: Timestamp) -> Option<Timestamp> {
     const QUARTERS: usize = 2 * 24 * 4;
-    let quarters = std::iter::successors(next_multiple(moment, QUARTER_HOUR), |quarter| {
-        next_multiple(*quarter, QUARTER_HOUR)
-    });
+    let quarters =
+        std::iter::successors(next_multiple(moment, QUARTER_HOUR), |quarter| next_multiple(*quarter, QUARTER_HOUR));
     quarters.take(QUARTERS).find_map(|quarter| {
-        let next = cron
-            .find_next_occurrence(&quarter.to_zoned(zone.clone()), true)
-            .ok()?
-            .timestamp();
+        let next = cron.find_next_occurrence(&quarter.to_zoned(zone.clone()), true).ok()?.timestamp();
         (next >= quarter).then_some(next)
     })
 }
@@ -168,27 +157,16 @@ fn next_multiple(moment: Timestamp, length: Duration) -> Option<Timestamp> {
     let seconds = i64::try_from(length.as_secs()).ok()?;
     let behind = moment.as_second().rem_euclid(seconds);
     let whole = Timestamp::from_second(moment.as_second()).ok()?;
-    whole
-        .checked_add(SignedDuration::from_secs(seconds - behind))
-        .ok()
+    whole.checked_add(SignedDuration::from_secs(seconds - behind)).ok()
 }
 
 fn length_in_words(length: Duration) -> String {
     let seconds = length.as_secs();
-    let (count, unit) = [
-        (86_400, "day"),
-        (3_600, "hour"),
-        (60, "minute"),
-        (1, "second"),
-    ]
-    .into_iter()
-    .find(|(one, _)| seconds.is_multiple_of(*one))
-    .map_or((seconds, "second"), |(one, unit)| (seconds / one, unit));
-    if count == 1 {
-        unit.to_owned()
-    } else {
-        format!("{count} {unit}s")
-    }
+    let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")]
+        .into_iter()
+        .find(|(one, _)| seconds.is_multiple_of(*one))
+        .map_or((seconds, "second"), |(one, unit)| (seconds / one, unit));
+    if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") }
 }
 
 fn zone_name(zone: &TimeZone) -> String {
@@ -201,12 +179,7 @@ fn zone_name(zone: &TimeZone) -> String {
 fn calendar_in_words(cron: &Cron) -> String {
     let words = cron.describe();
     let words = words.trim_end_matches('.');
-    let words = words
-        .strip_prefix("At every ")
-        .map_or(words.to_owned(), |rest| format!("every {rest}"));
+    let words = words.strip_prefix("At every ").map_or(words.to_owned(), |rest| format!("every {rest}"));
     let mut letters = words.chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

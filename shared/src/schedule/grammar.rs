@@ -11,14 +11,7 @@ use jiff::tz::TimeZone;
 use super::zone::zone_from;
 use crate::config::{Span, Value as _};
 
-const FIELDS: [&str; 6] = [
-    "second",
-    "minute",
-    "hour",
-    "day of the month",
-    "month",
-    "day of the week",
-];
+const FIELDS: [&str; 6] = ["second", "minute", "hour", "day of the month", "month", "day of the week"];
 const EVERY_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What an expression means, zone aside.
@@ -31,10 +24,7 @@ pub(super) enum Rhythm {
 }
 
 pub(super) fn split_zone(text: &str) -> Result<(Option<TimeZone>, &str), String> {
-    let Some(rest) = text
-        .strip_prefix("CRON_TZ=")
-        .or_else(|| text.strip_prefix("TZ="))
-    else {
+    let Some(rest) = text.strip_prefix("CRON_TZ=").or_else(|| text.strip_prefix("TZ=")) else {
         return Ok((None, text));
     };
     let (name, expression) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
@@ -54,16 +44,10 @@ pub(super) fn rhythm(expression: &str) -> Result<Rhythm, String> {
             fields.join(" ")
         }
         fields => {
-            return Err(format!(
-                "it has {} fields; write 5, or 6 with the second first",
-                fields.len()
-            ));
+            return Err(format!("it has {} fields; write 5, or 6 with the second first", fields.len()));
         }
     };
-    parser()
-        .parse(&standard)
-        .map(|cron| Rhythm::Calendar(Box::new(cron)))
-        .map_err(|error| error.to_string())
+    parser().parse(&standard).map(|cron| Rhythm::Calendar(Box::new(cron))).map_err(|error| error.to_string())
 }
 
 fn standard_of(name: &str) -> Result<&'static str, String> {
@@ -78,8 +62,7 @@ fn standard_of(name: &str) -> Result<&'static str, String> {
 }
 
 fn every(length: &str) -> Result<Rhythm, String> {
-    let span = Span::parse(length)
-        .map_err(|_| "position 2: write a length of time such as @every 15m".to_owned())?;
+    let span = Span::parse(length).map_err(|_| "position 2: write a length of time such as @every 15m".to_owned())?;
     let length = span.get();
     if length < Duration::from_secs(1) || length > EVERY_MAX {
         return Err("position 2: @every takes from 1s to 366d".to_owned());
@@ -96,9 +79,7 @@ fn check_each(fields: &[&str]) -> Result<(), String> {
         if let Err(error) = parser().parse(&alone.join(" ")) {
             let position = place + 1;
             let range = range_of(name);
-            return Err(format!(
-                "position {position} ({name}): {field:?} is not understood ({error}); write {range}"
-            ));
+            return Err(format!("position {position} ({name}): {field:?} is not understood ({error}); write {range}"));
         }
     }
     Ok(())
@@ -116,9 +97,5 @@ fn range_of(name: &str) -> &'static str {
 
 fn parser() -> CronParser {
     // Sloppy ranges read `5/15`, which the programs that ran these expressions before accepted.
-    CronParser::builder()
-        .seconds(Seconds::Optional)
-        .year(Year::Disallowed)
-        .sloppy_ranges(true)
-        .build()
+    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).sloppy_ranges(true).build()
 }

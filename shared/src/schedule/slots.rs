@@ -112,10 +112,7 @@ mod tests {
         let looks = Cell::new(0);
         let begin = Instant::now();
         let slot = Timestamp::UNIX_EPOCH + Duration::from_secs(3_600);
-        assert_eq!(
-            wait_by(clock(&looks), slot, &Shutdown::never()).await,
-            Waited::Due
-        );
+        assert_eq!(wait_by(clock(&looks), slot, &Shutdown::never()).await, Waited::Due);
         assert!(begin.elapsed() >= Duration::from_secs(3_600));
         assert!(looks.get() <= 122, "{} looks at the clock", looks.get());
     }
@@ -124,10 +121,7 @@ mod tests {
     async fn a_slot_in_the_past_is_due_at_once() {
         let begin = Instant::now();
         let looks = Cell::new(0);
-        assert_eq!(
-            wait_by(clock(&looks), Timestamp::UNIX_EPOCH, &Shutdown::never()).await,
-            Waited::Due
-        );
+        assert_eq!(wait_by(clock(&looks), Timestamp::UNIX_EPOCH, &Shutdown::never()).await, Waited::Due);
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 
@@ -142,10 +136,7 @@ mod tests {
         let begin = Instant::now();
         let slot = Timestamp::UNIX_EPOCH + Duration::from_secs(3_600);
         let looks = Cell::new(0);
-        assert_eq!(
-            wait_by(clock(&looks), slot, &shutdown).await,
-            Waited::Stopping
-        );
+        assert_eq!(wait_by(clock(&looks), slot, &shutdown).await, Waited::Stopping);
         assert!(begin.elapsed() < Duration::from_secs(60));
         asking.await.unwrap();
     }

@@ -16,27 +16,13 @@ fn at(text: &str) -> Timestamp {
 /// The next runs as wall clock times with their offsets.
 fn runs(text: &str, zone_name: &str, after: &str, count: usize) -> Vec<String> {
     let schedule = Schedule::parse(text, &zone(zone_name)).unwrap();
-    let shown = |run: Timestamp| {
-        run.to_zoned(schedule.zone().clone())
-            .strftime("%Y-%m-%dT%H:%M:%S%:z")
-            .to_string()
-    };
-    schedule
-        .next_runs(at(after), count)
-        .into_iter()
-        .map(shown)
-        .collect()
+    let shown = |run: Timestamp| run.to_zoned(schedule.zone().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    schedule.next_runs(at(after), count).into_iter().map(shown).collect()
 }
 
 fn utc(text: &str, count: usize) -> Vec<String> {
     let runs = runs(text, "UTC", "2026-01-01T00:00:00Z", count);
-    runs.into_iter()
-        .map(|run| {
-            run.trim_start_matches("2026-")
-                .trim_end_matches("+00:00")
-                .to_owned()
-        })
-        .collect()
+    runs.into_iter().map(|run| run.trim_start_matches("2026-").trim_end_matches("+00:00").to_owned()).collect()
 }
 
 fn refusal(text: &str) -> String {
@@ -45,40 +31,22 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn the_strings_of_today_run_as_today() {
-    assert_eq!(
-        utc("0 5 * * * *", 3),
-        ["01-01T00:05:00", "01-01T01:05:00", "01-01T02:05:00"]
-    );
+    assert_eq!(utc("0 5 * * * *", 3), ["01-01T00:05:00", "01-01T01:05:00", "01-01T02:05:00"]);
     assert_eq!(utc("0 10 1 * * *", 2), ["01-01T01:10:00", "01-02T01:10:00"]);
     assert_eq!(utc("0 30 0 * * *", 2), ["01-01T00:30:00", "01-02T00:30:00"]);
     assert_eq!(utc("0 0 23 * * *", 2), ["01-01T23:00:00", "01-02T23:00:00"]);
     assert_eq!(utc("0 0 4 5 * *", 2), ["01-05T04:00:00", "02-05T04:00:00"]);
     assert_eq!(utc("0 0 0 * * ?", 2), ["01-02T00:00:00", "01-03T00:00:00"]);
-    assert_eq!(
-        utc("00 01 * * Sun", 2),
-        ["01-04T01:00:00", "01-11T01:00:00"]
-    );
-    assert_eq!(
-        utc("0 */3 * * * *", 2),
-        ["01-01T00:03:00", "01-01T00:06:00"]
-    );
+    assert_eq!(utc("00 01 * * Sun", 2), ["01-04T01:00:00", "01-11T01:00:00"]);
+    assert_eq!(utc("0 */3 * * * *", 2), ["01-01T00:03:00", "01-01T00:06:00"]);
 }
 
 #[test]
 fn five_fields_names_ranges_steps_lists_and_nicknames() {
     assert_eq!(utc("5 * * * *", 2), ["01-01T00:05:00", "01-01T01:05:00"]);
-    assert_eq!(
-        utc("0 9-17/4 * * MON-FRI", 3),
-        ["01-01T09:00:00", "01-01T13:00:00", "01-01T17:00:00"]
-    );
-    assert_eq!(
-        utc("5/20 0 * * *", 3),
-        ["01-01T00:05:00", "01-01T00:25:00", "01-01T00:45:00"]
-    );
-    assert_eq!(
-        utc("0 0 1 feb,MAR *", 2),
-        ["02-01T00:00:00", "03-01T00:00:00"]
-    );
+    assert_eq!(utc("0 9-17/4 * * MON-FRI", 3), ["01-01T09:00:00", "01-01T13:00:00", "01-01T17:00:00"]);
+    assert_eq!(utc("5/20 0 * * *", 3), ["01-01T00:05:00", "01-01T00:25:00", "01-01T00:45:00"]);
+    assert_eq!(utc("0 0 1 feb,MAR *", 2), ["02-01T00:00:00", "03-01T00:00:00"]);
     assert_eq!(utc("0 0 * * 7", 1), utc("0 0 * * 0", 1));
     assert_eq!(utc("@hourly", 1), ["01-01T01:00:00"]);
     for name in ["@daily", "@midnight", "@MIDNIGHT"] {
@@ -88,10 +56,7 @@ fn five_fields_names_ranges_steps_lists_and_nicknames() {
     assert_eq!(utc("@monthly", 1), ["02-01T00:00:00"]);
     assert_eq!(utc("@yearly", 1), utc("@annually", 1));
     assert_eq!(utc("@every 90s", 2), ["01-01T00:01:30", "01-01T00:03:00"]);
-    assert_eq!(
-        utc("@every 1h 30m", 2),
-        ["01-01T01:30:00", "01-01T03:00:00"]
-    );
+    assert_eq!(utc("@every 1h 30m", 2), ["01-01T01:30:00", "01-01T03:00:00"]);
 }
 
 #[test]
@@ -100,18 +65,11 @@ fn a_zone_in_the_text_wins() {
         let text = format!("{prefix}=Europe/Copenhagen 0 2 * * *");
         let expected = ["2026-01-01T02:00:00+01:00", "2026-01-02T02:00:00+01:00"];
         assert_eq!(runs(&text, "UTC", "2026-01-01T00:00:00Z", 2), expected);
-        let moved = Schedule::parse(&text, &TimeZone::UTC)
-            .unwrap()
-            .in_zone(&zone("Asia/Tokyo"));
+        let moved = Schedule::parse(&text, &TimeZone::UTC).unwrap().in_zone(&zone("Asia/Tokyo"));
         assert_eq!(moved.zone().iana_name(), Some("Europe/Copenhagen"));
     }
-    let moved = Schedule::parse("0 2 * * *", &TimeZone::UTC)
-        .unwrap()
-        .in_zone(&zone("Asia/Tokyo"));
-    assert_eq!(
-        moved.next_after(at("2026-01-01T00:00:00Z")),
-        Some(at("2026-01-01T17:00:00Z"))
-    );
+    let moved = Schedule::parse("0 2 * * *", &TimeZone::UTC).unwrap().in_zone(&zone("Asia/Tokyo"));
+    assert_eq!(moved.next_after(at("2026-01-01T00:00:00Z")), Some(at("2026-01-01T17:00:00Z")));
 }
 
 #[test]
@@ -130,10 +88,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         ("@every", "position 2"),
         ("@every 0s", "1s to 366d"),
         ("@every soon", "position 2"),
-        (
-            "TZ=Europe/Nowhere 0 0 * * *",
-            "there is no time zone \"Europe/Nowhere\"",
-        ),
+        ("TZ=Europe/Nowhere 0 0 * * *", "there is no time zone \"Europe/Nowhere\""),
         ("TZ=UTC", "it is empty"),
     ] {
         let reason = refusal(text);
@@ -143,19 +98,12 @@ fn what_cannot_be_is_refused_with_its_place() {
 
 #[test]
 fn a_schedule_explains_itself() {
-    let words = |text| {
-        Schedule::parse(text, &zone("Europe/Copenhagen"))
-            .unwrap()
-            .in_words()
-    };
+    let words = |text| Schedule::parse(text, &zone("Europe/Copenhagen")).unwrap().in_words();
     assert_eq!(words("5 * * * *"), words("0 5 * * * *"));
     assert_eq!(words("@every 90s"), "every 90 seconds (Europe/Copenhagen)");
     assert_eq!(words("@every 1h"), "every hour (Europe/Copenhagen)");
     for (text, expected) in [
-        (
-            "0 5 * * * *",
-            "at minute 5 past every hour (Europe/Copenhagen)",
-        ),
+        ("0 5 * * * *", "at minute 5 past every hour (Europe/Copenhagen)"),
         ("0 10 1 * * *", "at 01:10 (Europe/Copenhagen)"),
         ("0 */3 * * * *", "every 3 minutes (Europe/Copenhagen)"),
         ("00 01 * * Sun", "at 01:00, on Sunday (Europe/Copenhagen)"),
@@ -168,24 +116,10 @@ fn a_schedule_explains_itself() {
 
 #[test]
 fn spring_in_copenhagen() {
-    let expected = [
-        "2026-03-29T01:00:00+01:00",
-        "2026-03-29T03:00:00+02:00",
-        "2026-03-29T04:00:00+02:00",
-    ];
-    assert_eq!(
-        runs("0 * * * *", "Europe/Copenhagen", "2026-03-28T23:30:00Z", 3),
-        expected
-    );
-    let expected = [
-        "2026-03-28T02:30:00+01:00",
-        "2026-03-29T03:00:00+02:00",
-        "2026-03-30T02:30:00+02:00",
-    ];
-    assert_eq!(
-        runs("30 2 * * *", "Europe/Copenhagen", "2026-03-27T22:00:00Z", 3),
-        expected
-    );
+    let expected = ["2026-03-29T01:00:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-29T04:00:00+02:00"];
+    assert_eq!(runs("0 * * * *", "Europe/Copenhagen", "2026-03-28T23:30:00Z", 3), expected);
+    let expected = ["2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"];
+    assert_eq!(runs("30 2 * * *", "Europe/Copenhagen", "2026-03-27T22:00:00Z", 3), expected);
     assert_eq!(
         runs("0 1 * * *", "Europe/Copenhagen", "2026-03-28T22:00:00Z", 2),
         ["2026-03-29T01:00:00+01:00", "2026-03-30T01:00:00+02:00"]
@@ -200,15 +134,9 @@ fn autumn_in_copenhagen() {
         "2026-10-25T02:00:00+01:00",
         "2026-10-25T03:00:00+01:00",
     ];
-    assert_eq!(
-        runs("0 * * * *", "Europe/Copenhagen", "2026-10-24T22:30:00Z", 4),
-        expected
-    );
+    assert_eq!(runs("0 * * * *", "Europe/Copenhagen", "2026-10-24T22:30:00Z", 4), expected);
     let days = runs("30 2 * * *", "Europe/Copenhagen", "2026-10-24T12:00:00Z", 2);
-    assert_eq!(
-        days,
-        ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]
-    );
+    assert_eq!(days, ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]);
 }
 
 /// Every run follows the one before, and no gap is longer than `gap_hours`.
@@ -219,20 +147,14 @@ fn check_order(text: &str, zone_name: &str, after: &str, count: usize, gap_hours
     assert_eq!(runs.len(), count);
     for run in runs {
         let gap = before.duration_until(run);
-        assert!(
-            gap.is_positive() && gap.as_hours() <= gap_hours,
-            "{text} in {zone_name}: {before} then {run}"
-        );
+        assert!(gap.is_positive() && gap.as_hours() <= gap_hours, "{text} in {zone_name}: {before} then {run}");
         before = run;
     }
 }
 
 #[test]
 fn los_angeles_never_loops() {
-    for (after, text) in [
-        ("2021-03-14T00:00:00Z", "*/30 * * * *"),
-        ("2021-11-07T00:00:00Z", "*/30 * * * *"),
-    ] {
+    for (after, text) in [("2021-03-14T00:00:00Z", "*/30 * * * *"), ("2021-11-07T00:00:00Z", "*/30 * * * *")] {
         check_order(text, "America/Los_Angeles", after, 100, 1);
     }
     for after in ["2021-03-13T00:00:00Z", "2021-11-06T00:00:00Z"] {
@@ -245,49 +167,22 @@ fn los_angeles_never_loops() {
 fn odd_zones_and_odd_days() {
     // Half an hour of summer time.
     assert_eq!(
-        runs(
-            "15 2 * * *",
-            "Australia/Lord_Howe",
-            "2026-10-02T15:00:00Z",
-            2
-        ),
+        runs("15 2 * * *", "Australia/Lord_Howe", "2026-10-02T15:00:00Z", 2),
         ["2026-10-03T02:15:00+10:30", "2026-10-04T02:30:00+11:00"]
     );
-    check_order(
-        "*/15 * * * *",
-        "Australia/Lord_Howe",
-        "2026-04-04T12:00:00Z",
-        100,
-        1,
-    );
+    check_order("*/15 * * * *", "Australia/Lord_Howe", "2026-04-04T12:00:00Z", 100, 1);
     // Summer time that pauses for Ramadan.
-    check_order(
-        "0 * * * *",
-        "Africa/Casablanca",
-        "2026-02-14T00:00:00Z",
-        1_000,
-        1,
-    );
+    check_order("0 * * * *", "Africa/Casablanca", "2026-02-14T00:00:00Z", 1_000, 1);
     // The 30th of December 2011 did not happen.
     assert_eq!(
         runs("0 12 * * *", "Pacific/Apia", "2011-12-28T12:00:00Z", 3),
-        [
-            "2011-12-28T12:00:00-10:00",
-            "2011-12-29T12:00:00-10:00",
-            "2011-12-31T12:00:00+14:00"
-        ]
+        ["2011-12-28T12:00:00-10:00", "2011-12-29T12:00:00-10:00", "2011-12-31T12:00:00+14:00"]
     );
     let leap = runs("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", 2);
-    assert_eq!(
-        leap,
-        ["2028-02-29T00:00:00+00:00", "2032-02-29T00:00:00+00:00"]
-    );
+    assert_eq!(leap, ["2028-02-29T00:00:00+00:00", "2032-02-29T00:00:00+00:00"]);
     let year_end = runs("59 59 23 31 12 *", "UTC", "2026-12-31T23:59:59Z", 1);
     assert_eq!(year_end, ["2027-12-31T23:59:59+00:00"]);
-    assert_eq!(
-        runs("14 8 3 * * *", "UTC", "2038-01-19T03:14:07Z", 1),
-        ["2038-01-20T03:08:14+00:00"]
-    );
+    assert_eq!(runs("14 8 3 * * *", "UTC", "2038-01-19T03:14:07Z", 1), ["2038-01-20T03:08:14+00:00"]);
 }
 
 #[test]
@@ -296,35 +191,20 @@ fn four_hundred_days_have_every_slot_once() {
         .unwrap()
         .next_runs(at("2026-01-01T00:00:00Z"), 400 * 24);
     for pair in runs.windows(2) {
-        assert_eq!(
-            pair[0].duration_until(pair[1]).as_secs(),
-            3_600,
-            "after {}",
-            pair[0]
-        );
+        assert_eq!(pair[0].duration_until(pair[1]).as_secs(), 3_600, "after {}", pair[0]);
     }
 }
 
 #[test]
 fn zones_have_names() {
-    for utc in [
-        None,
-        Some(""),
-        Some("  "),
-        Some("UTC"),
-        Some("utc"),
-        Some(":UTC"),
-    ] {
+    for utc in [None, Some(""), Some("  "), Some("UTC"), Some("utc"), Some(":UTC")] {
         assert_eq!(zone_from(utc).unwrap(), TimeZone::UTC);
     }
     assert_eq!(zone(":Europe/Athens").iana_name(), Some("Europe/Athens"));
     assert!(zone_from(Some("CET-1CEST,M3.5.0,M10.5.0/3")).is_ok());
     let failure = crate::entry::Failure::from(zone_from(Some("Europe/Copenhage")).unwrap_err());
     assert_eq!(failure.exit.code(), 78);
-    assert!(
-        failure.to_string().contains("Europe/Copenhage")
-            && failure.help.unwrap().contains("Europe/Copenhagen")
-    );
+    assert!(failure.to_string().contains("Europe/Copenhage") && failure.help.unwrap().contains("Europe/Copenhagen"));
 }
 
 #[test]

@@ -32,10 +32,7 @@ pub fn zone_from(text: Option<&str>) -> Result<TimeZone, ZoneError> {
     }
     TimeZone::get(name)
         .or_else(|unknown| TimeZone::posix(name).map_err(|_| unknown))
-        .map_err(|source| ZoneError {
-            name: name.to_owned(),
-            source,
-        })
+        .map_err(|source| ZoneError { name: name.to_owned(), source })
 }
 
 impl Value for TimeZone {

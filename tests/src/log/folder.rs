@@ -35,10 +35,7 @@ fn text(lines: &[Line], format: Format) -> String {
 pub fn hourly(folder: &Path, lines: &[Line], format: Format) -> io::Result<Vec<PathBuf>> {
     let mut hours: BTreeMap<String, Vec<Line>> = BTreeMap::new();
     for line in lines {
-        hours
-            .entry(hour_file(line.second))
-            .or_default()
-            .push(line.clone());
+        hours.entry(hour_file(line.second)).or_default().push(line.clone());
     }
     let files = hours.into_iter().map(|(name, lines)| {
         let file = folder.join(name);
@@ -52,15 +49,9 @@ pub fn hourly(folder: &Path, lines: &[Line], format: Format) -> io::Result<Vec<P
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn balanced(
-    folder: &Path,
-    lines: &[Line],
-    format: Format,
-    seed: u64,
-) -> io::Result<Vec<PathBuf>> {
+pub fn balanced(folder: &Path, lines: &[Line], format: Format, seed: u64) -> io::Result<Vec<PathBuf>> {
     let mut random = Random::seeded(seed);
-    let (first, second): (Vec<Line>, Vec<Line>) =
-        lines.iter().cloned().partition(|_| random.chance(0.5));
+    let (first, second): (Vec<Line>, Vec<Line>) = lines.iter().cloned().partition(|_| random.chance(0.5));
     let mut files = hourly(&folder.join("web1"), &first, format)?;
     files.extend(hourly(&folder.join("web2"), &second, format)?);
     Ok(files)
@@ -102,13 +93,7 @@ mod tests {
     fn read(files: &[PathBuf]) -> Vec<String> {
         files
             .iter()
-            .flat_map(|file| {
-                fs::read_to_string(file)
-                    .unwrap()
-                    .lines()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
             .collect()
     }
 
@@ -116,10 +101,7 @@ mod tests {
     fn hours_and_servers_hold_every_line_once() {
         let folder = tempfile::tempdir().unwrap();
         let lines = Traffic::seeded(3).with_gaps_of(30).lines(600);
-        let mut all: Vec<String> = lines
-            .iter()
-            .map(|line| Format::Combined.write(line))
-            .collect();
+        let mut all: Vec<String> = lines.iter().map(|line| Format::Combined.write(line)).collect();
         let hours = hourly(&folder.path().join("one"), &lines, Format::Combined).unwrap();
         assert!(hours.len() > 2);
         assert_eq!(read(&hours), all);
@@ -140,14 +122,9 @@ mod tests {
         let plain = fs::read(&file).unwrap();
         let packed = compress(&file).unwrap();
         assert!(!file.exists());
-        for bytes in [
-            fs::read(packed).unwrap(),
-            compressed(&lines, Format::Combined),
-        ] {
+        for bytes in [fs::read(packed).unwrap(), compressed(&lines, Format::Combined)] {
             let mut unpacked = Vec::new();
-            flate2::read::GzDecoder::new(&bytes[..])
-                .read_to_end(&mut unpacked)
-                .unwrap();
+            flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).unwrap();
             assert_eq!(unpacked, plain);
         }
     }

@@ -31,35 +31,16 @@ impl Format {
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a log from beyond the calendar is a mistake in the journey"
-)]
+#[expect(clippy::expect_used, reason = "a log from beyond the calendar is a mistake in the journey")]
 fn written(second: i64, layout: &str) -> String {
-    Timestamp::from_second(second)
-        .expect("a second of the calendar")
-        .strftime(layout)
-        .to_string()
+    Timestamp::from_second(second).expect("a second of the calendar").strftime(layout).to_string()
 }
 
 fn combined(line: &Line) -> String {
-    let Line {
-        address,
-        path,
-        status,
-        bytes,
-        agent,
-        ..
-    } = line;
+    let Line { address, path, status, bytes, agent, .. } = line;
     let time = written(line.second, "%d/%b/%Y:%H:%M:%S +0000");
-    let referrer = if line.referrer.is_empty() {
-        "-"
-    } else {
-        &line.referrer
-    };
-    format!(
-        r#"{address} - - [{time}] "GET {path} HTTP/1.1" {status} {bytes} "{referrer}" "{agent}""#
-    )
+    let referrer = if line.referrer.is_empty() { "-" } else { &line.referrer };
+    format!(r#"{address} - - [{time}] "GET {path} HTTP/1.1" {status} {bytes} "{referrer}" "{agent}""#)
 }
 
 fn nginx_json(line: &Line) -> String {
@@ -95,12 +76,8 @@ mod tests {
         };
         let expected = r#"192.0.2.7 - - [01/Jan/2026:01:01:01 +0000] "GET /a?n=1 HTTP/1.1" 200 512 "-" "Agent/1""#;
         assert_eq!(Format::Combined.write(&line), expected);
-        assert_eq!(
-            Format::VhostCombined.write(&line),
-            format!("www.example.org {expected}")
-        );
-        let json: serde_json::Value =
-            serde_json::from_str(&Format::NginxJson.write(&line)).unwrap();
+        assert_eq!(Format::VhostCombined.write(&line), format!("www.example.org {expected}"));
+        let json: serde_json::Value = serde_json::from_str(&Format::NginxJson.write(&line)).unwrap();
         assert_eq!(json["date"], "2026-01-01T01:01:01+00:00");
         assert_eq!(hour_file(line.second), "access_log.2026-01-01-01");
     }

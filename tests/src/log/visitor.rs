@@ -32,19 +32,9 @@ const BOTS: [&str; 3] = [
     "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
     "curl/8.5.0",
 ];
-const PLACES: [&str; 6] = [
-    "/",
-    "/themes/air",
-    "/themes/water",
-    "/publications",
-    "/data-and-maps/indicators",
-    "/countries",
-];
-const DOWNLOADS: [&str; 3] = [
-    "/publications/report.pdf",
-    "/data/table.csv",
-    "/data/archive.zip",
-];
+const PLACES: [&str; 6] =
+    ["/", "/themes/air", "/themes/water", "/publications", "/data-and-maps/indicators", "/countries"];
+const DOWNLOADS: [&str; 3] = ["/publications/report.pdf", "/data/table.csv", "/data/archive.zip"];
 const ASSETS: [&str; 3] = ["/style/main.css", "/js/app.js", "/images/logo.png"];
 
 /// Someone who asks for several things in a row.
@@ -60,35 +50,14 @@ impl Visitor {
     /// Somebody new, from an address range that documentation may use.
     pub fn arriving(random: &mut Random) -> Self {
         let is_bot = random.chance(0.12);
-        let agent = if is_bot {
-            random.pick(&BOTS)
-        } else {
-            random.pick(&BROWSERS)
-        };
+        let agent = if is_bot { random.pick(&BOTS) } else { random.pick(&BROWSERS) };
         let address = if random.chance(0.2) {
-            format!(
-                "2001:db8:{:x}::{:x}",
-                random.below(0xffff),
-                1 + random.below(0xfffe)
-            )
+            format!("2001:db8:{:x}::{:x}", random.below(0xffff), 1 + random.below(0xfffe))
         } else {
-            format!(
-                "{}.{}",
-                random.pick(&["192.0.2", "198.51.100", "203.0.113"]),
-                1 + random.below(254)
-            )
+            format!("{}.{}", random.pick(&["192.0.2", "198.51.100", "203.0.113"]), 1 + random.below(254))
         };
-        let came_from = random.pick(&[
-            "",
-            "https://search.example.com/?q=air",
-            "https://news.example.net/",
-        ]);
-        Self {
-            address,
-            agent,
-            is_bot,
-            came_from: (*came_from).to_owned(),
-        }
+        let came_from = random.pick(&["", "https://search.example.com/?q=air", "https://news.example.net/"]);
+        Self { address, agent, is_bot, came_from: (*came_from).to_owned() }
     }
 
     /// The next thing this visitor asks for.
@@ -97,16 +66,8 @@ impl Visitor {
             0..48 => (Kind::Page, random.pick(&PLACES), 200),
             48..56 => (Kind::Download, random.pick(&DOWNLOADS), 200),
             56..86 => (Kind::Static, random.pick(&ASSETS), 200),
-            86..93 => (
-                Kind::Failure,
-                random.pick(&PLACES),
-                *random.pick(&[403, 404, 500]),
-            ),
-            _ => (
-                Kind::Redirect,
-                random.pick(&PLACES),
-                *random.pick(&[301, 302]),
-            ),
+            86..93 => (Kind::Failure, random.pick(&PLACES), *random.pick(&[403, 404, 500])),
+            _ => (Kind::Redirect, random.pick(&PLACES), *random.pick(&[301, 302])),
         };
         let path = format!("{place}?n={number}");
         let referrer = self.came_from.clone();
@@ -117,16 +78,6 @@ impl Visitor {
             kind = Kind::Bot;
         }
         let (address, agent) = (self.address.clone(), self.agent.to_owned());
-        Line {
-            number,
-            second,
-            address,
-            agent,
-            path,
-            referrer,
-            status,
-            bytes: 200 + random.mostly_low(90_000),
-            kind,
-        }
+        Line { number, second, address, agent, path, referrer, status, bytes: 200 + random.mostly_low(90_000), kind }
     }
 }

@@ -17,12 +17,7 @@ impl Call {
     /// Read a call.
     pub fn open(query: &str, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body);
-        Self(
-            query::pairs(query)
-                .into_iter()
-                .chain(query::pairs(&body))
-                .collect(),
-        )
+        Self(query::pairs(query).into_iter().chain(query::pairs(&body)).collect())
     }
 
     /// The method, or a question mark.
@@ -49,27 +44,18 @@ impl Call {
     /// The visitor ids that the segment asks for, in its order.
     fn visitor_ids(&self) -> Vec<String> {
         let parts = self.text("segment").split([',', ';']);
-        parts
-            .filter_map(|part| part.trim().strip_prefix("visitorId==").map(str::to_owned))
-            .collect()
+        parts.filter_map(|part| part.trim().strip_prefix("visitorId==").map(str::to_owned)).collect()
     }
 }
 
 /// Answer a call.
 pub fn answer(store: &Store, call: &Call) -> Reply {
-    let (maintenance, database_down) =
-        store.look(|kept| (kept.is(Switch::Maintenance), kept.is(Switch::DatabaseDown)));
+    let (maintenance, database_down) = store.look(|kept| (kept.is(Switch::Maintenance), kept.is(Switch::DatabaseDown)));
     if maintenance {
-        return Reply::Page(
-            503,
-            "<!DOCTYPE html><html><body>Matomo is in scheduled maintenance</body></html>",
-        );
+        return Reply::Page(503, "<!DOCTYPE html><html><body>Matomo is in scheduled maintenance</body></html>");
     }
     if database_down {
-        return Reply::Json(
-            500,
-            json!({"result": "error", "message": "SQLSTATE[HY000] [2002] Connection refused"}),
-        );
+        return Reply::Json(500, json!({"result": "error", "message": "SQLSTATE[HY000] [2002] Connection refused"}));
     }
     if call.text("token_auth") != store.setup().token {
         let message = "Unable to authenticate with the provided token. It is either invalid, expired or is required \
@@ -82,32 +68,22 @@ pub fn answer(store: &Store, call: &Call) -> Reply {
 fn value(store: &Store, call: &Call) -> Value {
     match call.method() {
         "API.getMatomoVersion" | "API.getPiwikVersion" => json!({"value": "5.0.2"}),
-        "SitesManager.getSiteFromId" => store
-            .look(|kept| kept.sites.show(call.site()))
-            .unwrap_or_else(|| {
-                error(&format!(
-                    "An unexpected website was found in the request: website id was set to '{}'",
-                    call.text("idSite")
-                ))
-            }),
+        "SitesManager.getSiteFromId" => store.look(|kept| kept.sites.show(call.site())).unwrap_or_else(|| {
+            error(&format!(
+                "An unexpected website was found in the request: website id was set to '{}'",
+                call.text("idSite")
+            ))
+        }),
         "SitesManager.getAllSites" => store.look(|kept| kept.sites.show_all()),
-        "SitesManager.getSitesIdFromSiteUrl" => {
-            store.look(|kept| kept.sites.with_host_of(call.text("url")))
-        }
+        "SitesManager.getSitesIdFromSiteUrl" => store.look(|kept| kept.sites.with_host_of(call.text("url"))),
         "SitesManager.addSite" => add_site(store, call),
-        "Live.getLastVisitsDetails" if store.setup().ledger_site == Some(call.site()) => {
-            marked_visits(store, call)
-        }
+        "Live.getLastVisitsDetails" if store.setup().ledger_site == Some(call.site()) => marked_visits(store, call),
         "Live.getLastVisitsDetails" => visits(store, call),
         "Live.getMostRecentVisitorId" => {
             json!({"value": marks_asked_for(store, call).last().map_or(Value::Bool(false), |cid| json!(cid))})
         }
-        "CoreAdminHome.invalidateArchivedReports" if store.setup().superuser => {
-            invalidate(store, call)
-        }
-        other => error(&format!(
-            "The method '{other}' does not exist or is not available."
-        )),
+        "CoreAdminHome.invalidateArchivedReports" if store.setup().superuser => invalidate(store, call),
+        other => error(&format!("The method '{other}' does not exist or is not available.")),
     }
 }
 
@@ -116,10 +92,7 @@ fn error(message: &str) -> Value {
 }
 
 fn add_site(store: &Store, call: &Call) -> Value {
-    let named = ["urls[0]", "urls", "siteName"]
-        .into_iter()
-        .map(|name| call.text(name))
-        .find(|text| !text.is_empty());
+    let named = ["urls[0]", "urls", "siteName"].into_iter().map(|name| call.text(name)).find(|text| !text.is_empty());
     let main_url = match named {
         Some(url) if url.contains("//") => url.to_owned(),
         Some(host) => format!("http://{host}"),
@@ -134,19 +107,12 @@ fn marks_asked_for(store: &Store, call: &Call) -> Vec<String> {
         return Vec::new();
     }
     let times = |cid: &String| store.look(|kept| kept.marks.get(cid).copied().unwrap_or(0));
-    call.visitor_ids()
-        .into_iter()
-        .flat_map(|cid| vec![cid.clone(); times(&cid) as usize])
-        .collect()
+    call.visitor_ids().into_iter().flat_map(|cid| vec![cid.clone(); times(&cid) as usize]).collect()
 }
 
 fn marked_visits(store: &Store, call: &Call) -> Value {
-    let found = marks_asked_for(store, call)
-        .into_iter()
-        .take(call.rows_max());
-    found
-        .map(|cid| json!({"idSite": call.text("idSite"), "visitorId": cid, "actionDetails": []}))
-        .collect()
+    let found = marks_asked_for(store, call).into_iter().take(call.rows_max());
+    found.map(|cid| json!({"idSite": call.text("idSite"), "visitorId": cid, "actionDetails": []})).collect()
 }
 
 /// Stored hits that carry a `pv_id`, as visits of one action each, the latest first. `minTimestamp` itself is left out.
@@ -155,15 +121,11 @@ fn visits(store: &Store, call: &Call) -> Value {
     let asked_for = |hit: &&Hit| hit.site() == call.site() && !hit.text("pv_id").is_empty();
     let mut rows: Vec<(i64, Hit)> = store.look(|kept| {
         let hits = kept.hits.iter().filter(asked_for);
-        hits.map(|hit| (hit.second().unwrap_or(i64::MAX), hit.clone()))
-            .filter(|(second, _)| *second > after)
-            .collect()
+        hits.map(|hit| (hit.second().unwrap_or(i64::MAX), hit.clone())).filter(|(second, _)| *second > after).collect()
     });
     rows.sort_by_key(|(second, _)| std::cmp::Reverse(*second));
     rows.truncate(call.rows_max());
-    rows.iter()
-        .map(|(second, hit)| visit(call, *second, hit))
-        .collect()
+    rows.iter().map(|(second, hit)| visit(call, *second, hit)).collect()
 }
 
 fn visit(call: &Call, second: i64, hit: &Hit) -> Value {
@@ -175,37 +137,19 @@ fn visit(call: &Call, second: i64, hit: &Hit) -> Value {
 
 fn invalidate(store: &Store, call: &Call) -> Value {
     let list = |name: &str| {
-        let items = call
-            .0
-            .iter()
-            .filter(|(key, _)| key.as_str() == name || key.starts_with(&format!("{name}[")));
+        let items = call.0.iter().filter(|(key, _)| key.as_str() == name || key.starts_with(&format!("{name}[")));
         let split = items.flat_map(|(_, value)| value.split(','));
-        split
-            .map(|item| item.trim().to_owned())
-            .filter(|item| !item.is_empty())
-            .collect::<Vec<_>>()
+        split.map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect::<Vec<_>>()
     };
     let dates = list("dates");
-    let sites: Vec<u64> = list("idSites")
-        .iter()
-        .filter_map(|site| site.parse().ok())
-        .collect();
-    if dates.is_empty()
-        || sites.is_empty()
-        || !store.look(|kept| sites.iter().all(|site| kept.sites.contains(*site)))
-    {
+    let sites: Vec<u64> = list("idSites").iter().filter_map(|site| site.parse().ok()).collect();
+    if dates.is_empty() || sites.is_empty() || !store.look(|kept| sites.iter().all(|site| kept.sites.contains(*site))) {
         return error("Specify a value for 'dates' and for 'idSites'.");
     }
     store.change(|kept| {
         for site in sites {
-            kept.invalidated
-                .entry(site)
-                .or_default()
-                .extend(dates.iter().cloned());
+            kept.invalidated.entry(site).or_default().extend(dates.iter().cloned());
         }
     });
-    json!([format!(
-        "Success. The following dates were invalidated successfully: {}",
-        dates.join(", ")
-    )])
+    json!([format!("Success. The following dates were invalidated successfully: {}", dates.join(", "))])
 }

@@ -25,26 +25,14 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(store: Arc<Store>, number: u64, reset: Arc<AtomicBool>) -> Self {
-        Self {
-            store,
-            number,
-            requests: AtomicU64::new(0),
-            reset,
-        }
+        Self { store, number, requests: AtomicU64::new(0), reset }
     }
 
     /// Answer a request, or end the connection.
-    pub async fn serve(
-        self: Arc<Self>,
-        request: hyper::Request<Incoming>,
-    ) -> Result<Response<Answer>, Cut> {
+    pub async fn serve(self: Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response<Answer>, Cut> {
         let visit = Visit {
             store: Arc::clone(&self.store),
-            path: request
-                .uri()
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .to_owned(),
+            path: request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             query: request.uri().query().unwrap_or("").to_owned(),
             connection: self.number,
             on_connection: self.requests.fetch_add(1, Ordering::Relaxed) + 1,
@@ -78,17 +66,8 @@ struct Visit {
 
 impl Visit {
     fn log(&self, number: u64, entries: usize, bytes: usize, outcome: Outcome) {
-        let (path, connection, on_connection) =
-            (self.path.clone(), self.connection, self.on_connection);
-        let request = Request {
-            number,
-            path,
-            entries,
-            bytes,
-            outcome,
-            connection,
-            on_connection,
-        };
+        let (path, connection, on_connection) = (self.path.clone(), self.connection, self.on_connection);
+        let request = Request { number, path, entries, bytes, outcome, connection, on_connection };
         self.store.change(|kept| kept.requests.push(request));
     }
 
@@ -113,9 +92,7 @@ impl Visit {
         };
         // Once it has the whole body Matomo carries on, client or no client; so does a task of its own.
         self.store.change(|kept| kept.working += 1);
-        tokio::spawn(self.judge(body.to_bytes(), number, fault))
-            .await
-            .map_err(|_| Cut)
+        tokio::spawn(self.judge(body.to_bytes(), number, fault)).await.map_err(|_| Cut)
     }
 
     async fn judge(self, body: Bytes, number: u64, fault: Option<Fault>) -> Reply {

@@ -24,24 +24,14 @@ impl Hit {
     /// Who: the address, or the user when the log names one.
     pub fn visitor(&self) -> String {
         let user = self.text("uid");
-        if user.is_empty() {
-            self.text("cip")
-        } else {
-            user
-        }
+        if user.is_empty() { self.text("cip") } else { user }
     }
 
     /// When: `cdt` as seconds since 1970, nothing when it is absent or unreadable.
     pub fn second(&self) -> Option<i64> {
         let text = self.text("cdt");
         let moment: jiff::civil::DateTime = text.parse().ok()?;
-        Some(
-            moment
-                .to_zoned(jiff::tz::TimeZone::UTC)
-                .ok()?
-                .timestamp()
-                .as_second(),
-        )
+        Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
     }
 
     /// Asks whether hits are welcome, and is stored nowhere: no `rec`, no `url`.
@@ -74,14 +64,8 @@ mod tests {
 
     #[test]
     fn the_second_is_read_with_and_without_a_fraction() {
-        assert_eq!(
-            hit(r#"{"cdt": "1970-01-02 00:00:01"}"#).second(),
-            Some(86_401)
-        );
-        assert_eq!(
-            hit(r#"{"cdt": "1970-01-02 00:00:01.500000"}"#).second(),
-            Some(86_401)
-        );
+        assert_eq!(hit(r#"{"cdt": "1970-01-02 00:00:01"}"#).second(), Some(86_401));
+        assert_eq!(hit(r#"{"cdt": "1970-01-02 00:00:01.500000"}"#).second(), Some(86_401));
         assert_eq!(hit(r#"{"cdt": "yesterday"}"#).second(), None);
     }
 

@@ -31,10 +31,7 @@ fn put(map: &mut Map<String, Value>, name: &str, value: Value) {
         if let Value::Array(list) = map.entry(outer).or_insert_with(|| Value::Array(Vec::new())) {
             list.push(value);
         }
-    } else if let Value::Object(object) = map
-        .entry(outer)
-        .or_insert_with(|| Value::Object(Map::new()))
-    {
+    } else if let Value::Object(object) = map.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
         object.insert(key.to_owned(), value);
     }
 }
@@ -44,10 +41,7 @@ fn decode(text: &str) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = || {
-            text.get(at + 1..at + 3)
-                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-        };
+        let escaped = || text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match bytes[at] {
             b'+' => plain.push(b' '),
             b'%' => match escaped() {
@@ -72,20 +66,12 @@ mod tests {
     fn escapes_pluses_and_stray_percent_signs() {
         let expected = [("a", "1 2"), ("b", "é%"), ("c", ""), ("d", "%zz")];
         let read = pairs("a=1+2&b=%C3%A9%&c&&d=%zz");
-        assert_eq!(
-            read.iter()
-                .map(|(n, v)| (n.as_str(), v.as_str()))
-                .collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(read.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn brackets_make_lists_and_objects() {
         let map = parameters("a[]=1&a[]=2&b[k]=x&c=3");
-        assert_eq!(
-            Value::Object(map),
-            serde_json::json!({"a": ["1", "2"], "b": {"k": "x"}, "c": "3"})
-        );
+        assert_eq!(Value::Object(map), serde_json::json!({"a": ["1", "2"], "b": {"k": "x"}, "c": "3"}));
     }
 }

@@ -51,9 +51,7 @@ impl Reply {
     /// The answer to send; the replies without one are an error, which ends the connection.
     pub fn into_response(self) -> Result<Response<Answer>, Cut> {
         let (status, kind, text) = match self {
-            Reply::Json(status, value) => {
-                (status, "application/json; charset=utf-8", value.to_string())
-            }
+            Reply::Json(status, value) => (status, "application/json; charset=utf-8", value.to_string()),
             Reply::Page(status, text) => (status, "text/html; charset=utf-8", text.to_owned()),
             Reply::Empty(status) => (status, "text/html", String::new()),
             Reply::Redirect(to) => return redirect(&to),
@@ -63,34 +61,21 @@ impl Reply {
         let whole = Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {});
         let mut response = Response::new(whole.boxed());
         *response.status_mut() = StatusCode::from_u16(status).map_err(|_| Cut)?;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
         Ok(response)
     }
 }
 
 fn redirect(to: &str) -> Result<Response<Answer>, Cut> {
     let mut response = Reply::Empty(301).into_response()?;
-    response
-        .headers_mut()
-        .insert(header::LOCATION, to.parse().map_err(|_| Cut)?);
+    response.headers_mut().insert(header::LOCATION, to.parse().map_err(|_| Cut)?);
     Ok(response)
 }
 
 fn half(text: &str) -> Result<Response<Answer>, Cut> {
     let bytes = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
-    let mut response = Response::new(
-        Stump {
-            bytes: Some(bytes),
-            flushed: false,
-        }
-        .boxed(),
-    );
-    response.headers_mut().insert(
-        header::CONTENT_LENGTH,
-        header::HeaderValue::from(text.len()),
-    );
+    let mut response = Response::new(Stump { bytes: Some(bytes), flushed: false }.boxed());
+    response.headers_mut().insert(header::CONTENT_LENGTH, header::HeaderValue::from(text.len()));
     Ok(response)
 }
 
@@ -104,10 +89,7 @@ impl Body for Stump {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(bytes) = self.bytes.take() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }

@@ -24,15 +24,9 @@ pub struct Server {
 
 impl Server {
     /// Listen on a free port of the loopback address.
-    #[expect(
-        clippy::expect_used,
-        reason = "a journey without its stand-in can only fail"
-    )]
+    #[expect(clippy::expect_used, reason = "a journey without its stand-in can only fail")]
     pub fn start(store: Arc<Store>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let bound = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
         let listener = bound.expect("a free port of the loopback address");
         let address = listener.local_addr().expect("the address of a listener");
@@ -43,11 +37,7 @@ impl Server {
             });
             runtime.shutdown_background();
         });
-        Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -79,9 +69,7 @@ async fn accept(listener: TcpListener, store: Arc<Store>) {
         tokio::spawn(async move {
             let service = service_fn(|request| Arc::clone(&connection).serve(request));
             // An error here is a cut connection: planned by a fault, or the client was killed.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(wire), service)
-                .await;
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(wire), service).await;
         });
     }
 }

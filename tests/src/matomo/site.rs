@@ -41,24 +41,13 @@ impl Sites {
 
     /// What `SitesManager.getAllSites` says: an object with the ids as names.
     pub fn show_all(&self) -> Value {
-        Value::Object(
-            self.0
-                .keys()
-                .filter_map(|site| Some((site.to_string(), self.show(*site)?)))
-                .collect(),
-        )
+        Value::Object(self.0.keys().filter_map(|site| Some((site.to_string(), self.show(*site)?))).collect())
     }
 
     /// What `SitesManager.getSitesIdFromSiteUrl` says: the sites on the host of `url`.
     pub fn with_host_of(&self, url: &str) -> Value {
-        let ids = self
-            .0
-            .iter()
-            .filter(|(_, main_url)| host(main_url) == host(url));
-        Value::Array(
-            ids.map(|(site, _)| json!({"idsite": site.to_string()}))
-                .collect(),
-        )
+        let ids = self.0.iter().filter(|(_, main_url)| host(main_url) == host(url));
+        Value::Array(ids.map(|(site, _)| json!({"idsite": site.to_string()})).collect())
     }
 }
 
@@ -75,10 +64,7 @@ mod tests {
     fn a_site_is_found_by_host_and_new_ones_are_numbered_on() {
         let mut sites = Sites::default();
         sites.insert(4, "https://www.example.org/sub");
-        assert_eq!(
-            sites.with_host_of("http://www.example.org"),
-            json!([{"idsite": "4"}])
-        );
+        assert_eq!(sites.with_host_of("http://www.example.org"), json!([{"idsite": "4"}]));
         assert_eq!(sites.with_host_of("http://other.example.org"), json!([]));
         assert_eq!(sites.add("http://new.example.org"), 5);
         assert_eq!(sites.show(6), None);

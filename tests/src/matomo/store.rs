@@ -99,11 +99,7 @@ impl Store {
             working: 0,
             late: 0,
         };
-        Self {
-            setup,
-            kept: Mutex::new(kept),
-            changed: Condvar::new(),
-        }
+        Self { setup, kept: Mutex::new(kept), changed: Condvar::new() }
     }
 
     pub fn setup(&self) -> &Setup {
@@ -137,11 +133,7 @@ impl Store {
         let ledger_site = self.setup.ledger_site;
         self.change(|kept| {
             kept.stored += 1;
-            for hit in hits
-                .into_iter()
-                .flatten()
-                .filter(|hit| !hit.is_probe() && !hit.0.is_empty())
-            {
+            for hit in hits.into_iter().flatten().filter(|hit| !hit.is_probe() && !hit.0.is_empty()) {
                 if Some(hit.site()) == ledger_site {
                     *kept.marks.entry(hit.text("cid")).or_default() += 1;
                 } else {
@@ -157,16 +149,8 @@ impl Store {
         let mut kept = self.lock();
         while !fact(&kept.seen()) {
             let left = give_up.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "the stand-in never saw: {what}; it saw {:?}",
-                kept.seen()
-            );
-            kept = self
-                .changed
-                .wait_timeout(kept, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            assert!(!left.is_zero(), "the stand-in never saw: {what}; it saw {:?}", kept.seen());
+            kept = self.changed.wait_timeout(kept, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -12,67 +12,37 @@ use crate::fault::{Fault, FaultMix, Faults};
 /// Status and body of an answer; nothing when the connection ends without a whole one.
 fn send(matomo: &Matomo, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(matomo.address()).unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     let mut answer = Vec::new();
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body).ok()?;
     stream.read_to_end(&mut answer).ok()?;
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n")?;
-    let length = head.lines().find_map(|line| {
-        line.to_lowercase()
-            .strip_prefix("content-length: ")?
-            .parse()
-            .ok()
-    });
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let whole = length.is_none_or(|length: usize| body.len() == length);
-    whole.then(|| {
-        (
-            head.split(' ').nth(1).unwrap().parse().unwrap(),
-            body.to_owned(),
-        )
-    })
+    whole.then(|| (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
 }
 
 fn bulk(matomo: &Matomo, requests: &Value) -> Option<(u16, Value)> {
     let body = json!({"requests": requests, "token_auth": TOKEN}).to_string();
     let (status, text) = send(matomo, "POST", "/matomo.php", body.as_bytes())?;
-    Some((
-        status,
-        serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    ))
+    Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
 }
 
 fn call(matomo: &Matomo, form: &str) -> (u16, Value) {
-    let (status, text) = send(
-        matomo,
-        "POST",
-        "/index.php",
-        format!("module=API&format=json&{form}").as_bytes(),
-    )
-    .unwrap();
-    (
-        status,
-        serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    )
+    let (status, text) =
+        send(matomo, "POST", "/index.php", format!("module=API&format=json&{form}").as_bytes()).unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 fn hits(count: usize) -> Value {
-    (0..count)
-        .map(|n| json!({"rec": "1", "idsite": 4, "url": format!("https://www.example.org/{n}")}))
-        .collect()
+    (0..count).map(|n| json!({"rec": "1", "idsite": 4, "url": format!("https://www.example.org/{n}")})).collect()
 }
 
 fn with_ledger(faults: Faults) -> Matomo {
-    Matomo::start(Setup {
-        ledger_site: Some(9),
-        faults,
-        silence: Duration::from_millis(50),
-        ..Setup::default()
-    })
+    Matomo::start(Setup { ledger_site: Some(9), faults, silence: Duration::from_millis(50), ..Setup::default() })
 }
 
 #[test]
@@ -86,43 +56,18 @@ fn a_bulk_request_is_counted_and_stored() {
         {"rec": 0, "idsite": 4, "cip": "192.0.2.1"},
         {"rec": "1", "idsite": 4, "url": "https://www.example.org/d", "cid": "short"},
     ]);
-    let expected =
-        json!({"status": "success", "tracked": 4, "invalid": 2, "invalid_indices": [2, 5]});
+    let expected = json!({"status": "success", "tracked": 4, "invalid": 2, "invalid_indices": [2, 5]});
     assert_eq!(bulk(&matomo, &mixed), Some((200, expected)));
-    let urls: Vec<String> = matomo
-        .hits_of(4)
-        .iter()
-        .map(|hit| hit.text("url"))
-        .collect();
-    assert_eq!(
-        urls,
-        ["https://www.example.org/a", "https://www.example.org/c"]
-    );
-    assert_eq!(
-        matomo.requests()[0].outcome,
-        Outcome::Tracked {
-            tracked: 4,
-            invalid: 2
-        }
-    );
+    let urls: Vec<String> = matomo.hits_of(4).iter().map(|hit| hit.text("url")).collect();
+    assert_eq!(urls, ["https://www.example.org/a", "https://www.example.org/c"]);
+    assert_eq!(matomo.requests()[0].outcome, Outcome::Tracked { tracked: 4, invalid: 2 });
 }
 
 #[test]
 fn only_a_superuser_learns_which_hits_were_invalid_and_may_invalidate() {
-    let matomo = Matomo::start(Setup {
-        superuser: false,
-        ..Setup::default()
-    });
-    assert_eq!(
-        bulk(&matomo, &hits(2)),
-        Some((
-            200,
-            json!({"status": "success", "tracked": 2, "invalid": 0})
-        ))
-    );
-    let form = format!(
-        "method=CoreAdminHome.invalidateArchivedReports&idSites=4&dates=2026-01-01&token_auth={TOKEN}"
-    );
+    let matomo = Matomo::start(Setup { superuser: false, ..Setup::default() });
+    assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 2, "invalid": 0}))));
+    let form = format!("method=CoreAdminHome.invalidateArchivedReports&idSites=4&dates=2026-01-01&token_auth={TOKEN}");
     assert_eq!(call(&matomo, &form).1["result"], "error");
     let matomo = Matomo::start(Setup::default());
     assert!(call(&matomo, &form).1.is_array());
@@ -131,17 +76,8 @@ fn only_a_superuser_learns_which_hits_were_invalid_and_may_invalidate() {
 
 #[test]
 fn a_wrong_token_makes_every_hit_invalid() {
-    let matomo = Matomo::start(Setup {
-        token: "other".into(),
-        ..Setup::default()
-    });
-    assert_eq!(
-        bulk(&matomo, &hits(2)),
-        Some((
-            200,
-            json!({"status": "success", "tracked": 0, "invalid": 2})
-        ))
-    );
+    let matomo = Matomo::start(Setup { token: "other".into(), ..Setup::default() });
+    assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 0, "invalid": 2}))));
     assert!(matomo.hits().is_empty());
 }
 
@@ -154,10 +90,7 @@ fn a_body_that_php_cannot_read_is_a_success_of_nothing() {
         br#"{"requests": [{"rec": 1, "idsite": 4, "url": "http://x/\ud800"}]}"#,
         br#"{"requests": [{"rec": 1, "idsite""#,
     ] {
-        assert_eq!(
-            send(&matomo, "POST", "/piwik.php", body),
-            Some((200, nothing.clone()))
-        );
+        assert_eq!(send(&matomo, "POST", "/piwik.php", body), Some((200, nothing.clone())));
     }
     assert_eq!(send(&matomo, "POST", "/piwik.php", b"").unwrap().0, 200);
     assert!(matomo.hits().is_empty());
@@ -172,13 +105,7 @@ fn every_switch_answers_as_measured() {
     assert_eq!(send(&matomo, "GET", "/matomo.php", b"").unwrap().0, 200);
 
     matomo.set(Switch::RecordingOff, true);
-    assert_eq!(
-        bulk(&matomo, &hits(1)),
-        Some((
-            200,
-            json!({"status": "success", "tracked": 0, "invalid": 0})
-        ))
-    );
+    assert_eq!(bulk(&matomo, &hits(1)), Some((200, json!({"status": "success", "tracked": 0, "invalid": 0}))));
     assert_eq!(send(&matomo, "GET", "/matomo.php", b"").unwrap().0, 503);
     matomo.set(Switch::RecordingOff, false);
 
@@ -188,10 +115,7 @@ fn every_switch_answers_as_measured() {
     matomo.set(Switch::Maintenance, false);
 
     matomo.set(Switch::DatabaseDown, true);
-    assert_eq!(
-        bulk(&matomo, &hits(1)),
-        Some((500, json!({"status": "error", "tracked": 0, "invalid": 0})))
-    );
+    assert_eq!(bulk(&matomo, &hits(1)), Some((500, json!({"status": "error", "tracked": 0, "invalid": 0}))));
     assert_eq!(call(&matomo, &version).0, 500);
     assert_eq!(matomo.hits().len(), 1);
 }
@@ -207,29 +131,15 @@ fn every_fault_stores_all_or_nothing_and_the_ledger_knows() {
             .push(json!({"rec": 1, "idsite": 9, "cid": "00112233445566aa", "url": "http://m"}));
         let answer = bulk(&matomo, &batch);
         matomo.rests();
-        assert_eq!(
-            matomo.hits_of(4).len(),
-            if fault.stores() { 3 } else { 0 },
-            "{fault:?} answered {answer:?}"
-        );
+        assert_eq!(matomo.hits_of(4).len(), if fault.stores() { 3 } else { 0 }, "{fault:?} answered {answer:?}");
         let segment = "segment=visitorId%3D%3D00112233445566aa,visitorId%3D%3D0000000000000000";
-        let form =
-            format!("method=Live.getLastVisitsDetails&idSite=9&{segment}&token_auth={TOKEN}");
+        let form = format!("method=Live.getLastVisitsDetails&idSite=9&{segment}&token_auth={TOKEN}");
         // The last entry of a short batch is the one that is lost, and that is the mark.
         let marked = fault.stores() && fault != Fault::Short;
-        assert_eq!(
-            call(&matomo, &form).1.as_array().unwrap().len(),
-            usize::from(marked),
-            "{fault:?}"
-        );
+        assert_eq!(call(&matomo, &form).1.as_array().unwrap().len(), usize::from(marked), "{fault:?}");
         let no_answer = matches!(
             fault,
-            Fault::Hang
-                | Fault::Close
-                | Fault::Reset
-                | Fault::CommitThenDrop
-                | Fault::CommitThenHang
-                | Fault::Truncate
+            Fault::Hang | Fault::Close | Fault::Reset | Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate
         );
         assert_eq!(answer.is_none(), no_answer, "{fault:?} answered {answer:?}");
     }
@@ -243,9 +153,8 @@ fn a_mark_that_comes_twice_is_noticed() {
     assert_eq!(matomo.marks_doubled(), 0);
     bulk(&matomo, &mark);
     assert_eq!(matomo.marks_doubled(), 1);
-    let form = format!(
-        "method=Live.getMostRecentVisitorId&idSite=9&segment=visitorId==00112233445566aa&token_auth={TOKEN}"
-    );
+    let form =
+        format!("method=Live.getMostRecentVisitorId&idSite=9&segment=visitorId==00112233445566aa&token_auth={TOKEN}");
     assert_eq!(call(&matomo, &form).1, json!({"value": "00112233445566aa"}));
 }
 
@@ -253,15 +162,8 @@ fn a_mark_that_comes_twice_is_noticed() {
 fn visits_are_found_by_time_and_carry_the_page_view_id() {
     let matomo = Matomo::start(Setup::default());
     let at = |cdt: &str, id: &str| json!({"rec": 1, "idsite": 4, "url": "http://x/", "cdt": cdt, "pv_id": id});
-    bulk(
-        &matomo,
-        &json!([
-            at("1970-01-01 00:01:40", "aaaaaa"),
-            at("1970-01-01 00:01:41", "bbbbbb")
-        ]),
-    );
-    let form =
-        format!("method=Live.getLastVisitsDetails&idSite=4&minTimestamp=100&token_auth={TOKEN}");
+    bulk(&matomo, &json!([at("1970-01-01 00:01:40", "aaaaaa"), at("1970-01-01 00:01:41", "bbbbbb")]));
+    let form = format!("method=Live.getLastVisitsDetails&idSite=4&minTimestamp=100&token_auth={TOKEN}");
     let (_, visits) = call(&matomo, &form);
     assert_eq!(visits.as_array().unwrap().len(), 1);
     assert_eq!(visits[0]["actionDetails"][0]["idpageview"], "bbbbbb");
@@ -278,11 +180,7 @@ fn a_mix_of_faults_never_stores_half_a_batch() {
         bulk(&matomo, &hits(4));
     }
     matomo.rests();
-    let short = matomo
-        .requests()
-        .iter()
-        .filter(|request| request.outcome == Outcome::Fault(Fault::Short))
-        .count();
+    let short = matomo.requests().iter().filter(|request| request.outcome == Outcome::Fault(Fault::Short)).count();
     assert!(short > 0);
     assert_eq!((matomo.hits().len() + short) % 4, 0);
     assert_eq!(matomo.requests().len(), 80);

@@ -27,9 +27,7 @@ impl Parcel {
         if !mentions(body, br#""requests""#) && !mentions(body, b"'requests'") {
             let mut map = query::parameters(query);
             map.append(&mut query::parameters(&String::from_utf8_lossy(body)));
-            let token = map
-                .remove("token_auth")
-                .and_then(|token| token.as_str().map(str::to_owned));
+            let token = map.remove("token_auth").and_then(|token| token.as_str().map(str::to_owned));
             return Parcel::Single(Hit(map), token.unwrap_or_default());
         }
         let Ok(Value::Object(document)) = serde_json::from_slice::<Value>(body) else {
@@ -38,10 +36,7 @@ impl Parcel {
         let Some(Value::Array(entries)) = document.get("requests") else {
             return Parcel::Unreadable;
         };
-        let token = document
-            .get("token_auth")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let token = document.get("token_auth").and_then(Value::as_str).unwrap_or_default();
         Parcel::Bulk(entries.iter().filter_map(entry).collect(), token.to_owned())
     }
 
@@ -60,9 +55,7 @@ fn entry(value: &Value) -> Option<Option<Hit>> {
     match value {
         Value::Object(map) => Some(Some(Hit(map.clone()))),
         Value::String(text) => {
-            let map = text
-                .split_once('?')
-                .map_or_else(Map::new, |(_, query)| query::parameters(query));
+            let map = text.split_once('?').map_or_else(Map::new, |(_, query)| query::parameters(query));
             (!map.is_empty()).then_some(Some(Hit(map)))
         }
         _ => Some(None),
@@ -86,11 +79,7 @@ pub struct Judged {
 
 impl Judged {
     fn at_once(reply: Reply, outcome: Outcome) -> Self {
-        Self {
-            reply,
-            outcome,
-            late: None,
-        }
+        Self { reply, outcome, late: None }
     }
 }
 
@@ -109,17 +98,11 @@ pub fn track(store: &Store, path: &str, parcel: Parcel, fault: Option<Fault>) ->
 fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> Judged {
     let setup = store.setup();
     let sites = store.look(|kept| kept.sites.clone());
-    let welcome: Vec<bool> = hits
-        .iter()
-        .map(|hit| welcome(hit.as_ref(), token, setup, &sites))
-        .collect();
+    let welcome: Vec<bool> = hits.iter().map(|hit| welcome(hit.as_ref(), token, setup, &sites)).collect();
     let invalid: Vec<usize> = (0..hits.len()).filter(|at| !welcome[*at]).collect();
     let probe = invalid.is_empty() && !hits.is_empty() && hits.iter().flatten().all(Hit::is_probe);
-    let mut good: Vec<Option<Hit>> = hits
-        .into_iter()
-        .zip(welcome)
-        .filter_map(|(hit, welcome)| welcome.then_some(hit))
-        .collect();
+    let mut good: Vec<Option<Hit>> =
+        hits.into_iter().zip(welcome).filter_map(|(hit, welcome)| welcome.then_some(hit)).collect();
     if fault == Some(Fault::Short) {
         good.pop();
     }
@@ -131,18 +114,11 @@ fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<
     let outcome = match fault {
         Some(fault) => Outcome::Fault(fault),
         None if probe => Outcome::Probe,
-        None => Outcome::Tracked {
-            tracked,
-            invalid: invalid.len(),
-        },
+        None => Outcome::Tracked { tracked, invalid: invalid.len() },
     };
     let reply = match fault {
         Some(Fault::Late(_)) => {
-            return Judged {
-                reply: Reply::Page(504, "<html>Gateway Time-out</html>"),
-                outcome,
-                late: Some(good),
-            };
+            return Judged { reply: Reply::Page(504, "<html>Gateway Time-out</html>"), outcome, late: Some(good) };
         }
         Some(Fault::CommitThenDrop) => Reply::Drop,
         Some(Fault::CommitThenHang) => Reply::Silence,
@@ -159,39 +135,22 @@ fn track_single(store: &Store, hit: Hit, token: &str) -> Judged {
         return Judged::at_once(Reply::Empty(400), Outcome::Refused);
     }
     store.commit(vec![Some(hit)]);
-    Judged::at_once(
-        Reply::Empty(204),
-        Outcome::Tracked {
-            tracked: 1,
-            invalid: 0,
-        },
-    )
+    Judged::at_once(Reply::Empty(204), Outcome::Tracked { tracked: 1, invalid: 0 })
 }
 
 /// The answers that store nothing, whatever the hits are.
-fn refuse(
-    store: &Store,
-    path: &str,
-    parcel: &Parcel,
-    fault: Option<Fault>,
-) -> Option<(Reply, Outcome)> {
+fn refuse(store: &Store, path: &str, parcel: &Parcel, fault: Option<Fault>) -> Option<(Reply, Outcome)> {
     let recording_off = store.look(|kept| kept.is(Switch::RecordingOff));
     if let Parcel::Single(hit, _) = parcel {
         if recording_off {
             return Some((Reply::Empty(503), Outcome::RecordingOff));
         }
         if hit.0.is_empty() {
-            return Some((
-                Reply::Page(200, "This resource is part of Matomo."),
-                Outcome::Refused,
-            ));
+            return Some((Reply::Page(200, "This resource is part of Matomo."), Outcome::Refused));
         }
     }
     if store.look(|kept| kept.is(Switch::DatabaseDown)) {
-        return Some((
-            Reply::Json(500, json!({"status": "error", "tracked": 0, "invalid": 0})),
-            Outcome::DatabaseDown,
-        ));
+        return Some((Reply::Json(500, json!({"status": "error", "tracked": 0, "invalid": 0})), Outcome::DatabaseDown));
     }
     if recording_off {
         return Some((nothing_tracked(), Outcome::RecordingOff));
@@ -204,44 +163,29 @@ fn refuse(
 fn break_off(fault: Fault, path: &str, parcel: &Parcel) -> Option<Reply> {
     let reply = match fault {
         // The count is that of the hits before the one that failed; all of them were rolled back.
-        Fault::Status(500) => Reply::Json(
-            500,
-            json!({"status": "error", "tracked": parcel.entries() / 2, "invalid": 0}),
-        ),
+        Fault::Status(500) => {
+            Reply::Json(500, json!({"status": "error", "tracked": parcel.entries() / 2, "invalid": 0}))
+        }
         Fault::Status(status) => Reply::Page(status, "<html>Bad Gateway</html>"),
         Fault::Hang => Reply::Silence,
         Fault::Close => Reply::Drop,
         Fault::Reset => Reply::Reset,
         Fault::Redirect => Reply::Redirect(path.to_owned()),
-        Fault::Html => Reply::Page(
-            200,
-            "<!DOCTYPE html><html><body>Please log in</body></html>",
-        ),
-        Fault::ErrorText => Reply::Page(
-            200,
-            "Error:SQLSTATE[HY000]: General error: 2006 MySQL server has gone away",
-        ),
+        Fault::Html => Reply::Page(200, "<!DOCTYPE html><html><body>Please log in</body></html>"),
+        Fault::ErrorText => Reply::Page(200, "Error:SQLSTATE[HY000]: General error: 2006 MySQL server has gone away"),
         Fault::Disabled => nothing_tracked(),
-        Fault::CommitThenDrop
-        | Fault::CommitThenHang
-        | Fault::Truncate
-        | Fault::Short
-        | Fault::Late(_) => return None,
+        Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short | Fault::Late(_) => return None,
     };
     Some(reply)
 }
 
 fn nothing_tracked() -> Reply {
-    Reply::Json(
-        200,
-        json!({"status": "success", "tracked": 0, "invalid": 0}),
-    )
+    Reply::Json(200, json!({"status": "success", "tracked": 0, "invalid": 0}))
 }
 
 /// Empty entries are counted as tracked; a hit needs the token, a known site, and a readable visitor id if any.
 fn welcome(hit: Option<&Hit>, token: &str, setup: &Setup, sites: &Sites) -> bool {
     hit.is_none_or(|hit| {
-        hit.0.is_empty()
-            || (token == setup.token && sites.contains(hit.site()) && !hit.has_bad_visitor_id())
+        hit.0.is_empty() || (token == setup.token && sites.contains(hit.site()) && !hit.has_bad_visitor_id())
     })
 }

@@ -67,10 +67,7 @@ impl Outcome {
     /// With any other end.
     #[track_caller]
     pub fn ends_with_one_of(self, codes: &[i32]) -> Self {
-        assert!(
-            self.code().is_some_and(|code| codes.contains(&code)),
-            "expected one of {codes:?}\n{self}"
-        );
+        assert!(self.code().is_some_and(|code| codes.contains(&code)), "expected one of {codes:?}\n{self}");
         self
     }
 
@@ -81,10 +78,7 @@ impl Outcome {
     #[track_caller]
     pub fn says(self, words: &[&str]) -> Self {
         let holds = |line: &str| words.iter().all(|word| line.contains(&word.to_lowercase()));
-        assert!(
-            self.output().to_lowercase().lines().any(holds),
-            "no line says {words:?}\n{self}"
-        );
+        assert!(self.output().to_lowercase().lines().any(holds), "no line says {words:?}\n{self}");
         self
     }
 
@@ -94,21 +88,14 @@ impl Outcome {
     /// When one does.
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
-        assert!(
-            !self.output().contains(text),
-            "some line says {text:?}\n{self}"
-        );
+        assert!(!self.output().contains(text), "some line says {text:?}\n{self}");
         self
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "log-analytics {} ended with {}",
-            self.words, self.status
-        )?;
+        writeln!(out, "log-analytics {} ended with {}", self.words, self.status)?;
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             for line in text.lines() {
                 writeln!(out, "  {name} | {line}")?;

@@ -24,30 +24,17 @@ pub struct Running {
 }
 
 impl Running {
-    #[expect(
-        clippy::expect_used,
-        reason = "a journey whose binary does not start can only fail"
-    )]
+    #[expect(clippy::expect_used, reason = "a journey whose binary does not start can only fail")]
     pub(super) fn start(mut command: Command, words: String, input: Vec<u8>, diary: Diary) -> Self {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("cannot start {}: {error}", command.get_program().display())
-        });
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", command.get_program().display()));
         let stdout = Ear::on(child.stdout.take().expect("a pipe"));
         let stderr = Ear::on(child.stderr.take().expect("a pipe"));
         let mut stdin = child.stdin.take().expect("a pipe");
         // A binary that ends without reading all of its input is judged by how it ends.
         thread::spawn(move || stdin.write_all(&input));
-        Self {
-            words,
-            diary,
-            child,
-            stdout,
-            stderr,
-        }
+        Self { words, diary, child, stdout, stderr }
     }
 
     /// Has it ended by itself?
@@ -104,12 +91,7 @@ impl Running {
         let Some(status) = status else {
             panic!("log-analytics {words} did not end within {RUN_MAX:?}\n{stdout}{stderr}");
         };
-        let outcome = Outcome {
-            words,
-            status,
-            stdout,
-            stderr,
-        };
+        let outcome = Outcome { words, status, stdout, stderr };
         self.diary.note(&outcome);
         outcome
     }

@@ -60,7 +60,11 @@ fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
     match discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get()) {
         Ok(found) => {
             let files: usize = found.settled.values().map(Vec::len).sum();
-            findings.good(&format!("{} site folders with {files} settled files in {}", found.settled.len(), folder.display()));
+            findings.good(&format!(
+                "{} site folders with {files} settled files in {}",
+                found.settled.len(),
+                folder.display()
+            ));
             found.remarks.iter().for_each(|remark| findings.advice(remark));
             found.settled.into_keys().collect()
         }
@@ -113,7 +117,8 @@ async fn create(matomo: &Matomo, findings: &mut Findings) {
     match matomo.add_site(LEDGER_SITE_NAME, LEDGER_SITE_URL).await {
         Ok(site) => findings.good(&format!("created the ledger site: set MATOMO_LEDGER_SITE={site}")),
         Err(error) => {
-            let help = "create a site by hand, give the token's user write access, and set MATOMO_LEDGER_SITE to its number";
+            let help =
+                "create a site by hand, give the token's user write access, and set MATOMO_LEDGER_SITE to its number";
             findings.fault(Exit::Failed, &format!("the ledger site cannot be created: {}", error.sentence()), help);
         }
     }

@@ -1,6 +1,6 @@
 //! The sub-commands, one file each.
 
-
+mod adhoc;
 mod check;
 mod health;
 mod once;
@@ -13,10 +13,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use shared::config::{self, Origin};
+use shared::config;
 use shared::entry::{Exit, Failure};
 use shared::shutdown::Shutdown;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::config::Settings;
 use crate::discover::SiteId;
@@ -86,7 +86,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(),
         Command::Once => once::once(),
-        Command::Import { words: _ } => Ok(Exit::Done),
+        Command::Import { words } => adhoc::import(words),
         Command::Check { create_ledger_site } => check::check(create_ledger_site),
         Command::Status { json } => status::status(json),
         Command::Retry(retry) => retry::retry(&retry),
@@ -99,14 +99,9 @@ fn start() -> Result<Settings, Failure> {
     let reading = config::from_env::<Settings>(&crate::config::neighbours())?;
     shared::logging::start(&reading.settings.log);
     info!(version = env!("CARGO_PKG_VERSION"), "log-analytics starts");
-    for effective in &reading.effective {
-        match effective.origin {
-            Origin::Default => debug!("Setting {effective}"),
-            _ => info!("Setting {effective}"),
-        }
-    }
-    for notice in reading.notices.iter().chain(&reading.settings.import_options.notices) {
-        warn!(notice, "Setting is odd but was understood");
+    reading.announce();
+    for notice in &reading.settings.import_options.notices {
+        warn!(notice, "MATOMO_IMPORT_OPTIONS deserves a look");
     }
     Ok(reading.settings)
 }

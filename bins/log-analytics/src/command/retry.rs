@@ -3,7 +3,7 @@
 use shared::entry::{Exit, Failure};
 
 use super::Retry;
-use crate::ledger::{FileEntry, FileState, Ledger, LedgerError, Lease, Standing};
+use crate::ledger::{FileEntry, FileState, Lease, Ledger, LedgerError, Standing};
 
 /// Releases quarantined files, and decides about lines set aside.
 pub fn retry(wish: &Retry) -> Result<Exit, Failure> {
@@ -53,8 +53,11 @@ impl Done {
 }
 
 fn release(lease: &mut Lease, wish: &Retry, done: &mut Done) -> Result<(), LedgerError> {
-    let meant = |file: &FileEntry| wish.paths.is_empty() || wish.paths.iter().any(|path| path.as_os_str() == file.path.as_str());
-    let quarantined = lease.book().files().filter(|file| matches!(file.state, FileState::Quarantined(_)) && meant(file));
+    let meant = |file: &FileEntry| {
+        wish.paths.is_empty() || wish.paths.iter().any(|path| path.as_os_str() == file.path.as_str())
+    };
+    let quarantined =
+        lease.book().files().filter(|file| matches!(file.state, FileState::Quarantined(_)) && meant(file));
     for file in quarantined.map(|file| file.id).collect::<Vec<_>>() {
         lease.release(file)?;
         done.files += 1;

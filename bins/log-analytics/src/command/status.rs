@@ -74,7 +74,8 @@ impl SiteStatus {
                 _ => None,
             })
             .collect();
-        let begun = book.files().filter(|file| file.state == FileState::Waiting && (file.checkpoint > 0 || file.hits > 0));
+        let begun =
+            book.files().filter(|file| file.state == FileState::Waiting && (file.checkpoint > 0 || file.hits > 0));
         let withheld = book.pending().filter(|pending| matches!(pending.standing, Standing::Withheld(_)));
         let date = |seconds: i64| Timestamp::from_second(seconds).ok();
         let last_import = book.files().map(|file| file.finished_ms).max().filter(|&ms| ms > 0);

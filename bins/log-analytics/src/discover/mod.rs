@@ -84,7 +84,8 @@ impl Discovery {
 /// When `logs` itself cannot be listed.
 pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -> io::Result<Discovery> {
     let mut found = Discovery::default();
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(logs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(logs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     folders.sort();
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -155,10 +156,13 @@ mod tests {
             write(path);
         }
         let names = Names::parse("*access*,*.log,*.log.*,!*error*").unwrap();
-        let found = discover(folder.path(), &names, SystemTime::now() + Duration::from_secs(60), Duration::ZERO).unwrap();
+        let found =
+            discover(folder.path(), &names, SystemTime::now() + Duration::from_secs(60), Duration::ZERO).unwrap();
         let paths = |site| {
             let files = found.settled[&SiteId(site)].iter();
-            files.map(|file| file.file().path.strip_prefix(folder.path()).unwrap().display().to_string()).collect::<Vec<_>>()
+            files
+                .map(|file| file.file().path.strip_prefix(folder.path()).unwrap().display().to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(paths(4), ["4/access_log.1", "4/web1/deep/access_log.2"]);
         assert_eq!(paths(7), ["7/x.log.1.gz"]);

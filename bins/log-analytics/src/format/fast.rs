@@ -44,11 +44,7 @@ pub fn read<const WITH_HOST: bool, const WITH_AGENT: bool>(line: &[u8]) -> Optio
         return None;
     }
     let mut rest = Rest(line);
-    let host = if WITH_HOST {
-        Some(Cow::Borrowed(rest.host()?))
-    } else {
-        None
-    };
+    let host = if WITH_HOST { Some(Cow::Borrowed(rest.host()?)) } else { None };
     let ip = rest.word().filter(|word| all(&ADDRESS, word))?;
     rest.word()?;
     let userid = rest.word()?;
@@ -56,9 +52,7 @@ pub fn read<const WITH_HOST: bool, const WITH_AGENT: bool>(line: &[u8]) -> Optio
     let method = rest.word()?;
     let path = rest.word()?;
     rest.closing_word()?;
-    let status = rest
-        .word()
-        .filter(|word| word.iter().all(u8::is_ascii_digit))?;
+    let status = rest.word().filter(|word| word.iter().all(u8::is_ascii_digit))?;
     let mut record = Record {
         ip: Cow::Borrowed(ip),
         date,
@@ -123,19 +117,13 @@ impl<'l> Rest<'l> {
         let (zone, rest) = self.0.split_at_checked(ZONE_BYTES)?;
         self.0 = rest;
         self.literal(b"] \"")?;
-        let fits = !date.contains(&b' ')
-            && zone[1..].iter().all(u8::is_ascii_digit)
-            && matches!(zone[0], b'+' | b'-');
-        fits.then_some(Date::Clf {
-            date: Cow::Borrowed(date),
-            zone: Cow::Borrowed(zone),
-        })
+        let fits = !date.contains(&b' ') && zone[1..].iter().all(u8::is_ascii_digit) && matches!(zone[0], b'+' | b'-');
+        fits.then_some(Date::Clf { date: Cow::Borrowed(date), zone: Cow::Borrowed(zone) })
     }
 
     /// A word of at least two bytes that ends in a quote: the protocol.
     fn closing_word(&mut self) -> Option<&'l [u8]> {
-        self.word()
-            .filter(|word| word.len() > 1 && word.ends_with(b"\""))
+        self.word().filter(|word| word.len() > 1 && word.ends_with(b"\""))
     }
 
     /// Text up to the next quote.
@@ -165,10 +153,7 @@ mod tests {
         let Some(fast) = read::<WITH_HOST, WITH_AGENT>(line) else {
             return false;
         };
-        let exact = Pattern::new(source)
-            .unwrap()
-            .read(line)
-            .map(super::super::field::Draft::finish_clf);
+        let exact = Pattern::new(source).unwrap().read(line).map(super::super::field::Draft::finish_clf);
         assert_eq!(Some(fast), exact, "{}", line.escape_ascii());
         true
     }
@@ -183,14 +168,8 @@ mod tests {
     #[test]
     fn the_usual_line_takes_the_short_way() {
         assert_eq!(all_agree(COMBINED.as_bytes()), 2);
-        assert_eq!(
-            all_agree(format!("www.example.org:443 {COMBINED}").as_bytes()),
-            2
-        );
-        assert_eq!(
-            all_agree(COMBINED.replace("about", "søg/日本").as_bytes()),
-            2
-        );
+        assert_eq!(all_agree(format!("www.example.org:443 {COMBINED}").as_bytes()), 2);
+        assert_eq!(all_agree(COMBINED.replace("about", "søg/日本").as_bytes()), 2);
     }
 
     #[test]
@@ -212,10 +191,7 @@ mod tests {
 
     /// Lines one or a few bytes away from a good one: where the two ways could disagree.
     fn near_miss() -> impl Strategy<Value = Vec<u8>> {
-        let bytes = prop_oneof![
-            prop::sample::select(b" \"[]-:/\\\t\x1c\xe9\xc2\xa009azZ".to_vec()),
-            any::<u8>(),
-        ];
+        let bytes = prop_oneof![prop::sample::select(b" \"[]-:/\\\t\x1c\xe9\xc2\xa009azZ".to_vec()), any::<u8>(),];
         let start = prop::sample::select(vec![
             COMBINED.to_owned(),
             format!("www.example.org:443 {COMBINED}"),

@@ -142,10 +142,6 @@ pub enum Malformed {
 impl Malformed {
     /// The reason for a line that a pattern refused.
     fn of(line: &[u8]) -> Self {
-        if line.trim_ascii().is_empty() {
-            Self::Blank
-        } else {
-            Self::Shape
-        }
+        if line.trim_ascii().is_empty() { Self::Blank } else { Self::Shape }
     }
 }

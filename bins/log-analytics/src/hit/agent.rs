@@ -79,12 +79,7 @@ impl Agents {
     pub(super) fn new(more_bots: &[String], style: Label) -> Self {
         let more = more_bots.iter().map(|part| part.to_lowercase());
         let bots = BOTS.into_iter().map(str::to_owned).chain(more).collect();
-        Self {
-            bots,
-            style,
-            places: std::iter::repeat_with(|| None).take(PLACES).collect(),
-            long: None,
-        }
+        Self { bots, style, places: std::iter::repeat_with(|| None).take(PLACES).collect(), long: None }
     }
 
     /// What is known about the user agent `text`, whose hash is `hash`.
@@ -104,11 +99,7 @@ impl Agent {
     fn new(text: &[u8], bots: &[String], style: Label) -> Self {
         let lower = String::from_utf8_lossy(text).to_lowercase();
         let bot = bots.iter().any(|part| lower.contains(part));
-        let label = if style == Label::None {
-            Vec::new()
-        } else {
-            label(text, bot)
-        };
+        let label = if style == Label::None { Vec::new() } else { label(text, bot) };
         let mut json = Vec::with_capacity(text.len() + label.len() + 40);
         json.extend_from_slice(br#""ua":""#);
         json::push(&mut json, text, Stray::Replace);
@@ -118,27 +109,14 @@ impl Agent {
             json.extend_from_slice(&label);
             json.extend_from_slice(br#"}""#);
         }
-        let label = if style == Label::AmongOthers {
-            label
-        } else {
-            Vec::new()
-        };
-        Self {
-            text: text.into(),
-            bot,
-            json: json.into(),
-            label: label.into(),
-        }
+        let label = if style == Label::AmongOthers { label } else { Vec::new() };
+        Self { text: text.into(), bot, json: json.into(), label: label.into() }
     }
 }
 
 fn label(text: &[u8], bot: bool) -> Vec<u8> {
     let mut label = Vec::with_capacity(text.len() + 20);
-    label.extend_from_slice(if bot {
-        br#"[\"Bot\",\""#
-    } else {
-        br#"[\"Not-Bot\",\""#
-    });
+    label.extend_from_slice(if bot { br#"[\"Bot\",\""# } else { br#"[\"Not-Bot\",\""# });
     json::push_nested(&mut label, text);
     label.extend_from_slice(br#"\"]"#);
     label
@@ -154,23 +132,10 @@ mod tests {
 
     #[test]
     fn bots_are_known_by_a_part_of_their_name() {
-        for bot in [
-            "Mozilla/5.0 (compatible; Googlebot/2.1)",
-            "curl/8.5.0",
-            "YandexImages",
-            "a bot/1",
-            "Java/17",
-        ] {
+        for bot in ["Mozilla/5.0 (compatible; Googlebot/2.1)", "curl/8.5.0", "YandexImages", "a bot/1", "Java/17"] {
             assert!(is_bot(&[], bot), "{bot}");
         }
-        for other in [
-            "",
-            "-",
-            "CCBot",
-            "Mozilla/5.0 (X11)",
-            "python-requests/2.31.0",
-            "Wget/1.2",
-        ] {
+        for other in ["", "-", "CCBot", "Mozilla/5.0 (X11)", "python-requests/2.31.0", "Wget/1.2"] {
             assert!(!is_bot(&[], other), "{other}");
         }
         assert!(is_bot(&["Python-Requests".into()], "PYTHON-requests/2"));
@@ -183,10 +148,7 @@ mod tests {
         assert!(!agents.get(7, b"Mozilla").bot);
         assert!(agents.get(7, b"curl").bot);
         let long = "x".repeat(KEPT_BYTES_MAX + 1);
-        assert_eq!(
-            &*agents.get(7, long.as_bytes()).json,
-            format!("\"ua\":\"{long}\"").as_bytes()
-        );
+        assert_eq!(&*agents.get(7, long.as_bytes()).json, format!("\"ua\":\"{long}\"").as_bytes());
         assert_eq!(&*agents.get(7, b"curl").json, br#""ua":"curl""#);
     }
 }

@@ -29,11 +29,7 @@ impl Clock {
         let (pattern, text, zone) = match date {
             Date::Unix { .. } => return date.moment(),
             Date::Clf { date, zone } => ("", date, Some(zone)),
-            Date::Pattern {
-                pattern,
-                date,
-                zone,
-            } => (&**pattern, date, zone.as_ref()),
+            Date::Pattern { pattern, date, zone } => (&**pattern, date, zone.as_ref()),
         };
         let reading = self.read.get_or_insert_with(|| Reading {
             pattern: "nothing read yet".to_owned(),
@@ -96,17 +92,7 @@ fn day_text(days: i64) -> [u8; DAY_WIDTH] {
 fn time_text(second: i64) -> [u8; 9] {
     let [h, m, s] = [second / 3600, second / 60 % 60, second % 60].map(|number| number as u8);
     let (tens, units) = (|number| b'0' + number / 10, |number| b'0' + number % 10);
-    [
-        b' ',
-        tens(h),
-        units(h),
-        b':',
-        tens(m),
-        units(m),
-        b':',
-        tens(s),
-        units(s),
-    ]
+    [b' ', tens(h), units(h), b':', tens(m), units(m), b':', tens(s), units(s)]
 }
 
 /// Fills `digits` from the right.
@@ -122,22 +108,12 @@ fn put(digits: &mut [u8], mut number: i64) {
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (cycle, day_of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_cycle =
-        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year =
-        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (
-        cycle * 400 + year_of_cycle + i64::from(month <= 2),
-        month,
-        day,
-    )
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (cycle * 400 + year_of_cycle + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -153,16 +129,8 @@ mod tests {
 
     #[test]
     fn moments_are_written_as_jiff_writes_them() {
-        for seconds in (-2_000_000_000..4_000_000_000).step_by(12_345_677).chain([
-            0,
-            -1,
-            951_782_400,
-            1_709_164_800,
-        ]) {
-            let expected = jiff::Timestamp::from_second(seconds)
-                .unwrap()
-                .strftime("%Y-%m-%d %H:%M:%S")
-                .to_string();
+        for seconds in (-2_000_000_000..4_000_000_000).step_by(12_345_677).chain([0, -1, 951_782_400, 1_709_164_800]) {
+            let expected = jiff::Timestamp::from_second(seconds).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
             assert_eq!(text(seconds, 0), expected);
         }
         assert_eq!(text(0, 584_000), "1970-01-01 00:00:00.584000");
@@ -173,10 +141,8 @@ mod tests {
     fn another_zone_is_another_moment() {
         let mut clock = Clock::default();
         let mut read = |zone: &'static str| {
-            clock.read(&Date::Clf {
-                date: Cow::Borrowed(b"12/Mar/2024:09:00:00"),
-                zone: Cow::Borrowed(zone.as_bytes()),
-            })
+            clock
+                .read(&Date::Clf { date: Cow::Borrowed(b"12/Mar/2024:09:00:00"), zone: Cow::Borrowed(zone.as_bytes()) })
         };
         let first = read("+0000").unwrap();
         assert_eq!(read("+0000"), Some(first));

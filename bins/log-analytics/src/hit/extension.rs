@@ -2,8 +2,7 @@
 
 use super::options::HitOptions;
 
-const STATIC: &str =
-    "gif jpg jpeg png bmp ico svg svgz ttf otf eot woff woff2 class swf css js xml webp";
+const STATIC: &str = "gif jpg jpeg png bmp ico svg svgz ttf otf eot woff woff2 class swf css js xml webp";
 
 const DOWNLOADS: &str = "7z aac arc arj asf asx avi bin csv deb dmg doc docx exe flac flv gz gzip hqx ibooks jar json \
     mpg mp2 mp3 mp4 mpeg mov movie msi msp odb odf odg odp ods odt ogg ogv pdf phps ppt pptx qt qtm ra ram rar rpm rtf \
@@ -32,10 +31,7 @@ pub(super) struct Extensions {
 impl Extensions {
     /// The built-in lists with the changes the options ask for.
     pub(super) fn new(options: &HitOptions) -> Self {
-        let mut all = Self {
-            short: Vec::new(),
-            long: Vec::new(),
-        };
+        let mut all = Self { short: Vec::new(), long: Vec::new() };
         for extension in STATIC.split_whitespace() {
             all.entry(extension).is_static = true;
         }
@@ -81,22 +77,17 @@ impl Extensions {
 }
 
 fn place<K: PartialEq>(list: &mut Vec<(K, Kind)>, key: K) -> &mut Kind {
-    let at = list
-        .iter()
-        .position(|(known, _)| *known == key)
-        .unwrap_or_else(|| {
-            list.push((key, Kind::default()));
-            list.len() - 1
-        });
+    let at = list.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        list.push((key, Kind::default()));
+        list.len() - 1
+    });
     &mut list[at].1
 }
 
 /// Up to eight bytes, lower-cased, as one number.
 fn pack(extension: &[u8]) -> Option<u64> {
     let mut packed = [0; 8];
-    packed
-        .get_mut(..extension.len())?
-        .copy_from_slice(extension);
+    packed.get_mut(..extension.len())?.copy_from_slice(extension);
     packed.make_ascii_lowercase();
     Some(u64::from_be_bytes(packed))
 }
@@ -118,32 +109,18 @@ mod tests {
         assert_eq!(kinds(&options, "/img/Logo.SVG"), (false, false, true));
         assert_eq!(kinds(&options, "/feed.xml"), (true, true, true));
         assert_eq!(kinds(&options, "zip"), (true, true, false));
-        for page in [
-            "/zip",
-            "/",
-            "",
-            "/a.zip/",
-            "/a.pdf;jsessionid=1",
-            "/a.pdf%20",
-            "/a.",
-            "/a.verylongextension",
-        ] {
+        for page in ["/zip", "/", "", "/a.zip/", "/a.pdf;jsessionid=1", "/a.pdf%20", "/a.", "/a.verylongextension"] {
             assert_eq!(kinds(&options, page), (false, false, false), "{page}");
         }
     }
 
     #[test]
     fn a_list_of_ones_own_replaces_or_adds() {
-        let replaced = HitOptions {
-            download_extensions: Some(vec!["csv".into()]),
-            ..HitOptions::default()
-        };
+        let replaced = HitOptions { download_extensions: Some(vec!["csv".into()]), ..HitOptions::default() };
         assert_eq!(kinds(&replaced, "/a.csv"), (true, true, false));
         assert_eq!(kinds(&replaced, "/a.pdf"), (false, true, false));
-        let added = HitOptions {
-            add_download_extensions: vec!["HTML".into(), "dots/page".into()],
-            ..HitOptions::default()
-        };
+        let added =
+            HitOptions { add_download_extensions: vec!["HTML".into(), "dots/page".into()], ..HitOptions::default() };
         assert_eq!(kinds(&added, "/a.html"), (true, true, false));
         assert_eq!(kinds(&added, "/dir.with.dots/page"), (true, true, false));
         assert_eq!(kinds(&added, "/a.pdf"), (true, true, false));

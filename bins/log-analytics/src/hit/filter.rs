@@ -13,20 +13,13 @@ const MATOMO_AGE_SECONDS_MAX: i64 = 20 * 365 * 86_400;
 
 /// File types that a download list of one's own leaves out.
 pub(super) fn download(kind: Kind) -> Result<(), Skip> {
-    if kind.known_download && !kind.download {
-        Err(Skip::Download)
-    } else {
-        Ok(())
-    }
+    if kind.known_download && !kind.download { Err(Skip::Download) } else { Ok(()) }
 }
 
 /// `--hostname`; lines without a host pass.
 pub(super) fn hostname(rules: &Rules, host: &Host<'_>) -> Result<(), Skip> {
     match host.text(rules) {
-        Some(host)
-            if !rules.hostnames.is_empty()
-                && !rules.hostnames.iter().any(|pattern| pattern.matches(host)) =>
-        {
+        Some(host) if !rules.hostnames.is_empty() && !rules.hostnames.iter().any(|pattern| pattern.matches(host)) => {
             Err(Skip::Hostname)
         }
         _ => Ok(()),
@@ -49,39 +42,20 @@ pub(super) fn status(rules: &Rules, status: &[u8]) -> Result<bool, Skip> {
 
 /// `--exclude-path` before `--include-path`.
 pub(super) fn path(rules: &Rules, path: &[u8]) -> Result<(), Skip> {
-    let excluded = rules
-        .exclude_paths
-        .iter()
-        .any(|pattern| pattern.matches(path));
-    let included = rules.include_paths.is_empty()
-        || rules
-            .include_paths
-            .iter()
-            .any(|pattern| pattern.matches(path));
-    if excluded || !included {
-        Err(Skip::Path)
-    } else {
-        Ok(())
-    }
+    let excluded = rules.exclude_paths.iter().any(|pattern| pattern.matches(path));
+    let included = rules.include_paths.is_empty() || rules.include_paths.iter().any(|pattern| pattern.matches(path));
+    if excluded || !included { Err(Skip::Path) } else { Ok(()) }
 }
 
 /// Static files and `robots.txt`; answers whether the hit is one, and so is sent as a download.
 pub(super) fn static_file(rules: &Rules, kind: Kind, path: &[u8]) -> Result<bool, Skip> {
     let is_static = kind.is_static || path == b"robots.txt" || path.ends_with(b"/robots.txt");
-    if is_static && !rules.options.enable_static {
-        Err(Skip::Static)
-    } else {
-        Ok(is_static)
-    }
+    if is_static && !rules.options.enable_static { Err(Skip::Static) } else { Ok(is_static) }
 }
 
 /// Bots.
 pub(super) fn bot(rules: &Rules, is_bot: bool) -> Result<(), Skip> {
-    if is_bot && !rules.options.enable_bots {
-        Err(Skip::Bot)
-    } else {
-        Ok(())
-    }
+    if is_bot && !rules.options.enable_bots { Err(Skip::Bot) } else { Ok(()) }
 }
 
 /// `--exclude-host` before `--include-host`; lines without a host pass, and so do those with an empty one.
@@ -89,10 +63,7 @@ pub(super) fn host(rules: &Rules, request: &Request<'_>) -> Result<(), Skip> {
     if rules.exclude_hosts.is_empty() && rules.include_hosts.is_empty() {
         return Ok(());
     }
-    let said = request
-        .host
-        .text(rules)
-        .or_else(|| host_of_address(request.target.path()));
+    let said = request.host.text(rules).or_else(|| host_of_address(request.target.path()));
     let Some(host) = said.filter(|host| !host.is_empty()).map(text::lowercase) else {
         return Ok(());
     };
@@ -107,18 +78,10 @@ pub(super) fn host(rules: &Rules, request: &Request<'_>) -> Result<(), Skip> {
 
 /// `--exclude-older-than` and `--exclude-newer-than`; the limits themselves pass.
 pub(super) fn window(rules: &Rules, moment: Moment) -> Result<(), Skip> {
-    if rules
-        .options
-        .exclude_older_than
-        .is_some_and(|oldest| moment < oldest)
-    {
+    if rules.options.exclude_older_than.is_some_and(|oldest| moment < oldest) {
         return Err(Skip::TooOld);
     }
-    if rules
-        .options
-        .exclude_newer_than
-        .is_some_and(|newest| moment > newest)
-    {
+    if rules.options.exclude_newer_than.is_some_and(|newest| moment > newest) {
         return Err(Skip::TooNew);
     }
     Ok(())
@@ -128,9 +91,7 @@ pub(super) fn window(rules: &Rules, moment: Moment) -> Result<(), Skip> {
 pub(super) fn matomo_limits(moment: Moment, now: Moment) -> Result<(), Skip> {
     if moment > now {
         let begun = i64::from(moment.micros > now.micros);
-        return Err(Skip::InFuture {
-            seconds_ahead: moment.seconds.saturating_sub(now.seconds) + begun,
-        });
+        return Err(Skip::InFuture { seconds_ahead: moment.seconds.saturating_sub(now.seconds) + begun });
     }
     if moment.seconds <= now.seconds - MATOMO_AGE_SECONDS_MAX {
         return Err(Skip::BeforeMatomoLimit);

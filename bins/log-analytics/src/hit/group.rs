@@ -77,11 +77,7 @@ impl Group {
             Self::EventCategory => record.event.as_deref().map(|event| &*event.category),
             Self::EventAction => record.event.as_deref().map(|event| &*event.action),
             Self::EventName => record.event.as_deref().map(|event| &*event.name),
-            Self::Extra(name) => record
-                .extra
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, text)| &**text),
+            Self::Extra(name) => record.extra.iter().find(|(key, _)| key == name).map(|(_, text)| &**text),
         }
     }
 

@@ -128,18 +128,11 @@ fn push_stray(out: &mut Vec<u8>, bytes: &[u8], stray: Stray) {
 }
 
 fn push_percent(out: &mut Vec<u8>, byte: u8) {
-    out.extend_from_slice(&[
-        b'%',
-        DIGITS[usize::from(byte >> 4)],
-        DIGITS[usize::from(byte & 15)],
-    ]);
+    out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
 fn push_hex(out: &mut Vec<u8>, byte: u8) {
-    out.extend_from_slice(&[
-        DIGITS[usize::from(byte >> 4)],
-        DIGITS[usize::from(byte & 15)],
-    ]);
+    out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
 #[cfg(test)]
@@ -169,11 +162,7 @@ mod tests {
                 for byte in 0..=255 {
                     let mut text = plain.clone();
                     text[place] = byte;
-                    assert_eq!(
-                        is_plain(&text),
-                        !is_special(byte),
-                        "{byte} at {place} of {length}"
-                    );
+                    assert_eq!(is_plain(&text), !is_special(byte), "{byte} at {place} of {length}");
                 }
             }
         }
@@ -181,8 +170,7 @@ mod tests {
 
     #[test]
     fn stray_bytes_are_encoded_in_addresses_and_replaced_elsewhere() {
-        let (mut address, mut other, mut nested, mut title) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut address, mut other, mut nested, mut title) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         push(&mut address, b"/caf\xE9/\xC3\xBC", Stray::Percent);
         push(&mut other, b"caf\xE9", Stray::Replace);
         push_nested(&mut nested, b"\xFF\"");

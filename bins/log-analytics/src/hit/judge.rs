@@ -92,10 +92,7 @@ impl Judge {
             .and_then(|()| self.by_words(&request, kind, agent))
             .and_then(|(titled, is_static)| self.by_time(&request, now, titled, is_static));
         match passed {
-            Err(reason) => Verdict::Skip(Skipped {
-                reason,
-                download: kind.download,
-            }),
+            Err(reason) => Verdict::Skip(Skipped { reason, download: kind.download }),
             Ok(passed) => Verdict::Keep(Judged {
                 moment: passed.moment,
                 visitor: visitor(record, passed.replay.as_deref()),
@@ -120,12 +117,7 @@ impl Judge {
     }
 
     /// The filters that look at words, in the reference's order. Answers: titled, static.
-    fn by_words(
-        &mut self,
-        request: &Request<'_>,
-        kind: Kind,
-        agent: u64,
-    ) -> Result<(bool, bool), Skip> {
+    fn by_words(&mut self, request: &Request<'_>, kind: Kind, agent: u64) -> Result<(bool, bool), Skip> {
         let (rules, path) = (&self.rules, request.target.path());
         filter::hostname(rules, &request.host)?;
         let titled = filter::status(rules, &request.record.status)?;
@@ -136,38 +128,20 @@ impl Judge {
     }
 
     /// The filters that need the date, and those the reference puts behind it.
-    fn by_time(
-        &mut self,
-        request: &Request<'_>,
-        now: Moment,
-        titled: bool,
-        is_static: bool,
-    ) -> Result<Passed, Skip> {
-        let mut moment = self
-            .clock
-            .read(&request.record.date)
-            .ok_or(Skip::InvalidDate)?;
-        moment.seconds = moment
-            .seconds
-            .saturating_add(self.rules.options.add_to_date_seconds);
+    fn by_time(&mut self, request: &Request<'_>, now: Moment, titled: bool, is_static: bool) -> Result<Passed, Skip> {
+        let mut moment = self.clock.read(&request.record.date).ok_or(Skip::InvalidDate)?;
+        moment.seconds = moment.seconds.saturating_add(self.rules.options.add_to_date_seconds);
         let replay = Parameters::read(&self.rules, &request.target)?;
         filter::host(&self.rules, request)?;
         filter::window(&self.rules, moment)?;
         filter::matomo_limits(moment, now)?;
-        Ok(Passed {
-            moment,
-            titled,
-            is_static,
-            replay,
-        })
+        Ok(Passed { moment, titled, is_static, replay })
     }
 }
 
 /// Hash of who asked.
 fn visitor(record: &Record<'_>, replay: Option<&Parameters>) -> u64 {
-    replay
-        .and_then(Parameters::visitor)
-        .unwrap_or_else(|| xxh3_64(&record.ip))
+    replay.and_then(Parameters::visitor).unwrap_or_else(|| xxh3_64(&record.ip))
 }
 
 impl<'r> Judged<'r> {
@@ -187,9 +161,7 @@ impl<'r> Judged<'r> {
 
     /// The user who logged in.
     pub(super) fn userid(&self, rules: &Rules) -> Option<&'r [u8]> {
-        rules
-            .unless_ignored(&Group::Userid, self.record.userid.as_deref())
-            .filter(|user| *user != b"-")
+        rules.unless_ignored(&Group::Userid, self.record.userid.as_deref()).filter(|user| *user != b"-")
     }
 
     /// Bytes sent.
@@ -199,11 +171,7 @@ impl<'r> Judged<'r> {
 
     /// HTTP method, if it is to be sent.
     pub(super) fn method(&self, rules: &Rules) -> Option<&'r [u8]> {
-        let method = self
-            .record
-            .method
-            .as_deref()
-            .filter(|method| rules.options.track_http_method && *method != b"-");
+        let method = self.record.method.as_deref().filter(|method| rules.options.track_http_method && *method != b"-");
         rules.unless_ignored(&Group::Method, method)
     }
 
@@ -216,9 +184,7 @@ impl<'r> Judged<'r> {
     /// The parts of a streaming server's event, by their parameters.
     pub(super) fn event(&self, rules: &Rules) -> Option<[(&'static str, &'r [u8]); 3]> {
         let event = self.record.event.as_deref()?;
-        let part = |group: Group, text: &'r [u8]| {
-            rules.unless_ignored(&group, Some(text)).unwrap_or_default()
-        };
+        let part = |group: Group, text: &'r [u8]| rules.unless_ignored(&group, Some(text)).unwrap_or_default();
         Some([
             ("e_c", part(Group::EventCategory, &event.category)),
             ("e_a", part(Group::EventAction, &event.action)),
@@ -228,9 +194,6 @@ impl<'r> Judged<'r> {
 
     /// A field for a custom variable; `-` means there is none.
     pub(super) fn variable(&self, variable: &Variable) -> Option<&'r [u8]> {
-        variable
-            .group
-            .text(self.record)
-            .filter(|text| *text != b"-")
+        variable.group.text(self.record).filter(|text| *text != b"-")
     }
 }

@@ -8,10 +8,7 @@ const LENGTH_DIGITS_MAX: usize = 64;
 /// Appends the whole number `text` stands for, by Python's rules: an optional sign, digits, single underscores
 /// between digits. Appends nothing and answers `false` for zero and for anything else.
 pub(super) fn push_integer(out: &mut Vec<u8>, text: &[u8]) -> bool {
-    if matches!(text, [b'1'..=b'9', ..])
-        && text.len() <= LENGTH_DIGITS_MAX
-        && text.iter().all(u8::is_ascii_digit)
-    {
+    if matches!(text, [b'1'..=b'9', ..]) && text.len() <= LENGTH_DIGITS_MAX && text.iter().all(u8::is_ascii_digit) {
         out.extend_from_slice(text);
         return true;
     }
@@ -22,14 +19,8 @@ pub(super) fn push_integer(out: &mut Vec<u8>, text: &[u8]) -> bool {
     };
     let well_formed = !digits.is_empty()
         && digits.len() <= LENGTH_DIGITS_MAX
-        && digits
-            .split(|&byte| byte == b'_')
-            .all(|run| !run.is_empty() && run.iter().all(u8::is_ascii_digit));
-    let Some(first) = digits
-        .iter()
-        .position(|byte| matches!(byte, b'1'..=b'9'))
-        .filter(|_| well_formed)
-    else {
+        && digits.split(|&byte| byte == b'_').all(|run| !run.is_empty() && run.iter().all(u8::is_ascii_digit));
+    let Some(first) = digits.iter().position(|byte| matches!(byte, b'1'..=b'9')).filter(|_| well_formed) else {
         return false;
     };
     out.extend(sign);
@@ -75,9 +66,7 @@ mod tests {
         ] {
             assert_eq!(integer(text).as_deref(), number, "{text}");
         }
-        for text in [
-            "", "0", "000", "-0", "-", "+", "12.5", "0x10", "1__0", "_1", "1_", "1e3", "+-1", "abc",
-        ] {
+        for text in ["", "0", "000", "-0", "-", "+", "12.5", "0x10", "1__0", "_1", "1_", "1e3", "+-1", "abc"] {
             assert_eq!(integer(text), None, "{text}");
         }
     }
@@ -86,21 +75,11 @@ mod tests {
     fn generation_times_come_out_in_whole_milliseconds() {
         let text = |text: &'static str| Cow::Borrowed(text.as_bytes());
         assert_eq!(milliseconds(&GenerationTime::Milli(text("12"))), Some(12));
-        assert_eq!(
-            milliseconds(&GenerationTime::Micro(text("15999"))),
-            Some(15)
-        );
+        assert_eq!(milliseconds(&GenerationTime::Micro(text("15999"))), Some(15));
         assert_eq!(milliseconds(&GenerationTime::Micro(text("400"))), Some(0));
-        assert_eq!(
-            milliseconds(&GenerationTime::Seconds(text("0.25"))),
-            Some(250)
-        );
+        assert_eq!(milliseconds(&GenerationTime::Seconds(text("0.25"))), Some(250));
         for nothing in ["0", "0.0", "-1", "-", "", "nan", "inf", "0 s"] {
-            assert_eq!(
-                milliseconds(&GenerationTime::Seconds(text(nothing))),
-                None,
-                "{nothing}"
-            );
+            assert_eq!(milliseconds(&GenerationTime::Seconds(text(nothing))), None, "{nothing}");
         }
     }
 }

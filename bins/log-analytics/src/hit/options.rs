@@ -69,9 +69,7 @@ pub struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self {
-            tracker_files: vec!["piwik.php".to_owned(), "matomo.php".to_owned()],
-        }
+        Self { tracker_files: vec!["piwik.php".to_owned(), "matomo.php".to_owned()] }
     }
 }
 
@@ -131,14 +129,8 @@ impl HitOptions {
         if self.query_string_delimiter.is_empty() {
             return Err(OptionError::EmptyDelimiter);
         }
-        match self
-            .ignore_groups
-            .iter()
-            .find(|name| Group::from_name(name).is_needed())
-        {
-            Some(group) => Err(OptionError::NeededGroup {
-                group: group.clone(),
-            }),
+        match self.ignore_groups.iter().find(|name| Group::from_name(name).is_needed()) {
+            Some(group) => Err(OptionError::NeededGroup { group: group.clone() }),
             None => Ok(()),
         }
     }

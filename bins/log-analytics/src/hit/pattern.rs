@@ -13,10 +13,7 @@ enum Token {
     Anything,
     One,
     Character(u32),
-    Class {
-        negated: bool,
-        ranges: Vec<(u32, u32)>,
-    },
+    Class { negated: bool, ranges: Vec<(u32, u32)> },
 }
 
 impl Pattern {
@@ -81,10 +78,7 @@ impl Token {
             Self::Anything | Self::One => true,
             Self::Character(wanted) => *wanted == character,
             Self::Class { negated, ranges } => {
-                ranges
-                    .iter()
-                    .any(|&(from, to)| (from..=to).contains(&character))
-                    != *negated
+                ranges.iter().any(|&(from, to)| (from..=to).contains(&character)) != *negated
             }
         }
     }
@@ -95,17 +89,8 @@ fn class(after: &[char]) -> Option<(Token, &[char])> {
     let negated = after.first() == Some(&'!');
     let body = &after[usize::from(negated)..];
     // A `]` right at the start is a member, not the end.
-    let end = 1 + body
-        .iter()
-        .skip(1)
-        .position(|&character| character == ']')?;
-    Some((
-        Token::Class {
-            negated,
-            ranges: ranges(&body[..end]),
-        },
-        &body[end + 1..],
-    ))
+    let end = 1 + body.iter().skip(1).position(|&character| character == ']')?;
+    Some((Token::Class { negated, ranges: ranges(&body[..end]) }, &body[end + 1..]))
 }
 
 fn ranges(mut members: &[char]) -> Vec<(u32, u32)> {
@@ -129,11 +114,7 @@ fn character(text: &[u8]) -> (u32, usize) {
         return (u32::from(first), 1);
     }
     let sequence = &text[..text.len().min(4)];
-    match sequence
-        .utf8_chunks()
-        .next()
-        .and_then(|chunk| chunk.valid().chars().next())
-    {
+    match sequence.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) {
         Some(character) => (u32::from(character), character.len_utf8()),
         None => (0xDC00 + u32::from(first), 1),
     }
@@ -166,12 +147,7 @@ mod tests {
         assert!(matches("/[a-d]*", "/cafe") && !matches("/[a-d]*", "/e"));
         assert!(matches("[!a]", "b") && !matches("[!a]", "a"));
         assert!(matches("[]]", "]") && matches("[!]]", "a") && !matches("[!]]", "]"));
-        assert!(
-            matches("[a-]", "-")
-                && matches("[-a]", "-")
-                && matches("[a-c-e]", "-")
-                && matches("[a-c-e]", "e")
-        );
+        assert!(matches("[a-]", "-") && matches("[-a]", "-") && matches("[a-c-e]", "-") && matches("[a-c-e]", "e"));
         assert!(!matches("[a-c-e]", "d"));
         assert!(!matches("[z-a]", "m") && !matches("[z-a]", "z"));
         assert!(matches("[^a]", "^") && matches("[^a]", "a"));

@@ -91,9 +91,7 @@ fn parse(query: &[u8]) -> Map<String, Value> {
         let (first, keys) = split_name(&name);
         insert(&mut root, first, &keys, value);
     }
-    root.into_iter()
-        .map(|(name, node)| (name, node.value()))
-        .collect()
+    root.into_iter().map(|(name, node)| (name, node.value())).collect()
 }
 
 /// A value that may hold others.
@@ -108,25 +106,12 @@ impl Node {
         match self {
             Self::Text(text) => Value::String(text),
             Self::Branch(mut branch) => {
-                let is_list =
-                    (0..branch.len()).all(|place| branch.contains_key(&place.to_string()));
+                let is_list = (0..branch.len()).all(|place| branch.contains_key(&place.to_string()));
                 if is_list {
-                    let places =
-                        (0..branch.len()).filter_map(|place| branch.remove(&place.to_string()));
-                    Value::Array(
-                        places
-                            .collect::<Vec<_>>()
-                            .into_iter()
-                            .map(Self::value)
-                            .collect(),
-                    )
+                    let places = (0..branch.len()).filter_map(|place| branch.remove(&place.to_string()));
+                    Value::Array(places.collect::<Vec<_>>().into_iter().map(Self::value).collect())
                 } else {
-                    Value::Object(
-                        branch
-                            .into_iter()
-                            .map(|(key, node)| (key, node.value()))
-                            .collect(),
-                    )
+                    Value::Object(branch.into_iter().map(|(key, node)| (key, node.value())).collect())
                 }
             }
         }
@@ -134,18 +119,12 @@ impl Node {
 }
 
 fn insert(branch: &mut BTreeMap<String, Node>, key: &str, keys: &[&str], text: String) {
-    let key = if key.is_empty() {
-        branch.len().to_string()
-    } else {
-        key.to_owned()
-    };
+    let key = if key.is_empty() { branch.len().to_string() } else { key.to_owned() };
     let Some((next, rest)) = keys.split_first() else {
         branch.insert(key, Node::Text(text));
         return;
     };
-    let node = branch
-        .entry(key)
-        .or_insert_with(|| Node::Branch(BTreeMap::new()));
+    let node = branch.entry(key).or_insert_with(|| Node::Branch(BTreeMap::new()));
     if let Node::Text(_) = node {
         *node = Node::Branch(BTreeMap::new());
     }
@@ -162,15 +141,8 @@ fn split_name(name: &str) -> (&str, Vec<&str>) {
     let Some((first, rest)) = name.split_once('[').filter(|(first, _)| !first.is_empty()) else {
         return (name, Vec::new());
     };
-    match rest
-        .strip_suffix(']')
-        .map(|inner| inner.split("][").collect::<Vec<_>>())
-    {
-        Some(keys)
-            if keys.len() <= DEPTH_MAX && !keys.iter().any(|key| key.contains(['[', ']'])) =>
-        {
-            (first, keys)
-        }
+    match rest.strip_suffix(']').map(|inner| inner.split("][").collect::<Vec<_>>()) {
+        Some(keys) if keys.len() <= DEPTH_MAX && !keys.iter().any(|key| key.contains(['[', ']'])) => (first, keys),
         _ => (name, Vec::new()),
     }
 }
@@ -179,11 +151,7 @@ fn decode(text: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, after)) = rest.split_first() {
-        let hex = |place: usize| {
-            after
-                .get(place)
-                .and_then(|&byte| char::from(byte).to_digit(16))
-        };
+        let hex = |place: usize| after.get(place).and_then(|&byte| char::from(byte).to_digit(16));
         let (left, byte) = match (first, hex(0), hex(1)) {
             (b'%', Some(high), Some(low)) => (&after[2..], (high * 16 + low) as u8),
             (b'+', ..) => (after, b' '),
@@ -211,10 +179,7 @@ mod tests {
                 "a": "2;f=3", "b": "x y z", "c": "ü\u{fffd}"
             })
         );
-        assert_eq!(
-            json("p=100%&q=%zz"),
-            serde_json::json!({"p": "100%", "q": "%zz"})
-        );
+        assert_eq!(json("p=100%&q=%zz"), serde_json::json!({"p": "100%", "q": "%zz"}));
     }
 
     #[test]
@@ -226,10 +191,7 @@ mod tests {
             })
         );
         assert_eq!(json("a=1&a[k]=2"), serde_json::json!({"a": {"k": "2"}}));
-        assert_eq!(
-            json("a[=1&[b]=2&c]=3"),
-            serde_json::json!({"a[": "1", "[b]": "2", "c]": "3"})
-        );
+        assert_eq!(json("a[=1&[b]=2&c]=3"), serde_json::json!({"a[": "1", "[b]": "2", "c]": "3"}));
         assert!(json(&format!("a{}=1", "[x]".repeat(1000))).is_object());
     }
 }

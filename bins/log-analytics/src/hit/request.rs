@@ -58,23 +58,15 @@ impl<'r> Request<'r> {
 impl<'r> Target<'r> {
     fn new(record: &'r Record<'r>, rules: &Rules) -> Self {
         let options = &rules.options;
-        let whole = if options.force_lowercase_path {
-            text::lowercase(&record.path)
-        } else {
-            Cow::Borrowed(&*record.path)
-        };
+        let whole =
+            if options.force_lowercase_path { text::lowercase(&record.path) } else { Cow::Borrowed(&*record.path) };
         let column = rules.unless_ignored(&Group::Query, record.query.as_deref());
         let delimiter = options.query_string_delimiter.as_bytes();
         let (path_end, query_start) = match (column, find(&whole, delimiter)) {
             (None, Some(at)) => (at, at + delimiter.len()),
             _ => (whole.len(), whole.len()),
         };
-        Self {
-            whole,
-            path_end,
-            query_start,
-            column,
-        }
+        Self { whole, path_end, query_start, column }
     }
 
     /// The path alone.
@@ -148,14 +140,8 @@ pub(super) fn host_of_address(path: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let rest = &path[start + 3..];
-    let end = rest
-        .iter()
-        .position(|byte| b"/?#".contains(byte))
-        .unwrap_or(rest.len());
-    let host = rest[..end]
-        .rsplit(|&byte| byte == b'@')
-        .next()
-        .unwrap_or_default();
+    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+    let host = rest[..end].rsplit(|&byte| byte == b'@').next().unwrap_or_default();
     Some(match host.strip_prefix(b"[") {
         Some(inner) => inner.split(|&byte| byte == b']').next().unwrap_or_default(),
         None => host.split(|&byte| byte == b':').next().unwrap_or_default(),
@@ -169,10 +155,7 @@ mod tests {
     #[test]
     fn the_host_of_an_address_is_found_between_its_parts() {
         for (path, host) in [
-            (
-                "http://proxy.example.net/abs?x=1",
-                Some("proxy.example.net"),
-            ),
+            ("http://proxy.example.net/abs?x=1", Some("proxy.example.net")),
             ("https://user:pw@Host:8443?x", Some("Host")),
             ("http://[2001:db8::1]:80/", Some("2001:db8::1")),
             ("http://h", Some("h")),
@@ -180,11 +163,7 @@ mod tests {
             ("://x", None),
             ("proxy.example.net:443", None),
         ] {
-            assert_eq!(
-                host_of_address(path.as_bytes()),
-                host.map(str::as_bytes),
-                "{path}"
-            );
+            assert_eq!(host_of_address(path.as_bytes()), host.map(str::as_bytes), "{path}");
         }
     }
 }

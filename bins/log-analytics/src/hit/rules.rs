@@ -44,11 +44,7 @@ pub(super) struct Variable {
 impl Rules {
     pub(super) fn new(options: &HitOptions, host_mode: bool) -> Self {
         let mut title_delimiter = Vec::new();
-        json::push(
-            &mut title_delimiter,
-            options.title_category_delimiter.as_bytes(),
-            Stray::Replace,
-        );
+        json::push(&mut title_delimiter, options.title_category_delimiter.as_bytes(), Stray::Replace);
         Self {
             host_mode,
             extensions: Extensions::new(options),
@@ -59,18 +55,11 @@ impl Rules {
             exclude_hosts: hosts(&options.exclude_hosts),
             page_variables: variables(&options.page_variables),
             visit_variables: variables(&options.visit_variables),
-            ignored: options
-                .ignore_groups
-                .iter()
-                .map(|name| Group::from_name(name))
-                .collect(),
+            ignored: options.ignore_groups.iter().map(|name| Group::from_name(name)).collect(),
             opening: opening(options),
             title_delimiter,
             status_alone: options.page_variables.is_empty() && !options.track_http_method,
-            host_is_address: options
-                .log_hostname
-                .as_ref()
-                .is_some_and(|host| host.contains("://")),
+            host_is_address: options.log_hostname.as_ref().is_some_and(|host| host.contains("://")),
             options: options.clone(),
         }
     }
@@ -87,11 +76,7 @@ impl Rules {
     /// A field, unless `--ignore-groups` names it.
     #[inline]
     pub(super) fn unless_ignored<T>(&self, group: &Group, field: Option<T>) -> Option<T> {
-        if !self.ignored.is_empty() && self.ignored.contains(group) {
-            None
-        } else {
-            field
-        }
+        if !self.ignored.is_empty() && self.ignored.contains(group) { None } else { field }
     }
 }
 
@@ -100,20 +85,14 @@ fn patterns(texts: &[String]) -> Vec<Pattern> {
 }
 
 fn hosts(texts: &[String]) -> HashSet<Vec<u8>> {
-    texts
-        .iter()
-        .map(|text| text.to_lowercase().into_bytes())
-        .collect()
+    texts.iter().map(|text| text.to_lowercase().into_bytes()).collect()
 }
 
 fn variables(pairs: &[(String, String)]) -> Vec<Variable> {
     let variable = |(group, name): &(String, String)| {
         let mut nested = Vec::new();
         json::push_nested(&mut nested, name.as_bytes());
-        Variable {
-            group: Group::from_name(group),
-            name: nested,
-        }
+        Variable { group: Group::from_name(group), name: nested }
     };
     pairs.iter().map(variable).collect()
 }
@@ -121,11 +100,6 @@ fn variables(pairs: &[(String, String)]) -> Vec<Variable> {
 /// What every hit begins with. The server must not queue: a queued hit is one nobody has counted.
 fn opening(options: &HitOptions) -> Vec<u8> {
     let names = if options.reverse_dns { "0" } else { "1" };
-    let bots = if options.enable_bots {
-        r#""bots":"1","#
-    } else {
-        ""
-    };
-    format!(r#"{{"rec":"1","apiv":"1","queuedtracking":"0","dp":"{names}",{bots}"idsite":""#)
-        .into_bytes()
+    let bots = if options.enable_bots { r#""bots":"1","# } else { "" };
+    format!(r#"{{"rec":"1","apiv":"1","queuedtracking":"0","dp":"{names}",{bots}"idsite":""#).into_bytes()
 }

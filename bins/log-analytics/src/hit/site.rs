@@ -14,12 +14,7 @@ impl Site {
     /// the host.
     #[must_use]
     pub fn new(id: u32, main_url: &str) -> Self {
-        Self {
-            id,
-            main_url: main_url.to_owned(),
-            id_text: id.to_string(),
-            scheme_end: main_url.find("://"),
-        }
+        Self { id, main_url: main_url.to_owned(), id_text: id.to_string(), scheme_end: main_url.find("://") }
     }
 
     /// Matomo's number of the site.
@@ -41,7 +36,6 @@ impl Site {
 
     /// Scheme of the main address; `http` if it has none.
     pub(super) fn scheme(&self) -> &[u8] {
-        self.scheme_end
-            .map_or(b"http", |end| &self.main_url.as_bytes()[..end])
+        self.scheme_end.map_or(b"http", |end| &self.main_url.as_bytes()[..end])
     }
 }

@@ -131,15 +131,9 @@ impl Skip {
             Self::HostNotIncluded => "the host is not in --include-host",
             Self::TooOld => "older than --exclude-older-than",
             Self::TooNew => "newer than --exclude-newer-than",
-            Self::InFuture { .. } => {
-                "dated in the future: Matomo would count it at the time of the import"
-            }
-            Self::BeforeMatomoLimit => {
-                "older than 20 years: Matomo would count it at the time of the import"
-            }
-            Self::NoTrackerRequest => {
-                "--replay-tracking is given, and this is no request to a tracker for some site"
-            }
+            Self::InFuture { .. } => "dated in the future: Matomo would count it at the time of the import",
+            Self::BeforeMatomoLimit => "older than 20 years: Matomo would count it at the time of the import",
+            Self::NoTrackerRequest => "--replay-tracking is given, and this is no request to a tracker for some site",
         }
     }
 }

@@ -21,10 +21,7 @@ pub(super) fn unquote(text: &[u8]) -> &[u8] {
 
 /// Lower case by Unicode's rules; bytes that are not UTF-8 stay.
 pub(super) fn lowercase(text: &[u8]) -> Cow<'_, [u8]> {
-    if text
-        .iter()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
+    if text.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(text);
     }
     let mut lower = Vec::with_capacity(text.len());
@@ -48,13 +45,8 @@ pub(super) fn trim(mut text: &[u8], byte: u8) -> &[u8] {
 
 /// Bytes per character.
 fn widths(text: &[u8]) -> impl Iterator<Item = usize> {
-    text.utf8_chunks().flat_map(|chunk| {
-        chunk
-            .valid()
-            .chars()
-            .map(char::len_utf8)
-            .chain(chunk.invalid().iter().map(|_| 1))
-    })
+    text.utf8_chunks()
+        .flat_map(|chunk| chunk.valid().chars().map(char::len_utf8).chain(chunk.invalid().iter().map(|_| 1)))
 }
 
 #[cfg(test)]

@@ -19,14 +19,8 @@ impl Judge {
     /// [`add_parameter`] can take one more parameter in.
     pub fn write(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) {
         let mut room = std::mem::take(&mut self.room);
-        let target = text::cut(
-            hit.target.text(&self.rules, &mut room),
-            ADDRESS_CHARACTERS_MAX,
-        );
-        let address = Address {
-            prefix: prefix(hit, &self.rules, site, target),
-            target,
-        };
+        let target = text::cut(hit.target.text(&self.rules, &mut room), ADDRESS_CHARACTERS_MAX);
+        let address = Address { prefix: prefix(hit, &self.rules, site, target), target };
         let start = out.len();
         out.extend_from_slice(&self.rules.opening);
         out.extend_from_slice(site.id_text());
@@ -56,12 +50,7 @@ impl Judge {
 
 /// What stands before the path: scheme and host, or the site's main address. A path that is an address of its own, or
 /// none at all, stands alone.
-fn prefix<'a>(
-    hit: &'a Judged<'_>,
-    rules: &'a Rules,
-    site: &'a Site,
-    target: &[u8],
-) -> [&'a [u8]; 3] {
+fn prefix<'a>(hit: &'a Judged<'_>, rules: &'a Rules, site: &'a Site, target: &[u8]) -> [&'a [u8]; 3] {
     if target.first() != Some(&b'/') {
         return [b"", b"", b""];
     }
@@ -91,10 +80,7 @@ struct Address<'a> {
 
 impl Address<'_> {
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.prefix
-            .into_iter()
-            .chain([self.target])
-            .filter(|part| !part.is_empty())
+        self.prefix.into_iter().chain([self.target]).filter(|part| !part.is_empty())
     }
 }
 
@@ -154,11 +140,7 @@ impl<'o> Variables<'o> {
     fn begin(out: &'o mut Vec<u8>, opening: &[u8]) -> Self {
         let start = out.len();
         out.extend_from_slice(opening);
-        Self {
-            out,
-            start,
-            count: 0,
-        }
+        Self { out, start, count: 0 }
     }
 
     fn push_fields(&mut self, hit: &Judged<'_>, variables: &[Variable]) {

@@ -152,7 +152,9 @@ impl Book {
                 });
             }
             Record::Failed { file, .. } => self.change(file, |entry| entry.failures += 1),
-            Record::Quarantined { file, why, .. } => self.change(file, |entry| entry.state = FileState::Quarantined(why)),
+            Record::Quarantined { file, why, .. } => {
+                self.change(file, |entry| entry.state = FileState::Quarantined(why))
+            }
             Record::Released { file } => self.change(file, |entry| {
                 (entry.state, entry.failures) = (FileState::Waiting, 0);
             }),
@@ -167,7 +169,8 @@ impl Book {
                     }
                 }
                 self.change(file, |entry| {
-                    (entry.cut, entry.hits, entry.lines, entry.finished_ms, entry.newest) = (cut, hits, lines, at_ms, newest);
+                    (entry.cut, entry.hits, entry.lines, entry.finished_ms, entry.newest) =
+                        (cut, hits, lines, at_ms, newest);
                     entry.holes = holes.as_slice().iter().copied().collect();
                     if finished {
                         entry.state = FileState::Finished;
@@ -309,7 +312,8 @@ impl Book {
     /// and whether anything is left to do about it.
     pub fn recognise(&self, file: &LogFile) -> Option<(FileId, bool)> {
         let sighting = self.sightings.get(path_text(file).as_ref())?;
-        (sighting.size == file.size && sighting.modified_ns == file.modified_ns).then_some((sighting.file, sighting.done))
+        (sighting.size == file.size && sighting.modified_ns == file.modified_ns)
+            .then_some((sighting.file, sighting.done))
     }
 
     /// The known file that these first bytes belong to. `in_place` tells whether a known path still holds
@@ -348,7 +352,8 @@ impl Book {
 
     /// The shortest journal that says the same.
     pub fn snapshot(&self) -> Vec<Record> {
-        let mut records = vec![Record::Opened { version: VERSION, site: self.site }, Record::Salted { salt: self.salt }];
+        let mut records =
+            vec![Record::Opened { version: VERSION, site: self.site }, Record::Salted { salt: self.salt }];
         records.extend(self.slowest_ms.map(|ms| Record::Slowest { ms }));
         let mut sightings: HashMap<FileId, Vec<(&String, &Sighting)>> = HashMap::new();
         for (path, sighting) in &self.sightings {
@@ -382,8 +387,12 @@ impl FileEntry {
     fn sighted(&self, sightings: &[(&String, &Sighting)]) -> Vec<Record> {
         let mut sightings = sightings.to_vec();
         sightings.sort_by_key(|(path, _)| (**path == self.path, *path));
-        let seen = |path: &str, size, modified_ns| {
-            Record::Seen { file: self.id, print: self.print, path: path.to_owned(), size, modified_ns }
+        let seen = |path: &str, size, modified_ns| Record::Seen {
+            file: self.id,
+            print: self.print,
+            path: path.to_owned(),
+            size,
+            modified_ns,
         };
         let mut records: Vec<_> =
             sightings.into_iter().map(|(path, sighting)| seen(path, sighting.size, sighting.modified_ns)).collect();

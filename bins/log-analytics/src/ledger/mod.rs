@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use book::{Book, FileEntry, FileState, Pending, Standing, path_text};
-pub use lease::{Finish, Ledger, Lease};
+pub use lease::{Finish, Lease, Ledger};
 pub use offsets::Offsets;
 pub use record::{FileId, Intent, IntentId, Mark, Part, Receipt, Totals};
 

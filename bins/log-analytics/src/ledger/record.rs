@@ -116,7 +116,16 @@ pub enum Record {
     /// All lines before the offset are settled.
     Checkpoint { file: FileId, offset: u64 },
     /// A file was read to its end at this path. `cut`: its last line had no terminator and was taken as it was.
-    Finished { file: FileId, path: String, offset: u64, cut: bool, totals: Totals, at_ms: i64, #[serde(default)] newest: Option<i64> },
+    Finished {
+        file: FileId,
+        path: String,
+        offset: u64,
+        cut: bool,
+        totals: Totals,
+        at_ms: i64,
+        #[serde(default)]
+        newest: Option<i64>,
+    },
     /// An attempt at a file failed through the file's own fault.
     Failed { file: FileId, why: String, at_ms: i64 },
     /// A file is given up and waits for a person.
@@ -132,7 +141,18 @@ pub enum Record {
     /// Days whose reports waited for invalidation when the journal was last rewritten.
     Days { days: Vec<Date> },
     /// A file's standing when the journal was last rewritten.
-    Kept { file: FileId, finished: bool, cut: bool, hits: u64, lines: u64, holes: Offsets, done: Vec<String>, at_ms: i64, #[serde(default)] newest: Option<i64> },
+    Kept {
+        file: FileId,
+        finished: bool,
+        cut: bool,
+        hits: u64,
+        lines: u64,
+        holes: Offsets,
+        done: Vec<String>,
+        at_ms: i64,
+        #[serde(default)]
+        newest: Option<i64>,
+    },
 }
 
 impl fmt::Display for Mark {

@@ -129,6 +129,20 @@ impl Matomo {
         Ok(ids.map(SiteId).collect())
     }
 
+    /// All sites that the token may see, with their main addresses.
+    ///
+    /// # Errors
+    /// When Matomo does not answer or refuses.
+    pub async fn all_sites(&self) -> Result<Vec<(SiteId, String)>, ApiError> {
+        let value = self.api("SitesManager.getAllSites", &[]).await?;
+        let sites: Vec<&Value> = match &value {
+            Value::Object(sites) => sites.values().collect(),
+            other => other.as_array().into_iter().flatten().collect(),
+        };
+        let known = |site: &&Value| Some((SiteId(number(&site["idsite"])?), site["main_url"].as_str()?.to_owned()));
+        Ok(sites.iter().filter_map(known).collect())
+    }
+
     /// Creates a site.
     ///
     /// # Errors

@@ -90,9 +90,11 @@ pub fn judge(answer: Answered<'_>, hits: u64, sent: u64) -> Outcome {
         )),
         (504, _) => doubt(Seen::Timeout, answer, "a gateway gave up waiting (status 504)".to_owned()),
         (502, _) => doubt(Seen::Closed, answer, "a gateway lost Matomo (status 502)".to_owned()),
-        (status, _) => {
-            doubt(Seen::Answer, answer, format!("the answer (status {status}) is not Matomo's: {}", excerpt(answer.body)))
-        }
+        (status, _) => doubt(
+            Seen::Answer,
+            answer,
+            format!("the answer (status {status}) is not Matomo's: {}", excerpt(answer.body)),
+        ),
     }
 }
 

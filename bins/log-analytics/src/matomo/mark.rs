@@ -126,5 +126,7 @@ fn visits_of(visits: &Value, mark: Mark) -> usize {
 
 fn has_page_view(visits: &Value, pv_id: &str) -> bool {
     let visits = visits.as_array().into_iter().flatten();
-    visits.flat_map(|visit| visit["actionDetails"].as_array().into_iter().flatten()).any(|action| action["idpageview"] == pv_id)
+    visits
+        .flat_map(|visit| visit["actionDetails"].as_array().into_iter().flatten())
+        .any(|action| action["idpageview"] == pv_id)
 }

@@ -109,7 +109,8 @@ impl Matomo {
     /// Asks whether hits for a site would be taken now. Stores nothing.
     pub(super) async fn probe(&self, site: SiteId) -> Probe {
         // Two days ago: old enough to need a token with write access, young enough for any retention of raw data.
-        let date = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() - 2 * 24 * 60 * 60).unwrap_or_default();
+        let date =
+            jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() - 2 * 24 * 60 * 60).unwrap_or_default();
         let cdt = date.strftime("%Y-%m-%d %H:%M:%S");
         let hit = format!(r#"{{"idsite":"{site}","rec":"0","apiv":"1","cip":"192.0.2.1","cdt":"{cdt}"}}"#);
         let mut body = format!(r#"{{"requests":[{hit}"#).into_bytes();

@@ -127,7 +127,8 @@ impl<S: Sink> Delivery<S> {
                     Settled::Unasked => return End::InDoubt(doubt.why),
                 },
             }
-            if attempt < self.patience.attempts_max && !self.pause(self.patience.retry_wait(attempt, batch.mark)).await {
+            if attempt < self.patience.attempts_max && !self.pause(self.patience.retry_wait(attempt, batch.mark)).await
+            {
                 break;
             }
         }
@@ -165,7 +166,13 @@ impl<S: Sink> Delivery<S> {
 impl Batch {
     /// What to ask Matomo for.
     pub fn asked(&self) -> Asked {
-        Asked { site: self.site, ledger_site: self.ledger_site, mark: self.mark, pv_id: self.pv_id.clone(), newest: self.newest }
+        Asked {
+            site: self.site,
+            ledger_site: self.ledger_site,
+            mark: self.mark,
+            pv_id: self.pv_id.clone(),
+            newest: self.newest,
+        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! From the importer's words about the server to an address.
 
-use shared::http::BasicAuth;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shared::http::{BasicAuth, Http, HttpOptions, SetupError};
 use shared::secret::Secret;
 
 use super::{ImportOptions, ServerOptions};
 use crate::discover::SiteId;
-use crate::matomo::Address;
+use crate::matomo::{Address, Matomo};
 
+/// A list of visits is the largest answer asked for.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 const ENDPOINT: &str = "/piwik.php";
 
 impl ServerOptions {
@@ -20,8 +25,22 @@ impl ServerOptions {
         Address { url, api_url, endpoint, suffix: self.request_suffix.clone(), token, ledger_site }
     }
 
+    /// A client for an address; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the certificates cannot be read.
+    pub fn connect(&self, address: Address, timeout: Duration, ca_file: Option<PathBuf>) -> Result<Matomo, SetupError> {
+        let mut http = HttpOptions::named("Matomo/LogImport");
+        http.deadline = timeout;
+        http.answer_bytes_max = ANSWER_BYTES_MAX;
+        http.ca_file = ca_file;
+        http.accept_invalid_certificates = self.accept_invalid_ssl_certificate;
+        http.basic_auth = self.basic_auth();
+        Ok(Matomo::new(Http::new(http)?, address))
+    }
+
     /// User and password for HTTP Basic, if a user is given.
-    pub fn basic_auth(&self) -> Option<BasicAuth> {
+    fn basic_auth(&self) -> Option<BasicAuth> {
         let user = self.auth_user.clone()?;
         Some(BasicAuth { user, password: Secret::new(self.auth_password.clone().unwrap_or_default()) })
     }

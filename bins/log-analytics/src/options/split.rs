@@ -18,10 +18,7 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, ImportOptionsError> {
             quote @ ('"' | '\'') => {
                 let inside = rest.as_str();
                 quoted(quote, &mut rest, word.get_or_insert_default()).ok_or_else(|| {
-                    ImportOptionsError::OpenQuote {
-                        quote,
-                        rest: inside.chars().take(SHOWN_MAX).collect(),
-                    }
+                    ImportOptionsError::OpenQuote { quote, rest: inside.chars().take(SHOWN_MAX).collect() }
                 })?;
             }
             other => word.get_or_insert_default().push(other),
@@ -69,9 +66,6 @@ mod tests {
     #[test]
     fn an_open_quote_is_named() {
         let error = words("--a --b='never closed").unwrap_err().to_string();
-        assert!(
-            error.contains("nothing closes the ' before `never closed`"),
-            "{error}"
-        );
+        assert!(error.contains("nothing closes the ' before `never closed`"), "{error}");
     }
 }

@@ -8,27 +8,18 @@ use crate::format::Moment;
 
 /// `YYYY-MM-DD hh:mm:ss +hhmm`.
 pub(super) fn moment(text: &str) -> Result<Moment, String> {
-    let timestamp = jiff::Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", text).map_err(|_| {
-        "write a date as in `2024-03-12 08:00:00 +0100`, with its offset".to_owned()
-    })?;
-    Ok(Moment {
-        seconds: timestamp.as_second(),
-        micros: 0,
-    })
+    let timestamp = jiff::Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", text)
+        .map_err(|_| "write a date as in `2024-03-12 08:00:00 +0100`, with its offset".to_owned())?;
+    Ok(Moment { seconds: timestamp.as_second(), micros: 0 })
 }
 
 /// A list of pairs such as `group=Name,group=Name`.
 pub(super) fn pairs(text: &str) -> Result<Pairs, String> {
     let pair = |item: &str| match item.split_once('=') {
-        Some((key, value)) if !key.is_empty() && !value.contains('=') => {
-            Ok((key.to_owned(), value.to_owned()))
-        }
+        Some((key, value)) if !key.is_empty() && !value.contains('=') => Ok((key.to_owned(), value.to_owned())),
         _ => Err(format!("`{item}` is not of the form field=name")),
     };
-    text.split(',')
-        .map(pair)
-        .collect::<Result<_, _>>()
-        .map(Pairs)
+    text.split(',').map(pair).collect::<Result<_, _>>().map(Pairs)
 }
 
 /// A list of pairs; a type of its own so that it counts as one value.
@@ -45,35 +36,20 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// The items of a comma list, without blanks around them.
 pub(super) fn list(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(|item| item.trim().to_owned())
-        .filter(|item| !item.is_empty())
-        .collect()
+    text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
 }
 
 /// The patterns in a file: one a line, trimmed, blank lines skipped.
-pub(super) fn patterns(
-    option: &'static str,
-    path: &Path,
-) -> Result<Vec<String>, ImportOptionsError> {
+pub(super) fn patterns(option: &'static str, path: &Path) -> Result<Vec<String>, ImportOptionsError> {
     let text = fs::read_to_string(path).map_err(|source| ImportOptionsError::ReadPatterns {
         option,
         path: path.to_owned(),
         source,
     })?;
-    Ok(text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 /// An address with a scheme; `http://` if it has none.
 pub(super) fn address(text: &str) -> String {
-    if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("http://{text}")
-    }
+    if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
 }

@@ -219,12 +219,10 @@ impl Words {
     /// The words in their groups; reads the files of patterns.
     pub(super) fn sorted(mut self) -> Result<ImportOptions, ImportOptionsError> {
         if let Some(path) = &self.exclude_path_from {
-            self.exclude_paths
-                .extend(value::patterns("--exclude-path-from", path)?);
+            self.exclude_paths.extend(value::patterns("--exclude-path-from", path)?);
         }
         if let Some(path) = &self.include_path_from {
-            self.include_paths
-                .extend(value::patterns("--include-path-from", path)?);
+            self.include_paths.extend(value::patterns("--include-path-from", path)?);
         }
         Ok(ImportOptions {
             notices: self.notices(),
@@ -257,9 +255,7 @@ impl Words {
             request_timeout_seconds: self.request_timeout,
             retry_max_attempts: self.retry_max_attempts.map(|attempts| attempts.max(1)),
             retry_delay_seconds: self.retry_delay,
-            recorders: self
-                .recorders
-                .map(|recorders| usize::try_from(recorders).unwrap_or(1).max(1)),
+            recorders: self.recorders.map(|recorders| usize::try_from(recorders).unwrap_or(1).max(1)),
             recorder_max_payload_size: self.recorder_max_payload_size.map(|hits| hits.max(1)),
             request_suffix: self.request_suffix.take(),
         }
@@ -271,10 +267,7 @@ impl Words {
             regex: self.log_format_regex.take(),
             date_format: self.log_date_format.take(),
             w3c_fields: self.w3c_fields.take(),
-            w3c_map_fields: std::mem::take(&mut self.w3c_map_field)
-                .into_iter()
-                .flat_map(|pairs| pairs.0)
-                .collect(),
+            w3c_map_fields: std::mem::take(&mut self.w3c_map_field).into_iter().flat_map(|pairs| pairs.0).collect(),
             w3c_field_regexes: std::mem::take(&mut self.w3c_field_regex),
             w3c_time_taken_millisecs: self.w3c_time_taken_millisecs,
         }
@@ -294,75 +287,36 @@ impl Words {
             include_hosts: self.include_hosts,
             exclude_hosts: self.exclude_hosts,
             download_extensions: given(self.download_extensions).as_deref().map(value::list),
-            add_download_extensions: self
-                .add_download_extensions
-                .as_deref()
-                .map(value::list)
-                .unwrap_or_default(),
+            add_download_extensions: self.add_download_extensions.as_deref().map(value::list).unwrap_or_default(),
             exclude_older_than: self.exclude_older_than,
             exclude_newer_than: self.exclude_newer_than,
             strip_query_string: self.strip_query_string,
-            query_string_delimiter: self
-                .query_string_delimiter
-                .unwrap_or(defaults.query_string_delimiter),
+            query_string_delimiter: self.query_string_delimiter.unwrap_or(defaults.query_string_delimiter),
             force_lowercase_path: self.force_lowercase_path,
-            title_category_delimiter: self
-                .title_category_delimiter
-                .unwrap_or(defaults.title_category_delimiter),
+            title_category_delimiter: self.title_category_delimiter.unwrap_or(defaults.title_category_delimiter),
             reverse_dns: self.enable_reverse_dns,
             track_http_method: self.track_http_method.is_some_and(|text| !text.is_empty()),
             visit_variables: self.regex_group_to_visit_cvar.unwrap_or_default().0,
             page_variables: self.regex_group_to_page_cvar.unwrap_or_default().0,
-            ignore_groups: self
-                .ignore_groups
-                .as_deref()
-                .map(value::list)
-                .unwrap_or_default(),
+            ignore_groups: self.ignore_groups.as_deref().map(value::list).unwrap_or_default(),
             add_to_date_seconds: self.add_to_date.unwrap_or_default(),
             log_hostname: given(self.log_hostname),
-            replay: self
-                .replay_tracking
-                .then(|| replay(self.replay_tracking_expected_tracker_file)),
+            replay: self.replay_tracking.then(|| replay(self.replay_tracking_expected_tracker_file)),
         }
     }
 
     /// Options about the reference's output: they hurt nobody, so they are taken and named.
     fn notices(&self) -> Vec<String> {
         let given = [
-            (
-                "--show-progress",
-                self.show_progress,
-                "the log says what is done, one event per file",
-            ),
-            (
-                "--no-progress",
-                self.no_progress,
-                "the log says what is done, one event per file",
-            ),
-            (
-                "--show-progress-delay",
-                self.show_progress_delay.is_some(),
-                "the log says what is done",
-            ),
+            ("--show-progress", self.show_progress, "the log says what is done, one event per file"),
+            ("--no-progress", self.no_progress, "the log says what is done, one event per file"),
+            ("--show-progress-delay", self.show_progress_delay.is_some(), "the log says what is done"),
             ("--debug", self.debug > 0, "set the log level instead"),
-            (
-                "--debug-tracker",
-                self.debug_tracker,
-                "set the log level instead",
-            ),
-            (
-                "--output",
-                self.output.is_some(),
-                "events go to standard output",
-            ),
+            ("--debug-tracker", self.debug_tracker, "set the log level instead"),
+            ("--output", self.output.is_some(), "events go to standard output"),
         ];
-        let sentence =
-            |(option, _, instead): (&str, bool, &str)| format!("{option} has no effect: {instead}");
-        given
-            .into_iter()
-            .filter(|(_, given, _)| *given)
-            .map(sentence)
-            .collect()
+        let sentence = |(option, _, instead): (&str, bool, &str)| format!("{option} has no effect: {instead}");
+        given.into_iter().filter(|(_, given, _)| *given).map(sentence).collect()
     }
 }
 
@@ -372,7 +326,5 @@ fn given(value: Option<String>) -> Option<String> {
 }
 
 fn replay(tracker_file: Option<String>) -> Replay {
-    tracker_file.map_or_else(Replay::default, |file| Replay {
-        tracker_files: vec![file],
-    })
+    tracker_file.map_or_else(Replay::default, |file| Replay { tracker_files: vec![file] })
 }

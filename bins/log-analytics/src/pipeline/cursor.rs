@@ -19,8 +19,13 @@ const WAIT_FOR_FUTURE_SECONDS: i64 = 48 * 60 * 60;
 pub enum Sites {
     /// The same for all.
     One(Site),
-    /// By host, as far as Matomo was asked; `None` where it knows no site.
-    ByHost(HashMap<Vec<u8>, Option<Site>>),
+    /// As each line says.
+    Several {
+        /// By host, as far as Matomo was asked; `None` where it knows no site.
+        by_host: HashMap<Vec<u8>, Option<Site>>,
+        /// By number, for replayed tracker requests.
+        by_id: HashMap<u32, Site>,
+    },
 }
 
 /// What reading on came to.
@@ -96,7 +101,17 @@ impl Cursor {
     /// Begins to read; `now` decides what lies in the future.
     pub fn new(opened: Opened, now: Moment) -> Self {
         let read_to = opened.wanted.begin();
-        Self { opened, now, json: Vec::new(), read_to, kept_line: None, cut: false, current: None, counts: Counts::default(), newest: None }
+        Self {
+            opened,
+            now,
+            json: Vec::new(),
+            read_to,
+            kept_line: None,
+            cut: false,
+            current: None,
+            counts: Counts::default(),
+            newest: None,
+        }
     }
 
     /// The file's number.
@@ -231,9 +246,13 @@ impl Reading<'_> {
         };
         let site = match self.sites {
             Sites::One(site) => site,
-            Sites::ByHost(known) => {
+            Sites::Several { by_host, by_id } => {
                 let host = self.judge.host(&judged).unwrap_or_default();
-                match known.get(host) {
+                let known = match judged.replayed_site() {
+                    Some(id) => Some(by_id.get(&id)),
+                    None => by_host.get(host).map(Option::as_ref),
+                };
+                match known {
                     Some(Some(site)) => site,
                     Some(None) => return Came::NoSite(host.to_vec()),
                     None => return Came::AskSite(host.to_vec()),

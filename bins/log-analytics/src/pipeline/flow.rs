@@ -31,7 +31,13 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { recorders: 1, batch_hits_max: 500, batch_bytes_max: BATCH_BYTES_MAX, window_hits_max: 2000, ledger_site: None }
+        Self {
+            recorders: 1,
+            batch_hits_max: 500,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            window_hits_max: 2000,
+            ledger_site: None,
+        }
     }
 }
 
@@ -116,7 +122,8 @@ struct Recorder {
 impl<S: Sink + 'static> Flow<S> {
     /// A flow for a site. `days` tells which days' reports change.
     pub fn new(delivery: Rc<Delivery<S>>, shape: Shape, site: SiteId, days: Days, lease: Option<&Lease>) -> Self {
-        let recorders = (0..shape.recorders.max(1)).map(|_| Recorder { filling: None, ready: VecDeque::new(), busy: false });
+        let recorders =
+            (0..shape.recorders.max(1)).map(|_| Recorder { filling: None, ready: VecDeque::new(), busy: false });
         Self {
             delivery,
             site,
@@ -192,7 +199,9 @@ impl<S: Sink + 'static> Flow<S> {
         for recorder in &mut self.recorders {
             recorder.ready.extend(recorder.filling.take().map(Filling::close));
         }
-        while self.stop.is_none() && (!self.under_way.is_empty() || self.recorders.iter().any(|one| !one.ready.is_empty())) {
+        while self.stop.is_none()
+            && (!self.under_way.is_empty() || self.recorders.iter().any(|one| !one.ready.is_empty()))
+        {
             self.dispatch(lease.as_deref_mut());
             self.wait_for_one(lease.as_deref_mut()).await;
         }
@@ -285,7 +294,11 @@ impl<S: Sink + 'static> Flow<S> {
         }
     }
 
-    fn come_back(&mut self, done: Result<(usize, IntentId, Batch, End), tokio::task::JoinError>, lease: Option<&mut Lease>) {
+    fn come_back(
+        &mut self,
+        done: Result<(usize, IntentId, Batch, End), tokio::task::JoinError>,
+        lease: Option<&mut Lease>,
+    ) {
         let (index, intent, batch, end) = match done {
             Ok(done) => done,
             Err(error) => {
@@ -316,7 +329,13 @@ impl<S: Sink + 'static> Flow<S> {
         Err(why)
     }
 
-    fn arrived(&mut self, intent: IntentId, batch: &Batch, receipt: Receipt, lease: Option<&mut Lease>) -> Result<(), Stop> {
+    fn arrived(
+        &mut self,
+        intent: IntentId,
+        batch: &Batch,
+        receipt: Receipt,
+        lease: Option<&mut Lease>,
+    ) -> Result<(), Stop> {
         if receipt.short > 0 {
             warn!(site = %self.site, hits = batch.hits(), short = receipt.short,
                 "IMPORT_LOG_ERROR_CHECK Matomo stored some hits of a batch by half (a lock wait in its database); they are not sent again");
@@ -334,7 +353,13 @@ impl<S: Sink + 'static> Flow<S> {
         self.advance(batch, lease)
     }
 
-    fn withheld(&mut self, intent: IntentId, batch: &Batch, why: String, lease: Option<&mut Lease>) -> Result<(), Stop> {
+    fn withheld(
+        &mut self,
+        intent: IntentId,
+        batch: &Batch,
+        why: String,
+        lease: Option<&mut Lease>,
+    ) -> Result<(), Stop> {
         let Some(lease) = lease else { return Err(Stop::InDoubt(why)) };
         error!(site = %self.site, hits = batch.hits(), why,
             "IMPORT_LOG_ERROR Nobody can tell whether a batch arrived: its lines are set aside, decide with `log-analytics retry --resend` or `--skip`");

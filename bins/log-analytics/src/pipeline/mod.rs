@@ -1,5 +1,6 @@
 //! The only place that knows all seven stages: order, back-pressure, shutdown.
 
+mod adhoc;
 mod cursor;
 mod day;
 mod flow;
@@ -10,6 +11,7 @@ mod site;
 mod tracker;
 mod wanted;
 
+pub use adhoc::{Adhoc, AdhocError, Target};
 pub use cursor::{Cursor, Ended, Ending, Opened, Sites, Step};
 pub use day::Days;
 pub use flow::{Delivered, Flow, Shape, Stop};

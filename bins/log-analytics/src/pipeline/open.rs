@@ -78,7 +78,13 @@ impl Reading {
     ///
     /// # Errors
     /// When it cannot be read, is an archive cut short, or of unknown format.
-    pub fn open(&self, path: &Path, file: FileId, wanted: Wanted, begins_cut: bool) -> Result<Option<Opened>, OpenError> {
+    pub fn open(
+        &self,
+        path: &Path,
+        file: FileId,
+        wanted: Wanted,
+        begins_cut: bool,
+    ) -> Result<Option<Opened>, OpenError> {
         file::verify(path)?;
         let Some((_, parser)) = self.parser(path)? else { return Ok(None) };
         let begin = if parser.needs_header() { 0 } else { wanted.begin() };

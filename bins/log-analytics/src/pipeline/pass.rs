@@ -31,14 +31,16 @@ pub struct PassReport {
 impl PassReport {
     /// The exit code: the gravest problem's, or 0.
     pub fn exit(&self) -> Exit {
-        const GRAVEST_FIRST: [Exit; 5] = [Exit::Config, Exit::CannotCreate, Exit::Unavailable, Exit::Failed, Exit::TryAgain];
+        const GRAVEST_FIRST: [Exit; 5] =
+            [Exit::Config, Exit::CannotCreate, Exit::Unavailable, Exit::Failed, Exit::TryAgain];
         let met = |exit: &Exit| self.problems.iter().any(|(problem, _)| problem.code() == exit.code());
         GRAVEST_FIRST.into_iter().find(met).unwrap_or(Exit::Done)
     }
 
     /// How it went, in a sentence.
     pub fn sentence(&self) -> String {
-        let done = format!("{} hits of {} lines in {} files of {} sites", self.hits, self.lines, self.files, self.sites);
+        let done =
+            format!("{} hits of {} lines in {} files of {} sites", self.hits, self.lines, self.files, self.sites);
         match self.problems.first() {
             None => format!("imported {done}"),
             Some((_, problem)) => format!("{problem} (imported {done})"),
@@ -169,7 +171,13 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn import_files(&self, lease: &mut crate::ledger::Lease, files: &[Settled], facts: &SiteFacts, shape: Shape) -> SiteReport {
+    async fn import_files(
+        &self,
+        lease: &mut crate::ledger::Lease,
+        files: &[Settled],
+        facts: &SiteFacts,
+        shape: Shape,
+    ) -> SiteReport {
         let options = &self.settings.import_options;
         let delivery = Delivery {
             sink: self.matomo.clone(),
@@ -244,7 +252,9 @@ impl Pass<'_> {
     async fn use_ledger_site(&mut self) -> Result<(), SiteProblem> {
         let Some(site) = self.matomo.ledger_site() else { return Ok(()) };
         let facts = self.facts(site).await.map_err(|problem| match problem {
-            SiteProblem::Refused(refusal) if refusal.is_of_one_site() => Refusal::LedgerSite { why: refusal.to_string() }.into(),
+            SiteProblem::Refused(refusal) if refusal.is_of_one_site() => {
+                Refusal::LedgerSite { why: refusal.to_string() }.into()
+            }
             other => other,
         })?;
         self.matomo.mark_on(&facts);

@@ -144,7 +144,12 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     }
 
     /// Looks at the beginning of every file, so that they can be put in order.
-    fn glance(&self, lease: &mut Lease, files: Vec<(FileId, LogFile)>, report: &mut SiteReport) -> Result<Vec<Work>, Stop> {
+    fn glance(
+        &self,
+        lease: &mut Lease,
+        files: Vec<(FileId, LogFile)>,
+        report: &mut SiteReport,
+    ) -> Result<Vec<Work>, Stop> {
         let mut works = Vec::new();
         for (id, file) in files {
             let identity = lease.book().file(id).map_or(0, |entry| entry.print.first_line);
@@ -253,7 +258,8 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             let due = |work: &mut Work| self.order.oldest().is_none_or(|oldest| work.begins <= Some(oldest));
             let Some(work) = works.pop_front_if(due) else { return Ok(()) };
             let wanted = Wanted::of(lease.book(), work.id);
-            let (cut, checkpoint) = lease.book().file(work.id).map_or((false, 0), |entry| (entry.cut, entry.checkpoint));
+            let (cut, checkpoint) =
+                lease.book().file(work.id).map_or((false, 0), |entry| (entry.cut, entry.checkpoint));
             let opened = match self.import.reading.open(&work.path, work.id, wanted, cut) {
                 Ok(Some(opened)) => opened,
                 Ok(None) => {
@@ -277,7 +283,13 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
     }
 
     /// Reads a file on to its next hit, and puts it back in order.
-    async fn step(&mut self, index: usize, judge: &mut Judge, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+    async fn step(
+        &mut self,
+        index: usize,
+        judge: &mut Judge,
+        lease: &mut Lease,
+        report: &mut SiteReport,
+    ) -> Result<(), Stop> {
         loop {
             let Some((_, cursor, _)) = &mut self.open[index] else { return Ok(()) };
             let step = cursor.step(judge, &self.sites);
@@ -376,7 +388,8 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
 }
 
 fn finish_of(work: &Work, offset: u64, cut: bool, counts: &Counts, newest: Option<i64>) -> Finish {
-    let totals = Totals { lines: counts.lines, hits: counts.hits, invalid: counts.invalid(), skipped: counts.left_out() };
+    let totals =
+        Totals { lines: counts.lines, hits: counts.hits, invalid: counts.invalid(), skipped: counts.left_out() };
     let path = work.path.to_string_lossy().into_owned();
     Finish { path, offset, cut, totals, at_ms: now_ms(), newest }
 }

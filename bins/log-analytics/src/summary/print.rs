@@ -17,41 +17,20 @@ impl Counts {
         self.push_sites(&mut text);
         heading(&mut text, "Performance summary");
         let seconds = elapsed.as_secs_f64();
-        let speed = if seconds > 0.0 {
-            self.recorded as f64 / seconds
-        } else {
-            0.0
-        };
-        push(
-            &mut text,
-            4,
-            &format!("Total time: {} seconds", elapsed.as_secs()),
-        );
-        push(
-            &mut text,
-            4,
-            &format!("Requests imported per second: {speed:.2} requests per second"),
-        );
+        let speed = if seconds > 0.0 { self.recorded as f64 / seconds } else { 0.0 };
+        push(&mut text, 4, &format!("Total time: {} seconds", elapsed.as_secs()));
+        push(&mut text, 4, &format!("Requests imported per second: {speed:.2} requests per second"));
         if !self.samples.is_empty() {
             heading(&mut text, "Samples of ignored lines");
-            self.samples()
-                .for_each(|(word, sample)| push(&mut text, 4, &format!("{word}: {sample}")));
+            self.samples().for_each(|(word, sample)| push(&mut text, 4, &format!("{word}: {sample}")));
         }
         text
     }
 
     fn push_requests(&self, text: &mut String) {
         let skipped = |reason| self.skipped(reason);
-        push(
-            text,
-            4,
-            &format!("{} requests imported successfully", self.recorded),
-        );
-        push(
-            text,
-            4,
-            &format!("{} requests were downloads", self.downloads),
-        );
+        push(text, 4, &format!("{} requests imported successfully", self.recorded));
+        push(text, 4, &format!("{} requests were downloads", self.downloads));
         push(text, 4, &format!("{} requests ignored:", self.ignored()));
         let extensions = "requests to file downloads did not match any --download-extensions";
         for (count, words) in [
@@ -60,31 +39,16 @@ impl Counts {
             (self.invalid(), "invalid log lines"),
             (self.filtered(), "filtered log lines"),
             (self.no_site, "requests did not match any known site"),
-            (
-                skipped(Skip::Hostname),
-                "requests did not match any --hostname",
-            ),
-            (
-                skipped(Skip::Bot),
-                "requests done by bots, search engines...",
-            ),
-            (
-                skipped(Skip::Static),
-                "requests to static resources (css, js, images, ico, ttf...)",
-            ),
+            (skipped(Skip::Hostname), "requests did not match any --hostname"),
+            (skipped(Skip::Bot), "requests done by bots, search engines..."),
+            (skipped(Skip::Static), "requests to static resources (css, js, images, ico, ttf...)"),
             (skipped(Skip::Download), extensions),
         ] {
             push(text, 8, &format!("{count} {words}"));
         }
         for (count, words) in [
-            (
-                skipped(Skip::Path),
-                "requests left out by --exclude-path or --include-path",
-            ),
-            (
-                self.held_back(),
-                "requests held back: Matomo would count them at the time of the import",
-            ),
+            (skipped(Skip::Path), "requests left out by --exclude-path or --include-path"),
+            (self.held_back(), "requests held back: Matomo would count them at the time of the import"),
         ] {
             if count > 0 {
                 push(text, 4, &format!("{count} {words}"));
@@ -93,34 +57,14 @@ impl Counts {
     }
 
     fn push_sites(&self, text: &mut String) {
-        push(
-            text,
-            4,
-            &format!(
-                "{} requests imported to {} sites",
-                self.recorded,
-                self.sites.len()
-            ),
-        );
-        push(
-            text,
-            8,
-            &format!("{} sites already existed", self.sites_existing()),
-        );
-        push(
-            text,
-            8,
-            &format!("{} sites were created:", self.sites_created.len()),
-        );
+        push(text, 4, &format!("{} requests imported to {} sites", self.recorded, self.sites.len()));
+        push(text, 8, &format!("{} sites already existed", self.sites_existing()));
+        push(text, 8, &format!("{} sites were created:", self.sites_created.len()));
         for (host, id) in &self.sites_created {
             push(text, 12, &format!("{host} (ID: {id})"));
         }
         let ignored = self.hostnames_ignored.len();
-        push(
-            text,
-            4,
-            &format!("{ignored} distinct hostnames did not match any existing site:"),
-        );
+        push(text, 4, &format!("{ignored} distinct hostnames did not match any existing site:"));
         for host in &self.hostnames_ignored {
             push(text, 8, host);
         }

@@ -27,19 +27,12 @@ impl Sample {
     pub(super) fn new(place: Place, line: &[u8]) -> Self {
         let kept = &line[..line.len().min(SAMPLE_BYTES_MAX)];
         let more = if kept.len() < line.len() { "..." } else { "" };
-        Self {
-            place,
-            text: format!("{}{more}", kept.escape_ascii()),
-        }
+        Self { place, text: format!("{}{more}", kept.escape_ascii()) }
     }
 }
 
 impl fmt::Display for Sample {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "line {} at byte {}: {}",
-            self.place.line, self.place.offset, self.text
-        )
+        write!(formatter, "line {} at byte {}: {}", self.place.line, self.place.offset, self.text)
     }
 }

@@ -53,10 +53,7 @@ impl LineParser for Json {
     fn fit(&mut self, line: &[u8], _: usize) -> Option<Fit> {
         let text = self.text(line);
         let object = Object::parse(&text)?;
-        self.keys
-            .iter()
-            .all(|key| object.get(key).is_some())
-            .then_some(Fit::Keys)
+        self.keys.iter().all(|key| object.get(key).is_some()).then_some(Fit::Keys)
     }
 }
 
@@ -72,11 +69,7 @@ impl Json {
     /// The line as JSON text.
     fn text<'l>(&self, line: &'l [u8]) -> Cow<'l, str> {
         let text = raw::readable(line);
-        if self.hex_escapes && text.contains(r"\x") {
-            text.replace(r"\x", r"\u00").into()
-        } else {
-            text
-        }
+        if self.hex_escapes && text.contains(r"\x") { text.replace(r"\x", r"\u00").into() } else { text }
     }
 }
 
@@ -87,9 +80,7 @@ const NO_QUERY: Option<Cow<'static, [u8]>> = Some(Cow::Borrowed(b""));
 /// No zone and `Z` are UTC.
 fn iso_date<'v>(text: Cow<'v, str>) -> super::Date<'v> {
     let end = text.char_indices().nth(19).map_or(text.len(), |(at, _)| at);
-    let after = text[end..]
-        .strip_prefix('.')
-        .map(|fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let after = text[end..].strip_prefix('.').map(|fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
     let zone = text.len() - after.unwrap_or(&text[end..]).len();
     let zone = (!matches!(&text[zone..], "" | "Z" | "z")).then_some(zone);
     super::Date::Pattern {
@@ -117,9 +108,7 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> (String, Option<String>) {
-        let Date::Pattern { date, zone, .. } = iso_date(text.into()) else {
-            panic!("not a pattern")
-        };
+        let Date::Pattern { date, zone, .. } = iso_date(text.into()) else { panic!("not a pattern") };
         let readable = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
         (readable(date), zone.map(readable))
     }
@@ -130,14 +119,8 @@ mod tests {
         assert_eq!(split(date), (date.into(), None));
         assert_eq!(split(&format!("{date}Z")), (date.into(), None));
         assert_eq!(split(&format!("{date}.123Z")), (date.into(), None));
-        assert_eq!(
-            split(&format!("{date}.5-05:30")),
-            (date.into(), Some("-05:30".into()))
-        );
-        assert_eq!(
-            split("05/Jun/2024:08:00:00+02:00").1,
-            Some("0+02:00".into())
-        );
+        assert_eq!(split(&format!("{date}.5-05:30")), (date.into(), Some("-05:30".into())));
+        assert_eq!(split("05/Jun/2024:08:00:00+02:00").1, Some("0+02:00".into()));
         assert_eq!(split("é"), ("é".into(), None));
     }
 }

@@ -9,10 +9,7 @@ use crate::hit::add_parameter;
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(any::<u8>(), 0..40),
-        vec(
-            prop::sample::select(b"\"\\/?.-%\n\x00\x1f\x7f\xed\xa0\x80\xc3\xa9ab1".to_vec()),
-            0..40
-        ),
+        vec(prop::sample::select(b"\"\\/?.-%\n\x00\x1f\x7f\xed\xa0\x80\xc3\xa9ab1".to_vec()), 0..40),
         "\\PC{0,30}".prop_map(String::into_bytes),
         vec(any::<u8>(), 1000..1100),
     ]

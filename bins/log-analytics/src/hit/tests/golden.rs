@@ -20,10 +20,7 @@ const HOST: &str = r"(?P<host>[\w.-]*)(?::\d+)?\s+";
 fn pattern(input: &str, forced: Option<&str>) -> Option<Regex> {
     let pattern = match (input, forced) {
         ("combined.log", Some("common")) | ("common.log", None) => format!("(?s-u)^{REQUEST}"),
-        (
-            "combined.log" | "quirk_badutf8.log" | "replay.log" | "crlf.log",
-            None | Some("ncsa_extended"),
-        ) => {
+        ("combined.log" | "quirk_badutf8.log" | "replay.log" | "crlf.log", None | Some("ncsa_extended")) => {
             format!("(?s-u)^{REQUEST}{ENDS}")
         }
         ("vhost_combined.log", None) => format!("(?s-u)^{HOST}{REQUEST}{ENDS}"),
@@ -34,17 +31,10 @@ fn pattern(input: &str, forced: Option<&str>) -> Option<Regex> {
 }
 
 fn record<'l>(captures: &Captures<'l>) -> Record<'l> {
-    let get = |name| {
-        captures
-            .name(name)
-            .map(|found| Cow::Borrowed(found.as_bytes()))
-    };
+    let get = |name| captures.name(name).map(|found| Cow::Borrowed(found.as_bytes()));
     Record {
         ip: get("ip").unwrap(),
-        date: Date::Clf {
-            date: get("date").unwrap(),
-            zone: get("zone").unwrap(),
-        },
+        date: Date::Clf { date: get("date").unwrap(), zone: get("zone").unwrap() },
         path: get("path").unwrap(),
         status: get("status").unwrap(),
         length: get("length"),
@@ -59,8 +49,7 @@ fn record<'l>(captures: &Captures<'l>) -> Record<'l> {
 
 fn folder() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared =
-        std::env::var_os("SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
+    let shared = std::env::var_os("SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
     let golden = shared.join("golden");
     golden.is_dir().then_some(golden)
 }
@@ -70,12 +59,7 @@ fn read(path: &Path) -> Value {
 }
 
 fn words(value: &Value) -> Vec<String> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|word| word.as_str().unwrap().to_owned())
-        .collect()
+    value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
 /// The sites of a case by host, for lines that name one.
@@ -86,10 +70,7 @@ struct Sites {
 
 impl Sites {
     fn new(case: &Value) -> Self {
-        let mut sites = Self {
-            by_id: BTreeMap::new(),
-            by_host: HashMap::new(),
-        };
+        let mut sites = Self { by_id: BTreeMap::new(), by_host: HashMap::new() };
         for (id, url) in case["sites"].as_object().unwrap() {
             sites.add(id.parse().unwrap(), url.as_str().unwrap());
         }
@@ -98,16 +79,11 @@ impl Sites {
 
     fn add(&mut self, id: u32, url: &str) {
         self.by_id.insert(id, Site::new(id, url));
-        self.by_host
-            .insert(url.split("://").nth(1).unwrap().to_owned(), id);
+        self.by_host.insert(url.split("://").nth(1).unwrap().to_owned(), id);
     }
 
     fn find(&mut self, host: &str, options: &ImportOptions, counts: &mut Counts) -> Option<u32> {
-        let known = options
-            .site
-            .idsite
-            .or(self.by_host.get(host).copied())
-            .or(options.site.idsite_fallback);
+        let known = options.site.idsite.or(self.by_host.get(host).copied()).or(options.site.idsite_fallback);
         if known.is_some() || !options.site.add_sites_new_hosts {
             return known;
         }
@@ -118,26 +94,14 @@ impl Sites {
     }
 }
 
-fn import(
-    case: &Value,
-    golden: &Path,
-    input: &str,
-    options: &ImportOptions,
-    pattern: &Regex,
-) -> (Vec<Value>, Counts) {
+fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pattern: &Regex) -> (Vec<Value>, Counts) {
     let bytes = fs::read(golden.join("inputs").join(input)).unwrap();
     let mut judge = Judge::new(&options.hits, options.site.idsite.is_none()).unwrap();
     let (mut sites, mut counts, mut hits) = (Sites::new(case), Counts::default(), Vec::new());
-    let lines = bytes
-        .strip_suffix(b"\n")
-        .unwrap_or(&bytes)
-        .split(|&byte| byte == b'\n');
+    let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|&byte| byte == b'\n');
     for (number, line) in lines.enumerate().skip(options.skip as usize) {
         counts.lines += 1;
-        let place = Place {
-            line: number as u64 + 1,
-            offset: 0,
-        };
+        let place = Place { line: number as u64 + 1, offset: 0 };
         let Some(captures) = pattern.captures(line) else {
             counts.malformed(place, line);
             continue;
@@ -147,13 +111,9 @@ fn import(
             Verdict::Skip(skipped) => counts.skip(skipped, place, line),
             Verdict::Keep(hit) => {
                 counts.kept(hit.download);
-                let host =
-                    String::from_utf8_lossy(judge.host(&hit).unwrap_or_default()).into_owned();
+                let host = String::from_utf8_lossy(judge.host(&hit).unwrap_or_default()).into_owned();
                 let found = match hit.replayed_site() {
-                    Some(id) => options
-                        .site
-                        .idsite
-                        .or(sites.by_id.contains_key(&id).then_some(id)),
+                    Some(id) => options.site.idsite.or(sites.by_id.contains_key(&id).then_some(id)),
                     None => sites.find(&host, options, &mut counts),
                 };
                 let Some(id) = found else {
@@ -188,41 +148,28 @@ fn normal(hit: &Value) -> Value {
 /// Runs a case; the faults found, or none if the case is not for this test.
 fn faults(golden: &Path, listed: &Value) -> Option<Vec<String>> {
     let case = read(&golden.join(listed["expected"].as_str().unwrap()));
-    let must =
-        case["verdict"] == "must" || case["case"].as_str().unwrap().starts_with("quirk.badutf8");
-    let options =
-        ImportOptions::from_words(words(&case["options"]).into_iter().map(Into::into)).ok()?;
+    let must = case["verdict"] == "must" || case["case"].as_str().unwrap().starts_with("quirk.badutf8");
+    let options = ImportOptions::from_words(words(&case["options"]).into_iter().map(Into::into)).ok()?;
     let [input] = &words(&case["inputs"])[..] else {
         return None;
     };
     let input = input.trim_end_matches(".gz").trim_end_matches(".bz2");
-    let pattern = pattern(input, options.format.name.as_deref())
-        .filter(|_| must && !case["summary"].is_null())?;
+    let pattern = pattern(input, options.format.name.as_deref()).filter(|_| must && !case["summary"].is_null())?;
     let (hits, counts) = import(&case, golden, input, &options, &pattern);
     let mut faults = Vec::new();
     let expected = case["hits"].as_array().unwrap();
     for (number, pair) in expected.iter().zip(&hits).enumerate() {
         if pair.0 != pair.1 {
-            faults.push(format!(
-                "hit {number}:\n  expected {}\n  sent     {}",
-                pair.0, pair.1
-            ));
+            faults.push(format!("hit {number}:\n  expected {}\n  sent     {}", pair.0, pair.1));
         }
     }
     if expected.len() != hits.len() {
-        faults.push(format!(
-            "{} hits expected, {} sent",
-            expected.len(),
-            hits.len()
-        ));
+        faults.push(format!("{} hits expected, {} sent", expected.len(), hits.len()));
     }
     let json = counts.json();
     for (name, expected) in case["summary"].as_object().unwrap() {
         if &json[name] != expected {
-            faults.push(format!(
-                "{name}: expected {expected}, counted {}",
-                json[name]
-            ));
+            faults.push(format!("{name}: expected {expected}, counted {}", json[name]));
         }
     }
     Some(faults)
@@ -245,8 +192,5 @@ fn hits_and_counters_are_those_of_the_reference_importer() {
         }
     }
     println!("{run} cases of the reference importer are the same");
-    assert!(
-        run >= 45,
-        "only {run} cases were for this test; did their names or options change?"
-    );
+    assert!(run >= 45, "only {run} cases were for this test; did their names or options change?");
 }

@@ -13,10 +13,7 @@ use super::{HitOptions, Judge, Judged, Site, Skip, Verdict};
 use crate::format::{Date, Moment, Record, Text};
 
 /// 2026-11-24 00:00:00 UTC.
-const NOW: Moment = Moment {
-    seconds: 1_795_478_400,
-    micros: 0,
-};
+const NOW: Moment = Moment { seconds: 1_795_478_400, micros: 0 };
 
 /// 2024-03-12 08:00:00 UTC.
 const THEN: i64 = 1_710_230_400;
@@ -29,10 +26,7 @@ fn text(text: &str) -> Text<'_> {
 fn view(path: &str) -> Record<'_> {
     Record {
         ip: text("192.0.2.1"),
-        date: Date::Unix {
-            seconds: THEN,
-            micros: 0,
-        },
+        date: Date::Unix { seconds: THEN, micros: 0 },
         path: text(path),
         status: text("200"),
         user_agent: Some(text("Mozilla/5.0 (X11)")),
