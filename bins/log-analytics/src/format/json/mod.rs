@@ -85,7 +85,7 @@ const NO_QUERY: Option<Cow<'static, [u8]>> = Some(Cow::Borrowed(b""));
 
 /// A date as most programs write it: nineteen characters, then perhaps a fraction (dropped), then the zone.
 /// No zone and `Z` are UTC.
-fn iso_date<'v>(text: Cow<'v, str>) -> super::Date<'v> {
+fn iso_date<'v>(text: &Cow<'v, str>) -> super::Date<'v> {
     let end = text.char_indices().nth(19).map_or(text.len(), |(at, _)| at);
     let after = text[end..]
         .strip_prefix('.')
@@ -94,8 +94,8 @@ fn iso_date<'v>(text: Cow<'v, str>) -> super::Date<'v> {
     let zone = (!matches!(&text[zone..], "" | "Z" | "z")).then_some(zone);
     super::Date::Pattern {
         pattern: Cow::Borrowed("%Y-%m-%dT%H:%M:%S"),
-        zone: zone.map(|zone| part(&text, zone..text.len())),
-        date: part(&text, 0..end),
+        zone: zone.map(|zone| part(text, zone..text.len())),
+        date: part(text, 0..end),
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> (String, Option<String>) {
-        let Date::Pattern { date, zone, .. } = iso_date(text.into()) else {
+        let Date::Pattern { date, zone, .. } = iso_date(&text.into()) else {
             panic!("not a pattern")
         };
         let readable = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();

@@ -45,7 +45,7 @@ fn read(object: Object<'_>) -> Option<Record<'_>> {
 
 fn as_date(value: Value<'_>) -> Option<Date<'_>> {
     match value {
-        Value::Text(text) => Some(iso_date(text)),
+        Value::Text(text) => Some(iso_date(&text)),
         _ => None,
     }
 }

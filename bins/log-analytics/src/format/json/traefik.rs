@@ -18,7 +18,7 @@ pub const TRAEFIK: Json = Json {
 
 fn read(mut object: Object<'_>) -> Option<Record<'_>> {
     let date = match object.take("time")? {
-        Value::Text(text) => iso_date(text),
+        Value::Text(text) => iso_date(&text),
         _ => return None,
     };
     let duration = object.take("Duration").as_ref().and_then(Value::number);

@@ -134,7 +134,7 @@ impl Layout {
             let start = line.len() - from.len();
             match &step.field {
                 Some(_) if step.completes_date => {
-                    draft.fill(&Field::Date, &line[before..start + word.len()])
+                    draft.fill(&Field::Date, &line[before..start + word.len()]);
                 }
                 Some(field) => draft.fill(field, word),
                 None => {}
