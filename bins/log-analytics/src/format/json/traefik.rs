@@ -37,7 +37,7 @@ fn read(mut object: Object<'_>) -> Option<Record<'_>> {
         userid: or_empty(&mut object, "ClientUsername"),
         method: or_empty(&mut object, "RequestMethod"),
         generation_time: duration
-            .map(|nanoseconds| milliseconds(nanoseconds / NANOSECONDS_PER_MILLISECOND)),
+            .and_then(|nanoseconds| milliseconds(nanoseconds / NANOSECONDS_PER_MILLISECOND)),
         ..Record::default()
     })
 }
