@@ -71,6 +71,8 @@ fn broken_sample() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    // Every case compiles the patterns of all formats.
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn random_lines_are_read_or_refused_by_every_parser(lines in prop::collection::vec(prop_oneof![bytes(), broken_sample()], 1..20)) {
         for mut parser in every_parser() {

@@ -117,6 +117,7 @@ pub struct FormatOptions {
 
 /// What a line turned out to be.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is a record; a box would cost each an allocation")]
 pub enum Parsed<'l> {
     /// A request.
     Record(Record<'l>),

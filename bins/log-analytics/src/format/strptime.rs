@@ -78,29 +78,49 @@ type Reads<'t> = Box<dyn Iterator<Item = (Reading, &'t [u8])> + 't>;
 /// All ways to read one directive, the preferred first.
 fn readings(directive: u8, text: &[u8], before: Reading) -> Reads<'_> {
     match directive {
-        b'Y' => number(text, 4..=4, 0..=9999, before, |reading, year| reading.civil.year = i64::from(year)),
+        b'Y' => number(text, 4..=4, 0..=9999, before, |reading, year| {
+            reading.civil.year = i64::from(year);
+        }),
         b'y' => number(text, 2..=2, 0..=99, before, |reading, year| {
             reading.civil.year = i64::from(if year < 69 { 2000 + year } else { 1900 + year });
         }),
-        b'm' => number(text, 1..=2, 1..=12, before, |reading, month| reading.civil.month = month),
+        b'm' => number(text, 1..=2, 1..=12, before, |reading, month| {
+            reading.civil.month = month;
+        }),
         // A day below ten may have a blank in place of its zero.
-        b'd' if text.starts_with(b" ") => {
-            number(&text[1..], 1..=1, 1..=9, before, |reading, day| reading.civil.day = day)
-        }
-        b'd' => number(text, 1..=2, 1..=31, before, |reading, day| reading.civil.day = day),
-        b'j' => number(text, 1..=3, 1..=366, before, |reading, day| reading.day_of_year = Some(day)),
-        b'H' => number(text, 1..=2, 0..=23, before, |reading, hour| reading.civil.hour = hour),
-        b'I' => number(text, 1..=2, 1..=12, before, |reading, hour| reading.hour_12 = Some(hour)),
-        b'M' => number(text, 1..=2, 0..=59, before, |reading, minute| reading.civil.minute = minute),
-        b'S' => number(text, 1..=2, 0..=61, before, |reading, second| reading.civil.second = second),
+        b'd' if text.starts_with(b" ") => number(&text[1..], 1..=1, 1..=9, before, |reading, day| {
+            reading.civil.day = day;
+        }),
+        b'd' => number(text, 1..=2, 1..=31, before, |reading, day| {
+            reading.civil.day = day;
+        }),
+        b'j' => number(text, 1..=3, 1..=366, before, |reading, day| {
+            reading.day_of_year = Some(day);
+        }),
+        b'H' => number(text, 1..=2, 0..=23, before, |reading, hour| {
+            reading.civil.hour = hour;
+        }),
+        b'I' => number(text, 1..=2, 1..=12, before, |reading, hour| {
+            reading.hour_12 = Some(hour);
+        }),
+        b'M' => number(text, 1..=2, 0..=59, before, |reading, minute| {
+            reading.civil.minute = minute;
+        }),
+        b'S' => number(text, 1..=2, 0..=61, before, |reading, second| {
+            reading.civil.second = second;
+        }),
         b'u' => number(text, 1..=1, 1..=7, before, |_, _| {}),
         b'w' => number(text, 1..=1, 0..=6, before, |_, _| {}),
         b'f' => fraction(text, before),
         b'b' => name(text, MONTHS.map(|month| &month[..SHORT]), before, |reading, month| reading.civil.month = month),
-        b'B' => name(text, MONTHS, before, |reading, month| reading.civil.month = month),
+        b'B' => name(text, MONTHS, before, |reading, month| {
+            reading.civil.month = month;
+        }),
         b'a' => name(text, DAYS.map(|day| &day[..SHORT]), before, |_, _| {}),
         b'A' => name(text, DAYS, before, |_, _| {}),
-        b'p' => name(text, ["AM", "PM"], before, |reading, half| reading.afternoon = half == 2),
+        b'p' => name(text, ["AM", "PM"], before, |reading, half| {
+            reading.afternoon = half == 2;
+        }),
         b'Z' => name(text, ["UTC", "GMT"], before, |_, _| {}),
         b'z' => zone(text, before),
         b'%' => Box::new(text.strip_prefix(b"%").map(|rest| (before, rest)).into_iter()),

@@ -83,43 +83,41 @@ fn clf(date: &[u8]) -> Option<Civil> {
 #[inline]
 fn clf_fixed(date: &[u8]) -> Option<Civil> {
     let date: &[u8; 20] = date.try_into().ok()?;
-    let [d1, d0, b'/', m0, m1, m2, b'/', y3, y2, y1, y0, b':', time @ ..] = date else {
-        return None;
-    };
+    let shaped = is_between(date, b"00/AAA/0000:00:00:00", b"99/zzz/9999:99:99:99");
+    let month = month(&[date[3], date[4], date[5]]).filter(|_| shaped)?;
+    let year = two(date[7], date[8]) * 100 + two(date[9], date[10]);
     Some(Civil {
-        month: month(&[*m0, *m1, *m2])?,
-        ..time_of_day(time, Civil::day(year([*y3, *y2, *y1, *y0])?, 1, two(*d1, *d0)?))?
+        hour: two(date[12], date[13]),
+        minute: two(date[15], date[16]),
+        second: two(date[18], date[19]),
+        ..Civil::day(i64::from(year), month, two(date[0], date[1]))
     })
 }
 
-/// `yyyy-mm-dd hh:mm:ss`
+/// `yyyy-mm-dd hh:mm:ss`, with an expected byte between date and time.
 fn iso(date: &[u8], between: impl Fn(&u8) -> bool) -> Option<Civil> {
     let date: &[u8; 19] = date.try_into().ok()?;
-    let [y3, y2, y1, y0, b'-', m1, m0, b'-', d1, d0, t, time @ ..] = date else {
-        return None;
-    };
-    let day = Civil::day(year([*y3, *y2, *y1, *y0])?, two(*m1, *m0)?, two(*d1, *d0)?);
-    time_of_day(time, day).filter(|_| between(t))
+    let shaped = is_between(date, b"0000-00-00\t00:00:00", b"9999-99-99T99:99:99");
+    let year = two(date[0], date[1]) * 100 + two(date[2], date[3]);
+    (shaped && between(&date[10])).then(|| Civil {
+        hour: two(date[11], date[12]),
+        minute: two(date[14], date[15]),
+        second: two(date[17], date[18]),
+        ..Civil::day(i64::from(year), two(date[5], date[6]), two(date[8], date[9]))
+    })
 }
 
-/// `hh:mm:ss`
+/// Whether every byte lies between two others. No early exit: all bytes are compared at once.
 #[inline]
-fn time_of_day(time: &[u8; 8], day: Civil) -> Option<Civil> {
-    let [h1, h0, b':', m1, m0, b':', s1, s0] = time else {
-        return None;
-    };
-    Some(Civil { hour: two(*h1, *h0)?, minute: two(*m1, *m0)?, second: two(*s1, *s0)?, ..day })
+fn is_between<const N: usize>(text: &[u8; N], lowest: &[u8; N], highest: &[u8; N]) -> bool {
+    let bounds = lowest.iter().zip(highest);
+    text.iter().zip(bounds).fold(true, |so_far, (byte, (low, high))| so_far & (low <= byte) & (byte <= high))
 }
 
+/// The number of two digits that are known to be digits.
 #[inline]
-fn two(tens: u8, ones: u8) -> Option<u32> {
-    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
-}
-
-#[inline]
-fn year([y3, y2, y1, y0]: [u8; 4]) -> Option<i64> {
-    Some(i64::from(two(y3, y2)? * 100 + two(y1, y0)?))
+fn two(tens: u8, ones: u8) -> u32 {
+    u32::from(tens.wrapping_sub(b'0')) * 10 + u32::from(ones.wrapping_sub(b'0'))
 }
 
 /// The number of a month from its English name of three letters, in any case.

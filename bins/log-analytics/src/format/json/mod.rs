@@ -8,6 +8,8 @@ mod value;
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use self::value::Object;
 use super::{Chosen, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record};
 
@@ -69,24 +71,34 @@ impl Json {
     /// The line as JSON text.
     fn text<'l>(&self, line: &'l [u8]) -> Cow<'l, str> {
         let text = raw::readable(line);
-        if self.hex_escapes && text.contains(r"\x") { text.replace(r"\x", r"\u00").into() } else { text }
+        if self.hex_escapes && memchr(b'\\', line).is_some() && text.contains(r"\x") {
+            text.replace(r"\x", r"\u00").into()
+        } else {
+            text
+        }
     }
 }
+
+/// Below this a float holds every whole number exactly.
+const MILLISECONDS_EXACT: f64 = 1e15;
 
 /// An empty query column: it keeps a later stage from looking for a query in the path, as the reference never does.
 const NO_QUERY: Option<Cow<'static, [u8]>> = Some(Cow::Borrowed(b""));
 
 /// A date as most programs write it: nineteen characters, then perhaps a fraction (dropped), then the zone.
 /// No zone and `Z` are UTC.
-fn iso_date<'v>(text: Cow<'v, str>) -> super::Date<'v> {
-    let end = text.char_indices().nth(19).map_or(text.len(), |(at, _)| at);
+fn iso_date<'v>(text: &Cow<'v, str>) -> super::Date<'v> {
+    let end = match text.as_bytes().first_chunk::<19>() {
+        Some(date) if date.is_ascii() => date.len(),
+        _ => text.char_indices().nth(19).map_or(text.len(), |(at, _)| at),
+    };
     let after = text[end..].strip_prefix('.').map(|fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
     let zone = text.len() - after.unwrap_or(&text[end..]).len();
     let zone = (!matches!(&text[zone..], "" | "Z" | "z")).then_some(zone);
     super::Date::Pattern {
         pattern: Cow::Borrowed("%Y-%m-%dT%H:%M:%S"),
-        zone: zone.map(|zone| part(&text, zone..text.len())),
-        date: part(&text, 0..end),
+        zone: zone.map(|zone| part(text, zone..text.len())),
+        date: part(text, 0..end),
     }
 }
 
@@ -98,8 +110,12 @@ fn part<'v>(text: &Cow<'v, str>, range: std::ops::Range<usize>) -> super::Text<'
 }
 
 /// Milliseconds as text, without a fraction of zero.
-fn milliseconds(value: f64) -> super::GenerationTime<'static> {
-    super::GenerationTime::Milli(Cow::Owned(value.to_string().into_bytes()))
+#[expect(clippy::cast_possible_truncation, reason = "only of numbers that are whole and small")]
+fn milliseconds(value: f64) -> Option<super::GenerationTime<'static>> {
+    let whole = value as i64;
+    let text =
+        if value.fract() == 0.0 && value.abs() < MILLISECONDS_EXACT { whole.to_string() } else { value.to_string() };
+    value.is_finite().then(|| super::GenerationTime::Milli(Cow::Owned(text.into_bytes())))
 }
 
 #[cfg(test)]
@@ -108,7 +124,7 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> (String, Option<String>) {
-        let Date::Pattern { date, zone, .. } = iso_date(text.into()) else { panic!("not a pattern") };
+        let Date::Pattern { date, zone, .. } = iso_date(&text.into()) else { panic!("not a pattern") };
         let readable = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
         (readable(date), zone.map(readable))
     }

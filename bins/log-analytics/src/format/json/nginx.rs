@@ -32,12 +32,12 @@ fn read(object: Object<'_>) -> Option<Record<'_>> {
 
 fn as_date(value: Value<'_>) -> Option<Date<'_>> {
     match value {
-        Value::Text(text) => Some(iso_date(text)),
+        Value::Text(text) => Some(iso_date(&text)),
         _ => None,
     }
 }
 
 /// Whatever its name says, the field is in seconds. Less than a millisecond counts as nothing.
 fn as_generation_time(value: &Value<'_>) -> Option<GenerationTime<'static>> {
-    value.number().map(|seconds| milliseconds((seconds * 1000.0).trunc()))
+    milliseconds((value.number()? * 1000.0).trunc())
 }

@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::super::record::{Date, Event, GenerationTime, Record, Text};
 
 /// The last 256 characters of Unicode's last private area, one for each byte; nothing writes them into a log.
 const STAND_INS: u32 = 0x10_FF00;
+/// The first byte of each in UTF-8.
+const STAND_INS_START: u8 = 0xF4;
 
 /// The line as text; every byte that is not UTF-8 becomes a character of its own.
 pub fn readable(line: &[u8]) -> Cow<'_, str> {
@@ -69,6 +73,13 @@ fn owned_event(event: Event<'_>) -> Event<'static> {
 
 /// Replaces stand-ins by their bytes.
 fn owned(text: Text<'_>) -> Text<'static> {
+    match memchr(STAND_INS_START, &text) {
+        Some(_) => Cow::Owned(without_stand_ins(&text)),
+        None => Cow::Owned(text.into_owned()),
+    }
+}
+
+fn without_stand_ins(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -79,7 +90,7 @@ fn owned(text: Text<'_>) -> Text<'static> {
         }
         bytes.extend(chunk.invalid());
     }
-    Cow::Owned(bytes)
+    bytes
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub const TRAEFIK: Json = Json { name: "traefik_json", keys: &["level", "msg", "
 
 fn read(mut object: Object<'_>) -> Option<Record<'_>> {
     let date = match object.take("time")? {
-        Value::Text(text) => iso_date(text),
+        Value::Text(text) => iso_date(&text),
         _ => return None,
     };
     let duration = object.take("Duration").as_ref().and_then(Value::number);
@@ -29,7 +29,7 @@ fn read(mut object: Object<'_>) -> Option<Record<'_>> {
         host: or_empty(&mut object, "RequestHost"),
         userid: or_empty(&mut object, "ClientUsername"),
         method: or_empty(&mut object, "RequestMethod"),
-        generation_time: duration.map(|nanoseconds| milliseconds(nanoseconds / NANOSECONDS_PER_MILLISECOND)),
+        generation_time: duration.and_then(|nanoseconds| milliseconds(nanoseconds / NANOSECONDS_PER_MILLISECOND)),
         ..Record::default()
     })
 }
