@@ -121,18 +121,22 @@ impl Reading {
     ) -> Result<Option<(&'static str, Box<dyn LineParser + Send>)>, OpenError> {
         let mut detector = Detector::new(&self.format);
         let mut looked_at = 0;
+        // A header without a line below it is a file in which nothing happened yet.
+        let mut only_comments = true;
         while !detector.exhausted() {
             let Some(line) = lines.next_line()? else { break };
             if looked_at == 0 && (line.bytes.starts_with(b"\xff\xfe") || line.bytes.starts_with(b"\xfe\xff")) {
                 return Err(OpenError::Utf16 { path: path.to_owned() });
             }
             looked_at += 1;
+            only_comments &= line.bytes.first().is_none_or(|&byte| byte == b'#');
             if let Some(Found { name, parser }) = detector.offer(line.bytes) {
                 return Ok(Some((name, parser)));
             }
         }
         match detector.not_found() {
             NotFound::Empty => Ok(None),
+            NotFound::Undetectable { .. } if only_comments => Ok(None),
             NotFound::Undetectable { lines } => Err(OpenError::UnknownFormat { path: path.to_owned(), lines }),
         }
     }
