@@ -19,14 +19,9 @@ fn odd_lines() -> impl Iterator<Item = &'static [u8]> {
 
 fn every_parser() -> impl Iterator<Item = Box<dyn LineParser + Send>> {
     let custom = r"(?P<ip>\S+)\s+(?P<date>.*?)\s+(?P<path>\S*)\s(?P<status>\S+)(?P<extra>.*)";
-    let custom = FormatOptions {
-        regex: Some(custom.to_owned()),
-        ..FormatOptions::default()
-    };
+    let custom = FormatOptions { regex: Some(custom.to_owned()), ..FormatOptions::default() };
     let own = named(&custom).unwrap().unwrap().parser();
-    let known = FORMATS
-        .iter()
-        .map(|format| format.parser(&FormatOptions::default(), Chosen::ByName));
+    let known = FORMATS.iter().map(|format| format.parser(&FormatOptions::default(), Chosen::ByName));
     known.chain([own])
 }
 
@@ -52,38 +47,27 @@ fn odd_lines_do_not_disturb_detection() {
     let good = r#"192.0.2.1 - - [05/Jun/2024:08:00:05 +0200] "GET / HTTP/1.1" 200 1 "-" "UA""#;
     for line in odd_lines().filter(|line| !line.trim_ascii().is_empty()) {
         let mut detector = Detector::new(&FormatOptions::default());
-        let found = [line, good.as_bytes()]
-            .into_iter()
-            .find_map(|line| detector.offer(line));
+        let found = [line, good.as_bytes()].into_iter().find_map(|line| detector.offer(line));
         assert!(found.is_some(), "{}", line.escape_ascii());
     }
 }
 
 /// Bytes as a hostile or broken server could write them: mostly the characters that mean something.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    let telling =
-        prop::sample::select(b" \t\"[](){}:,/\\-+.%#0129aZ\x1c\x85\xc3\xa9\xe2\xff".to_vec());
+    let telling = prop::sample::select(b" \t\"[](){}:,/\\-+.%#0129aZ\x1c\x85\xc3\xa9\xe2\xff".to_vec());
     prop::collection::vec(prop_oneof![3 => telling, 1 => any::<u8>()], 0..120)
 }
 
 /// A line of some sample with a few bytes changed, so that parsers get far into it.
 fn broken_sample() -> impl Strategy<Value = Vec<u8>> {
-    let samples: Vec<Vec<u8>> = odd_lines()
-        .filter(|line| !line.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect();
-    (
-        prop::sample::select(samples),
-        bytes(),
-        any::<prop::sample::Index>(),
-    )
-        .prop_map(|(mut line, bytes, at)| {
-            let at = at.index(line.len());
-            line.truncate(2_000);
-            let at = at.min(line.len());
-            line.splice(at..at, bytes);
-            line
-        })
+    let samples: Vec<Vec<u8>> = odd_lines().filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
+    (prop::sample::select(samples), bytes(), any::<prop::sample::Index>()).prop_map(|(mut line, bytes, at)| {
+        let at = at.index(line.len());
+        line.truncate(2_000);
+        let at = at.min(line.len());
+        line.splice(at..at, bytes);
+        line
+    })
 }
 
 proptest! {

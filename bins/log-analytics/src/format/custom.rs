@@ -10,12 +10,8 @@ use super::{Chosen, FORMATS, Fit, FormatOptions, LineParser, LogFormat, Malforme
 /// The date format of `--log-format-regex` when `--log-date-format` says nothing.
 const DATE_FORMAT: &str = "%d/%b/%Y:%H:%M:%S";
 /// A hit needs these fields, so the pattern has to have groups of these names.
-const REQUIRED: [(&str, Field); 4] = [
-    ("date", Field::Date),
-    ("path", Field::Path),
-    ("ip", Field::Ip),
-    ("status", Field::Status),
-];
+const REQUIRED: [(&str, Field); 4] =
+    [("date", Field::Date), ("path", Field::Path), ("ip", Field::Ip), ("status", Field::Status)];
 
 /// The format options cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +40,7 @@ pub enum FormatError {
         group: &'static str,
     },
     /// A pattern of `--w3c-field-regex` is none, or names no group.
-    #[error(
-        "the pattern of the W3C field {field:?} is no pattern with a group (?P<name>...): {regex}"
-    )]
+    #[error("the pattern of the W3C field {field:?} is no pattern with a group (?P<name>...): {regex}")]
     W3cFieldRegex {
         /// The field's name.
         field: String,
@@ -58,11 +52,7 @@ pub enum FormatError {
 }
 
 fn names() -> String {
-    FORMATS
-        .iter()
-        .map(|format| format.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    FORMATS.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// A format the operator chose, checked once; every file gets a parser of its own.
@@ -71,14 +61,8 @@ pub struct Choice(Wish);
 
 #[derive(Clone)]
 enum Wish {
-    Format {
-        format: &'static dyn LogFormat,
-        options: FormatOptions,
-    },
-    Regex {
-        pattern: Pattern,
-        date_format: Arc<str>,
-    },
+    Format { format: &'static dyn LogFormat, options: FormatOptions },
+    Regex { pattern: Pattern, date_format: Arc<str> },
 }
 
 /// The format the options ask for; `None` means that it has to be detected for every file.
@@ -96,28 +80,17 @@ pub fn named(options: &FormatOptions) -> Result<Option<Choice>, FormatError> {
     };
     let format = FORMATS.iter().find(|format| format.name() == name);
     let format = *format.ok_or_else(|| FormatError::UnknownName { name: name.clone() })?;
-    Ok(Some(Choice(Wish::Format {
-        format,
-        options: options.clone(),
-    })))
+    Ok(Some(Choice(Wish::Format { format, options: options.clone() })))
 }
 
 fn regex_choice(regex: &str, options: &FormatOptions) -> Result<Choice, FormatError> {
-    let pattern = Pattern::new(regex).map_err(|source| FormatError::Regex {
-        regex: regex.to_owned(),
-        source: Box::new(source),
-    })?;
+    let pattern = Pattern::new(regex)
+        .map_err(|source| FormatError::Regex { regex: regex.to_owned(), source: Box::new(source) })?;
     if let Some((group, _)) = REQUIRED.iter().find(|(_, field)| !pattern.has(field)) {
-        return Err(FormatError::MissingGroup {
-            regex: regex.to_owned(),
-            group,
-        });
+        return Err(FormatError::MissingGroup { regex: regex.to_owned(), group });
     }
     let date_format = options.date_format.as_deref().unwrap_or(DATE_FORMAT).into();
-    Ok(Choice(Wish::Regex {
-        pattern,
-        date_format,
-    }))
+    Ok(Choice(Wish::Regex { pattern, date_format }))
 }
 
 impl Choice {
@@ -133,13 +106,9 @@ impl Choice {
     pub fn parser(&self) -> Box<dyn LineParser + Send> {
         match &self.0 {
             Wish::Format { format, options } => format.parser(options, Chosen::ByName),
-            Wish::Regex {
-                pattern,
-                date_format,
-            } => Box::new(RegexLines {
-                pattern: pattern.clone(),
-                date_format: Arc::clone(date_format),
-            }),
+            Wish::Regex { pattern, date_format } => {
+                Box::new(RegexLines { pattern: pattern.clone(), date_format: Arc::clone(date_format) })
+            }
         }
     }
 }
@@ -174,10 +143,7 @@ mod tests {
     use super::*;
 
     fn with_regex(regex: &str) -> FormatOptions {
-        FormatOptions {
-            regex: Some(regex.to_owned()),
-            ..FormatOptions::default()
-        }
+        FormatOptions { regex: Some(regex.to_owned()), ..FormatOptions::default() }
     }
 
     #[test]
@@ -187,36 +153,17 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
-        let options = FormatOptions {
-            name: Some("apache".to_owned()),
-            ..FormatOptions::default()
-        };
+        let options = FormatOptions { name: Some("apache".to_owned()), ..FormatOptions::default() };
         let error = named(&options).err().unwrap().to_string();
-        assert!(
-            error.contains("\"apache\"")
-                && error.contains("ncsa_extended")
-                && error.contains("ovh"),
-            "{error}"
-        );
+        assert!(error.contains("\"apache\"") && error.contains("ncsa_extended") && error.contains("ovh"), "{error}");
     }
 
     #[test]
     fn a_pattern_that_cannot_work_is_refused_before_the_first_line() {
         let error = named(&with_regex("(?P<ip>")).err().unwrap();
         assert!(matches!(error, FormatError::Regex { .. }), "{error}");
-        let error = named(&with_regex(r"(?P<ip>\S+) (?P<date>\S+) (?P<path>\S+)"))
-            .err()
-            .unwrap();
-        assert!(
-            matches!(
-                error,
-                FormatError::MissingGroup {
-                    group: "status",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let error = named(&with_regex(r"(?P<ip>\S+) (?P<date>\S+) (?P<path>\S+)")).err().unwrap();
+        assert!(matches!(error, FormatError::MissingGroup { group: "status", .. }), "{error}");
     }
 
     #[test]
@@ -227,24 +174,14 @@ mod tests {
         assert!(!parser.carries_host());
         let expected = Record {
             ip: b"192.0.2.1".into(),
-            date: Date::Pattern {
-                pattern: DATE_FORMAT.into(),
-                date: b"d".into(),
-                zone: None,
-            },
+            date: Date::Pattern { pattern: DATE_FORMAT.into(), date: b"d".into(), zone: None },
             path: b"/\xFF".into(),
             status: b"200".into(),
             extra: vec![("color".into(), b"r\xE9d".into())],
             ..Record::default()
         };
-        assert_eq!(
-            parser.parse(b"192.0.2.1 d /\xFF\x1C200 r\xE9d"),
-            Parsed::Record(expected)
-        );
-        assert_eq!(
-            parser.parse(b" 192.0.2.1"),
-            Parsed::Malformed(Malformed::Shape)
-        );
+        assert_eq!(parser.parse(b"192.0.2.1 d /\xFF\x1C200 r\xE9d"), Parsed::Record(expected));
+        assert_eq!(parser.parse(b" 192.0.2.1"), Parsed::Malformed(Malformed::Shape));
         assert_eq!(parser.parse(b"  "), Parsed::Malformed(Malformed::Blank));
     }
 }

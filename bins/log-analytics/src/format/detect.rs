@@ -58,16 +58,9 @@ impl Detector {
         let candidates = FORMATS
             .iter()
             .filter(|format| format.name() != BY_NAME_ONLY)
-            .map(|format| Candidate {
-                name: format.name(),
-                parser: format.parser(options, Chosen::ByDetection),
-            })
+            .map(|format| Candidate { name: format.name(), parser: format.parser(options, Chosen::ByDetection) })
             .collect();
-        Self {
-            candidates,
-            lines: 0,
-            beginning: Beginning::Blank { characters: 0 },
-        }
+        Self { candidates, lines: 0, beginning: Beginning::Blank { characters: 0 } }
     }
 
     /// Shows the next line, without its terminator. After an answer the detector has nothing more to say.
@@ -140,12 +133,8 @@ mod tests {
 
     fn detect<'l>(lines: impl IntoIterator<Item = &'l str>) -> Result<&'static str, NotFound> {
         let mut detector = Detector::new(&FormatOptions::default());
-        let found = lines
-            .into_iter()
-            .find_map(|line| detector.offer(line.as_bytes()));
-        found
-            .map(|found| found.name)
-            .ok_or_else(|| detector.not_found())
+        let found = lines.into_iter().find_map(|line| detector.offer(line.as_bytes()));
+        found.map(|found| found.name).ok_or_else(|| detector.not_found())
     }
 
     const COMMON: &str = r#"192.0.2.1 - - [05/Jun/2024:08:00:05 +0200] "GET / HTTP/1.1" 200 1"#;
@@ -153,79 +142,48 @@ mod tests {
     #[test]
     fn the_most_telling_pattern_wins() {
         assert_eq!(detect([COMMON]), Ok("common"));
-        assert_eq!(
-            detect([&*format!("www.example.org {COMMON}")]),
-            Ok("common_vhost")
-        );
-        assert_eq!(
-            detect([&*format!(r#"{COMMON} "-" "UA""#)]),
-            Ok("ncsa_extended")
-        );
-        assert_eq!(
-            detect([&*format!(r#"www.example.org:80 {COMMON} "-" "UA""#)]),
-            Ok("common_complete")
-        );
-        assert_eq!(
-            detect([&*format!(r#"{COMMON} "-" "UA" 0"#)]),
-            Ok("icecast2")
-        );
+        assert_eq!(detect([&*format!("www.example.org {COMMON}")]), Ok("common_vhost"));
+        assert_eq!(detect([&*format!(r#"{COMMON} "-" "UA""#)]), Ok("ncsa_extended"));
+        assert_eq!(detect([&*format!(r#"www.example.org:80 {COMMON} "-" "UA""#)]), Ok("common_complete"));
+        assert_eq!(detect([&*format!(r#"{COMMON} "-" "UA" 0"#)]), Ok("icecast2"));
     }
 
     #[test]
     fn an_empty_host_is_a_host() {
         assert_eq!(detect([&*format!(" {COMMON}")]), Ok("common_vhost"));
-        assert_eq!(
-            detect([&*format!(r#"	{COMMON} "-" "UA""#)]),
-            Ok("common_complete")
-        );
+        assert_eq!(detect([&*format!(r#"	{COMMON} "-" "UA""#)]), Ok("common_complete"));
     }
 
     #[test]
     fn json_gives_way_only_to_a_later_format_with_groups() {
         let traefik = r#"{"level": "", "msg": "", "time": "", "referrer": "", "date": ""}"#;
         assert_eq!(detect([traefik]), Ok("nginx_json"));
-        let haproxy =
-            r#"{"level": 1, "msg": 2, "time": 3, "x": ": 192.0.2.1 [d] 200 1 -\"GET / \""}"#;
+        let haproxy = r#"{"level": 1, "msg": 2, "time": 3, "x": ": 192.0.2.1 [d] 200 1 -\"GET / \""}"#;
         assert_eq!(detect([haproxy]), Ok("haproxy"));
     }
 
     #[test]
     fn an_ovh_line_is_taken_for_combined() {
         let line = COMMON.replace("- -", "www.example.org jo");
-        assert_eq!(
-            detect([&*format!(r#"{line} "-" "UA""#)]),
-            Ok("ncsa_extended")
-        );
+        assert_eq!(detect([&*format!(r#"{line} "-" "UA""#)]), Ok("ncsa_extended"));
     }
 
     #[test]
     fn the_first_line_that_fits_decides() {
-        assert_eq!(
-            detect(["", "junk", COMMON, &format!(r#"{COMMON} "-" "UA""#)]),
-            Ok("common")
-        );
+        assert_eq!(detect(["", "junk", COMMON, &format!(r#"{COMMON} "-" "UA""#)]), Ok("common"));
     }
 
     #[test]
     fn nothing_but_header_lines_ends_without_an_answer() {
-        assert_eq!(
-            detect(["#Software: x", "#Version: 1.0"]),
-            Err(NotFound::Undetectable { lines: 2 })
-        );
+        assert_eq!(detect(["#Software: x", "#Version: 1.0"]), Err(NotFound::Undetectable { lines: 2 }));
     }
 
     #[test]
     fn a_file_is_empty_when_its_first_hundred_characters_are_blank() {
         assert_eq!(detect([]), Err(NotFound::Empty));
         let blanks = vec![""; 100];
-        assert_eq!(
-            detect(blanks.iter().copied().chain([COMMON])),
-            Err(NotFound::Empty)
-        );
-        assert_eq!(
-            detect(blanks[..99].iter().copied().chain([COMMON])),
-            Ok("common")
-        );
+        assert_eq!(detect(blanks.iter().copied().chain([COMMON])), Err(NotFound::Empty));
+        assert_eq!(detect(blanks[..99].iter().copied().chain([COMMON])), Ok("common"));
         let wide = " ".repeat(100) + "x";
         assert_eq!(detect([&*wide, COMMON]), Err(NotFound::Empty));
     }
@@ -239,9 +197,6 @@ mod tests {
         }
         assert!(detector.exhausted());
         assert!(detector.offer(COMMON.as_bytes()).is_none());
-        assert_eq!(
-            detector.not_found(),
-            NotFound::Undetectable { lines: LINES_MAX }
-        );
+        assert_eq!(detector.not_found(), NotFound::Undetectable { lines: LINES_MAX });
     }
 }

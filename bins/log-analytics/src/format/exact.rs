@@ -14,10 +14,7 @@ pub struct Exact {
 impl Exact {
     /// Nothing is compiled yet.
     pub fn new(source: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            source: source.into(),
-            compiled: None,
-        }
+        Self { source: source.into(), compiled: None }
     }
 
     /// The fields of a line, if it matches.

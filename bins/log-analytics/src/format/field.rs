@@ -124,10 +124,7 @@ impl<'l> Draft<'l> {
 
     /// The finished record of a format that writes `[dd/Mon/yyyy:hh:mm:ss +hhmm]`.
     pub fn finish_clf(mut self) -> Record<'l> {
-        self.record.date = Date::Clf {
-            date: self.date,
-            zone: self.zone.unwrap_or_default(),
-        };
+        self.record.date = Date::Clf { date: self.date, zone: self.zone.unwrap_or_default() };
         self.record
     }
 
@@ -138,11 +135,7 @@ impl<'l> Draft<'l> {
             Some(time) => Cow::Owned([&*self.date, b" ", &*time].concat()),
             None => self.date,
         };
-        self.record.date = Date::Pattern {
-            pattern,
-            date,
-            zone: self.zone,
-        };
+        self.record.date = Date::Pattern { pattern, date, zone: self.zone };
         self.record
     }
 }

@@ -5,17 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Choice, Date, Detector, FORMATS, FormatOptions, GenerationTime, Parsed, Record, named,
-};
+use super::{Choice, Date, Detector, FORMATS, FormatOptions, GenerationTime, Parsed, Record, named};
 
 /// Set it to write `records.json` anew; then read the difference before you commit it.
 const UPDATE: &str = "UPDATE_GOLDEN";
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/format/golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/golden").join(name)
 }
 
 fn sample(name: &str) -> Vec<u8> {
@@ -30,17 +26,11 @@ fn sample(name: &str) -> Vec<u8> {
 }
 
 fn lines(sample: &[u8]) -> impl Iterator<Item = &[u8]> {
-    sample
-        .strip_suffix(b"\n")
-        .unwrap_or(sample)
-        .split(|byte| *byte == b'\n')
+    sample.strip_suffix(b"\n").unwrap_or(sample).split(|byte| *byte == b'\n')
 }
 
 fn choice(name: &str) -> Choice {
-    let options = FormatOptions {
-        name: Some(name.to_owned()),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions { name: Some(name.to_owned()), ..FormatOptions::default() };
     named(&options).unwrap().unwrap()
 }
 
@@ -49,37 +39,18 @@ fn every_format_reads_its_sample_as_recorded() {
     for format in FORMATS {
         let sample = sample(format.name());
         let mut parser = choice(format.name()).parser();
-        let records: Value = lines(&sample)
-            .map(|line| parsed(&parser.parse(line)))
-            .collect();
+        let records: Value = lines(&sample).map(|line| parsed(&parser.parse(line))).collect();
         let path = folder(format.name()).join("records.json");
         if std::env::var_os(UPDATE).is_some() {
-            fs::write(
-                &path,
-                format!("{}\n", serde_json::to_string_pretty(&records).unwrap()),
-            )
-            .unwrap();
+            fs::write(&path, format!("{}\n", serde_json::to_string_pretty(&records).unwrap())).unwrap();
         }
         let recorded = fs::read_to_string(&path).unwrap_or_default();
         let recorded: Value = serde_json::from_str(&recorded).unwrap_or_default();
         for (number, line) in lines(&sample).enumerate() {
-            let place = format!(
-                "{}, line {}: {}",
-                format.name(),
-                number + 1,
-                line.escape_ascii()
-            );
-            assert_eq!(
-                records[number], recorded[number],
-                "{place}\nif this is as it should be, set {UPDATE}=1"
-            );
+            let place = format!("{}, line {}: {}", format.name(), number + 1, line.escape_ascii());
+            assert_eq!(records[number], recorded[number], "{place}\nif this is as it should be, set {UPDATE}=1");
         }
-        assert_eq!(
-            records.as_array().map(Vec::len),
-            recorded.as_array().map(Vec::len),
-            "{}",
-            format.name()
-        );
+        assert_eq!(records.as_array().map(Vec::len), recorded.as_array().map(Vec::len), "{}", format.name());
     }
 }
 
@@ -88,14 +59,8 @@ fn every_format_but_ovh_is_detected_from_its_sample() {
     for format in FORMATS {
         let sample = sample(format.name());
         let mut detector = Detector::new(&FormatOptions::default());
-        let found = lines(&sample)
-            .find_map(|line| detector.offer(line))
-            .unwrap();
-        let expected = if format.name() == "ovh" {
-            "ncsa_extended"
-        } else {
-            format.name()
-        };
+        let found = lines(&sample).find_map(|line| detector.offer(line)).unwrap();
+        let expected = if format.name() == "ovh" { "ncsa_extended" } else { format.name() };
         assert_eq!(found.name, expected);
     }
 }
@@ -105,9 +70,7 @@ fn a_detected_header_is_counted_and_a_named_one_consumed() {
     let sample = sample("iis");
     let first = lines(&sample).next().unwrap();
     let mut detector = Detector::new(&FormatOptions::default());
-    let mut found = lines(&sample)
-        .find_map(|line| detector.offer(line))
-        .unwrap();
+    let mut found = lines(&sample).find_map(|line| detector.offer(line)).unwrap();
     assert!(found.parser.needs_header() && found.parser.carries_host());
     assert!(matches!(found.parser.parse(first), Parsed::Malformed(_)));
     assert_eq!(choice("iis").parser().parse(first), Parsed::Header);
@@ -139,29 +102,12 @@ fn fields(record: &Record<'_>) -> Map<String, Value> {
         fields.extend(value.map(|value| (name.to_owned(), text(value))));
     }
     fields.insert("date".to_owned(), date(&record.date));
-    fields.extend(
-        record
-            .generation_time
-            .as_ref()
-            .map(|time| ("generation_time".to_owned(), generation_time(time))),
-    );
+    fields.extend(record.generation_time.as_ref().map(|time| ("generation_time".to_owned(), generation_time(time))));
     let event = record.event.as_deref();
-    fields.extend(event.map(|event| {
-        (
-            "event".to_owned(),
-            json!([
-                text(&event.category),
-                text(&event.action),
-                text(&event.name)
-            ]),
-        )
-    }));
     fields.extend(
-        record
-            .extra
-            .iter()
-            .map(|(name, value)| (format!("extra {name}"), text(value))),
+        event.map(|event| ("event".to_owned(), json!([text(&event.category), text(&event.action), text(&event.name)]))),
     );
+    fields.extend(record.extra.iter().map(|(name, value)| (format!("extra {name}"), text(value))));
     fields
 }
 
@@ -170,10 +116,7 @@ fn date(date: &Date<'_>) -> Value {
     match date.moment() {
         Some(moment) => {
             let nanoseconds = i32::try_from(moment.micros * 1000).unwrap();
-            jiff::Timestamp::new(moment.seconds, nanoseconds)
-                .unwrap()
-                .to_string()
-                .into()
+            jiff::Timestamp::new(moment.seconds, nanoseconds).unwrap().to_string().into()
         }
         None => json!({ "invalid": written(date) }),
     }

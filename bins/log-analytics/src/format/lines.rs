@@ -123,9 +123,7 @@ impl LineParser for Parser {
     }
 
     fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit> {
-        let fits = self.groups > rival
-            && (self.plausible)(&Readable::new(line))
-            && self.exact.read(line).is_some();
+        let fits = self.groups > rival && (self.plausible)(&Readable::new(line)) && self.exact.read(line).is_some();
         fits.then_some(Fit::Groups(self.groups))
     }
 }
@@ -134,8 +132,7 @@ impl LineParser for Parser {
 fn number_after_agent(line: &Readable<'_>) -> bool {
     line.text().split('"').skip(6).any(|after| {
         let number = after.trim_start_matches(is_blank);
-        number.len() < after.len()
-            && number.starts_with(|first: char| first == '-' || first.is_numeric())
+        number.len() < after.len() && number.starts_with(|first: char| first == '-' || first.is_numeric())
     })
 }
 
@@ -167,18 +164,10 @@ mod tests {
     #[test]
     fn every_pattern_compiles_and_has_the_groups_it_is_weighed_with() {
         for format in [&ICECAST2, &S3, &ELB, &HAPROXY, &OVH] {
-            assert_eq!(
-                Pattern::new(format.pattern).unwrap().groups(),
-                format.groups,
-                "{}",
-                format.name
-            );
+            assert_eq!(Pattern::new(format.pattern).unwrap().groups(), format.groups, "{}", format.name);
         }
         // The reference captures one thing more of a Gandi line than there are fields.
-        assert_eq!(
-            Pattern::new(GANDI.pattern).unwrap().groups() + 1,
-            GANDI.groups
-        );
+        assert_eq!(Pattern::new(GANDI.pattern).unwrap().groups() + 1, GANDI.groups);
     }
 
     #[test]

@@ -117,10 +117,7 @@ pub struct FormatOptions {
 
 /// What a line turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every line is a record; a box would cost each an allocation"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is a record; a box would cost each an allocation")]
 pub enum Parsed<'l> {
     /// A request.
     Record(Record<'l>),
@@ -146,10 +143,6 @@ pub enum Malformed {
 impl Malformed {
     /// The reason for a line that a pattern refused.
     fn of(line: &[u8]) -> Self {
-        if line.trim_ascii().is_empty() {
-            Self::Blank
-        } else {
-            Self::Shape
-        }
+        if line.trim_ascii().is_empty() { Self::Blank } else { Self::Shape }
     }
 }

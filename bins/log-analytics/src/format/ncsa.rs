@@ -37,13 +37,8 @@ pub struct Ncsa {
 }
 
 /// Apache's `common`.
-pub const COMMON: Ncsa = Ncsa {
-    name: "common",
-    groups: 8,
-    with_host: false,
-    pattern: common!(),
-    fast: fast::read::<false, false>,
-};
+pub const COMMON: Ncsa =
+    Ncsa { name: "common", groups: 8, with_host: false, pattern: common!(), fast: fast::read::<false, false> };
 /// `common` behind the name of the virtual host.
 pub const COMMON_VHOST: Ncsa = Ncsa {
     name: "common_vhost",
@@ -76,12 +71,7 @@ impl LogFormat for Ncsa {
 
     fn parser(&self, _: &FormatOptions, _: Chosen) -> Box<dyn LineParser + Send> {
         let (fast, groups, with_host) = (self.fast, self.groups, self.with_host);
-        Box::new(NcsaLines {
-            fast,
-            groups,
-            with_host,
-            exact: Exact::new(self.pattern),
-        })
+        Box::new(NcsaLines { fast, groups, with_host, exact: Exact::new(self.pattern) })
     }
 }
 
@@ -109,8 +99,7 @@ impl LineParser for NcsaLines {
 
     fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit> {
         let fits = self.groups > rival
-            && ((self.fast)(line).is_some()
-                || self.date_in_place(line) && self.exact.read(line).is_some());
+            && ((self.fast)(line).is_some() || self.date_in_place(line) && self.exact.read(line).is_some());
         fits.then_some(Fit::Groups(self.groups))
     }
 }
@@ -120,11 +109,7 @@ impl NcsaLines {
     fn date_in_place(&self, line: &[u8]) -> bool {
         let line = Readable::new(line);
         // An empty host leaves nothing but the blank after it.
-        let words_before = if self.with_host && !line.starts_blank() {
-            4
-        } else {
-            3
-        };
+        let words_before = if self.with_host && !line.starts_blank() { 4 } else { 3 };
         line.opens_date(words_before)
     }
 }

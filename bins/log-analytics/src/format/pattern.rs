@@ -23,19 +23,11 @@ impl Pattern {
     /// Compiles a pattern that has to match at the start of the line. `\s` and `\S` mean what they mean to Python.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
         let regex = Regex::new(&format!(r"\A(?:{})", with_python_blanks(pattern)))?;
-        let fields = regex
-            .capture_names()
-            .enumerate()
-            .filter_map(|(group, name)| Some((group, Field::named(name?))))
-            .collect();
+        let fields =
+            regex.capture_names().enumerate().filter_map(|(group, name)| Some((group, Field::named(name?)))).collect();
         let groups = regex.captures_len() - 1;
         let locations = regex.capture_locations();
-        Ok(Self {
-            regex,
-            fields,
-            groups,
-            locations,
-        })
+        Ok(Self { regex, fields, groups, locations })
     }
 
     /// How many capturing groups it has: the weight of a match when formats are detected.
@@ -56,8 +48,7 @@ impl Pattern {
     /// The fields of a line, if it matches. A group that took no part stays unfilled.
     pub fn read<'l>(&mut self, line: &'l [u8]) -> Option<Draft<'l>> {
         let readable = Readable::new(line);
-        self.regex
-            .captures_read(&mut self.locations, readable.text())?;
+        self.regex.captures_read(&mut self.locations, readable.text())?;
         let mut draft = Draft::default();
         for (group, field) in &self.fields {
             if let Some((start, end)) = self.locations.get(*group) {
@@ -70,10 +61,7 @@ impl Pattern {
 
 /// The names of the groups of a pattern, in order.
 pub fn group_names(pattern: &str) -> impl Iterator<Item = &str> {
-    pattern
-        .split("(?P<")
-        .skip(1)
-        .filter_map(|group| Some(group.split_once('>')?.0))
+    pattern.split("(?P<").skip(1).filter_map(|group| Some(group.split_once('>')?.0))
 }
 
 /// Replaces `\s` and `\S` other escapes are left alone.

@@ -22,11 +22,7 @@ impl<'l> Readable<'l> {
     /// Reads a line; costs nothing but the UTF-8 check when all is well.
     pub fn new(line: &'l [u8]) -> Self {
         match str::from_utf8(line) {
-            Ok(text) => Self {
-                line,
-                text: Cow::Borrowed(text),
-                stand_ins: Vec::new(),
-            },
+            Ok(text) => Self { line, text: Cow::Borrowed(text), stand_ins: Vec::new() },
             Err(_) => Self::with_stand_ins(line),
         }
     }
@@ -41,11 +37,7 @@ impl<'l> Readable<'l> {
                 text.push(STAND_IN);
             }
         }
-        Self {
-            line,
-            text: Cow::Owned(text),
-            stand_ins,
-        }
+        Self { line, text: Cow::Owned(text), stand_ins }
     }
 
     /// The text for a pattern.
@@ -76,10 +68,7 @@ impl<'l> Readable<'l> {
 
     /// The `n`th word (0 is the first), where blanks are what the reference's patterns call blank.
     pub fn word(&self, n: usize) -> Option<&str> {
-        self.text
-            .split(is_blank)
-            .filter(|word| !word.is_empty())
-            .nth(n)
+        self.text.split(is_blank).filter(|word| !word.is_empty()).nth(n)
     }
 }
 
@@ -93,15 +82,12 @@ pub fn is_blank(character: char) -> bool {
 #[inline]
 pub fn has_only_blanks(line: &[u8], expected: impl Fn(u8) -> bool) -> bool {
     let printable = |byte: u8| (b'!'..0x80).contains(&byte) || expected(byte);
-    line.iter()
-        .fold(true, |so_far, byte| so_far & printable(*byte))
-        || !has_odd_blanks(line, expected)
+    line.iter().fold(true, |so_far, byte| so_far & printable(*byte)) || !has_odd_blanks(line, expected)
 }
 
 #[cold]
 fn has_odd_blanks(line: &[u8], expected: impl Fn(u8) -> bool) -> bool {
-    let odd =
-        |character: char| is_blank(character) && !u8::try_from(character).is_ok_and(&expected);
+    let odd = |character: char| is_blank(character) && !u8::try_from(character).is_ok_and(&expected);
     line.utf8_chunks().any(|chunk| chunk.valid().contains(odd))
 }
 

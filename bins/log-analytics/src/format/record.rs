@@ -69,10 +69,7 @@ pub enum Date<'l> {
 
 impl Default for Date<'_> {
     fn default() -> Self {
-        Self::Unix {
-            seconds: 0,
-            micros: 0,
-        }
+        Self::Unix { seconds: 0, micros: 0 }
     }
 }
 

@@ -19,15 +19,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 /// How many letters the short name of a month or day has.
 const SHORT: usize = 3;
 
@@ -42,12 +34,7 @@ struct Reading {
 
 /// The date, or `None` if the text does not follow the pattern to its end.
 pub fn read(pattern: &str, text: &[u8]) -> Option<Civil> {
-    let start = Reading {
-        civil: Civil::day(1900, 1, 1),
-        hour_12: None,
-        afternoon: false,
-        day_of_year: None,
-    };
+    let start = Reading { civil: Civil::day(1900, 1, 1), hour_12: None, afternoon: false, day_of_year: None };
     let (reading, rest) = follow(pattern.as_bytes(), text, start)?;
     rest.is_empty().then(|| reading.finish())?
 }
@@ -60,8 +47,7 @@ impl Reading {
         }
         if let Some(day) = self.day_of_year {
             let first = days_since_epoch(civil.year, 1, 1);
-            let month = (1..=12)
-                .rfind(|month| days_since_epoch(civil.year, *month, 1) - first < i64::from(day))?;
+            let month = (1..=12).rfind(|month| days_since_epoch(civil.year, *month, 1) - first < i64::from(day))?;
             civil.day = day - u32::try_from(days_since_epoch(civil.year, month, 1) - first).ok()?;
             civil.month = month;
         }
@@ -73,17 +59,16 @@ impl Reading {
 fn follow<'t>(pattern: &[u8], text: &'t [u8], reading: Reading) -> Option<(Reading, &'t [u8])> {
     match pattern {
         [] => Some((reading, text)),
-        [b'%', directive, pattern @ ..] => readings(*directive, text, reading)
-            .find_map(|(reading, rest)| follow(pattern, rest, reading)),
+        [b'%', directive, pattern @ ..] => {
+            readings(*directive, text, reading).find_map(|(reading, rest)| follow(pattern, rest, reading))
+        }
         [blank, pattern @ ..] if blank.is_ascii_whitespace() => {
             let rest = text.trim_ascii_start();
             (rest.len() < text.len()).then(|| follow(pattern.trim_ascii_start(), rest, reading))?
         }
         [literal, pattern @ ..] => {
             let (first, rest) = text.split_first()?;
-            first
-                .eq_ignore_ascii_case(literal)
-                .then(|| follow(pattern, rest, reading))?
+            first.eq_ignore_ascii_case(literal).then(|| follow(pattern, rest, reading))?
         }
     }
 }
@@ -103,11 +88,9 @@ fn readings(directive: u8, text: &[u8], before: Reading) -> Reads<'_> {
             reading.civil.month = month;
         }),
         // A day below ten may have a blank in place of its zero.
-        b'd' if text.starts_with(b" ") => {
-            number(&text[1..], 1..=1, 1..=9, before, |reading, day| {
-                reading.civil.day = day;
-            })
-        }
+        b'd' if text.starts_with(b" ") => number(&text[1..], 1..=1, 1..=9, before, |reading, day| {
+            reading.civil.day = day;
+        }),
         b'd' => number(text, 1..=2, 1..=31, before, |reading, day| {
             reading.civil.day = day;
         }),
@@ -129,12 +112,7 @@ fn readings(directive: u8, text: &[u8], before: Reading) -> Reads<'_> {
         b'u' => number(text, 1..=1, 1..=7, before, |_, _| {}),
         b'w' => number(text, 1..=1, 0..=6, before, |_, _| {}),
         b'f' => fraction(text, before),
-        b'b' => name(
-            text,
-            MONTHS.map(|month| &month[..SHORT]),
-            before,
-            |reading, month| reading.civil.month = month,
-        ),
+        b'b' => name(text, MONTHS.map(|month| &month[..SHORT]), before, |reading, month| reading.civil.month = month),
         b'B' => name(text, MONTHS, before, |reading, month| {
             reading.civil.month = month;
         }),
@@ -145,11 +123,7 @@ fn readings(directive: u8, text: &[u8], before: Reading) -> Reads<'_> {
         }),
         b'Z' => name(text, ["UTC", "GMT"], before, |_, _| {}),
         b'z' => zone(text, before),
-        b'%' => Box::new(
-            text.strip_prefix(b"%")
-                .map(|rest| (before, rest))
-                .into_iter(),
-        ),
+        b'%' => Box::new(text.strip_prefix(b"%").map(|rest| (before, rest)).into_iter()),
         _ => Box::new(std::iter::empty()),
     }
 }
@@ -177,25 +151,18 @@ fn fraction(text: &[u8], before: Reading) -> Reads<'_> {
     Box::new((1..=6).rev().filter_map(move |width| {
         let (digits, rest) = text.split_at_checked(width)?;
         let mut reading = before;
-        reading.civil.micros =
-            decimal(digits)? * [0, 100_000, 10_000, 1_000, 100, 10, 1].get(width)?;
+        reading.civil.micros = decimal(digits)? * [0, 100_000, 10_000, 1_000, 100, 10, 1].get(width)?;
         Some((reading, rest))
     }))
 }
 
 /// The name of a month, a day or a half of the day; `set` gets its number, 1 for the first.
-fn name<'t, const N: usize>(
-    text: &'t [u8],
-    names: [&'static str; N],
-    before: Reading,
-    set: Set<u32>,
-) -> Reads<'t> {
+fn name<'t, const N: usize>(text: &'t [u8], names: [&'static str; N], before: Reading, set: Set<u32>) -> Reads<'t> {
     Box::new((1..).zip(names).filter_map(move |(number, name)| {
         let (word, rest) = text.split_at_checked(name.len())?;
         let mut reading = before;
         set(&mut reading, number);
-        word.eq_ignore_ascii_case(name.as_bytes())
-            .then_some((reading, rest))
+        word.eq_ignore_ascii_case(name.as_bytes()).then_some((reading, rest))
     }))
 }
 
@@ -205,14 +172,9 @@ fn zone(text: &[u8], before: Reading) -> Reads<'_> {
         if let Some(rest) = text.strip_prefix(b"Z") {
             return Some((0, rest));
         }
-        let (sign, rest) = text
-            .split_first()
-            .filter(|(sign, _)| matches!(sign, b'+' | b'-'))?;
+        let (sign, rest) = text.split_first().filter(|(sign, _)| matches!(sign, b'+' | b'-'))?;
         let (hours, rest) = rest.split_at_checked(2)?;
-        let (minutes, rest) = rest
-            .strip_prefix(b":")
-            .unwrap_or(rest)
-            .split_at_checked(2)?;
+        let (minutes, rest) = rest.strip_prefix(b":").unwrap_or(rest).split_at_checked(2)?;
         let minutes = decimal(minutes).filter(|minutes| *minutes < 60)?;
         let seconds = i64::from(decimal(hours)? * 3600 + minutes * 60);
         Some((if *sign == b'-' { -seconds } else { seconds }, rest))
@@ -225,9 +187,7 @@ fn zone(text: &[u8], before: Reading) -> Reads<'_> {
 }
 
 fn decimal(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |value, digit| {
-        Some(value * 10 + char::from(*digit).to_digit(10)?)
-    })
+    digits.iter().try_fold(0, |value, digit| Some(value * 10 + char::from(*digit).to_digit(10)?))
 }
 
 #[cfg(test)]
@@ -237,11 +197,7 @@ mod tests {
     #[test]
     fn names_are_english_in_any_case_and_whole() {
         let pattern = "%B - %d, %Y:%H:%M:%S";
-        let expected = Civil {
-            hour: 8,
-            second: 1,
-            ..Civil::day(2024, 6, 5)
-        };
+        let expected = Civil { hour: 8, second: 1, ..Civil::day(2024, 6, 5) };
         assert_eq!(read(pattern, b"June - 05, 2024:08:00:01"), Some(expected));
         assert_eq!(read(pattern, b"june - 5, 2024:08:00:01"), Some(expected));
         assert_eq!(read(pattern, b"Jun - 05, 2024:08:00:01"), None);
@@ -251,34 +207,17 @@ mod tests {
     #[test]
     fn numbers_give_way_to_what_follows() {
         assert_eq!(read("%d%m%Y", b"1122024"), Some(Civil::day(2024, 2, 11)));
-        assert_eq!(
-            read("%Y%m%d%H%M%S", b"20240605080001"),
-            read("%Y-%m-%d %H:%M:%S", b"2024-06-05 08:00:01")
-        );
+        assert_eq!(read("%Y%m%d%H%M%S", b"20240605080001"), read("%Y-%m-%d %H:%M:%S", b"2024-06-05 08:00:01"));
     }
 
     #[test]
     fn all_directives_have_their_meaning() {
-        let civil = read(
-            "%a, %d %b %y %I:%M:%S.%f %p %Z",
-            b"Wed, 05 Jun 24 12:30:00.25 am utc",
-        )
-        .unwrap();
-        assert_eq!(
-            civil,
-            Civil {
-                minute: 30,
-                micros: 250_000,
-                ..Civil::day(2024, 6, 5)
-            }
-        );
+        let civil = read("%a, %d %b %y %I:%M:%S.%f %p %Z", b"Wed, 05 Jun 24 12:30:00.25 am utc").unwrap();
+        assert_eq!(civil, Civil { minute: 30, micros: 250_000, ..Civil::day(2024, 6, 5) });
         assert_eq!(read("%I %p", b"12 PM").unwrap().hour, 12);
         assert_eq!(read("%Y %j", b"2024 060"), Some(Civil::day(2024, 2, 29)));
         assert_eq!(read("%Y %j", b"2024 366"), Some(Civil::day(2024, 12, 31)));
-        assert_eq!(
-            read("%A %u %w %%", b"monday 1 1 %"),
-            Some(Civil::day(1900, 1, 1))
-        );
+        assert_eq!(read("%A %u %w %%", b"monday 1 1 %"), Some(Civil::day(1900, 1, 1)));
         assert_eq!(read("%z", b"-03:30").unwrap().offset_seconds, -12_600);
         assert_eq!(read("%z", b"Z").unwrap().offset_seconds, 0);
         assert_eq!(read("%z", b"+0260"), None);

@@ -31,11 +31,7 @@ impl Date<'_> {
     pub fn moment(&self) -> Option<Moment> {
         match self {
             Self::Clf { date, zone } => clf(date)?.moment(zone_seconds(zone)?),
-            Self::Pattern {
-                pattern,
-                date,
-                zone,
-            } => {
+            Self::Pattern { pattern, date, zone } => {
                 let offset_seconds = zone.as_deref().map_or(Some(0), zone_seconds)?;
                 civil(pattern, date)?.moment(offset_seconds)
             }
@@ -47,16 +43,7 @@ impl Date<'_> {
 impl Civil {
     /// Midnight of a day.
     pub fn day(year: i64, month: u32, day: u32) -> Self {
-        Self {
-            year,
-            month,
-            day,
-            hour: 0,
-            minute: 0,
-            second: 0,
-            micros: 0,
-            offset_seconds: 0,
-        }
+        Self { year, month, day, hour: 0, minute: 0, second: 0, micros: 0, offset_seconds: 0 }
     }
 
     fn moment(self, offset_seconds: i64) -> Option<Moment> {
@@ -67,29 +54,22 @@ impl Civil {
             && self.minute < 60
             && self.second < 60;
         let time_of_day = i64::from(self.hour * 3600 + self.minute * 60 + self.second);
-        let seconds =
-            days_since_epoch(self.year, self.month, self.day) * SECONDS_PER_DAY + time_of_day;
+        let seconds = days_since_epoch(self.year, self.month, self.day) * SECONDS_PER_DAY + time_of_day;
         let offset_seconds = offset_seconds.checked_add(self.offset_seconds)?;
         exists.then(|| in_range(seconds.checked_sub(offset_seconds)?, self.micros))?
     }
 }
 
 fn in_range(seconds: i64, micros: u32) -> Option<Moment> {
-    (EARLIEST..=LATEST)
-        .contains(&seconds)
-        .then_some(Moment { seconds, micros })
+    (EARLIEST..=LATEST).contains(&seconds).then_some(Moment { seconds, micros })
 }
 
 /// Reads a date; the patterns of our formats by hand, when the date has their usual width.
 fn civil(pattern: &str, date: &[u8]) -> Option<Civil> {
     match pattern {
         "%d/%b/%Y:%H:%M:%S" => clf(date),
-        "%Y-%m-%d %H:%M:%S" => {
-            iso(date, u8::is_ascii_whitespace).or_else(|| strptime::read(pattern, date))
-        }
-        "%Y-%m-%dT%H:%M:%S" => {
-            iso(date, |byte| *byte == b'T').or_else(|| strptime::read(pattern, date))
-        }
+        "%Y-%m-%d %H:%M:%S" => iso(date, u8::is_ascii_whitespace).or_else(|| strptime::read(pattern, date)),
+        "%Y-%m-%dT%H:%M:%S" => iso(date, |byte| *byte == b'T').or_else(|| strptime::read(pattern, date)),
         _ => strptime::read(pattern, date),
     }
 }
@@ -123,11 +103,7 @@ fn iso(date: &[u8], between: impl Fn(&u8) -> bool) -> Option<Civil> {
         hour: two(date[11], date[12]),
         minute: two(date[14], date[15]),
         second: two(date[17], date[18]),
-        ..Civil::day(
-            i64::from(year),
-            two(date[5], date[6]),
-            two(date[8], date[9]),
-        )
+        ..Civil::day(i64::from(year), two(date[5], date[6]), two(date[8], date[9]))
     })
 }
 
@@ -135,11 +111,7 @@ fn iso(date: &[u8], between: impl Fn(&u8) -> bool) -> Option<Civil> {
 #[inline]
 fn is_between<const N: usize>(text: &[u8; N], lowest: &[u8; N], highest: &[u8; N]) -> bool {
     let bounds = lowest.iter().zip(highest);
-    text.iter()
-        .zip(bounds)
-        .fold(true, |so_far, (byte, (low, high))| {
-            so_far & (low <= byte) & (byte <= high)
-        })
+    text.iter().zip(bounds).fold(true, |so_far, (byte, (low, high))| so_far & (low <= byte) & (byte <= high))
 }
 
 /// The number of two digits that are known to be digits.
@@ -186,15 +158,9 @@ fn zone_seconds(zone: &[u8]) -> Option<i64> {
     let mut hhmm: Option<i64> = None;
     for digit in digits.iter().filter(|byte| **byte != b':') {
         let digit = char::from(*digit).to_digit(10)?;
-        hhmm = Some(
-            hhmm.unwrap_or(0)
-                .checked_mul(10)?
-                .checked_add(i64::from(digit))?,
-        );
+        hhmm = Some(hhmm.unwrap_or(0).checked_mul(10)?.checked_add(i64::from(digit))?);
     }
-    let seconds = (hhmm? / 100)
-        .checked_mul(3600)?
-        .checked_add(hhmm? % 100 * 60)?;
+    let seconds = (hhmm? / 100).checked_mul(3600)?.checked_add(hhmm? % 100 * 60)?;
     Some(if west { -seconds } else { seconds })
 }
 
@@ -230,27 +196,18 @@ mod tests {
     use super::*;
 
     fn clf_moment(date: &str, zone: &str) -> Option<String> {
-        let date = Date::Clf {
-            date: date.as_bytes().into(),
-            zone: zone.as_bytes().into(),
-        };
+        let date = Date::Clf { date: date.as_bytes().into(), zone: zone.as_bytes().into() };
         date.moment().map(readable)
     }
 
     fn pattern_moment(pattern: &str, date: &str) -> Option<String> {
-        let date = Date::Pattern {
-            pattern: pattern.into(),
-            date: date.as_bytes().into(),
-            zone: None,
-        };
+        let date = Date::Pattern { pattern: pattern.into(), date: date.as_bytes().into(), zone: None };
         date.moment().map(readable)
     }
 
     fn readable(moment: Moment) -> String {
         let nanoseconds = i32::try_from(moment.micros * 1000).unwrap();
-        jiff::Timestamp::new(moment.seconds, nanoseconds)
-            .unwrap()
-            .to_string()
+        jiff::Timestamp::new(moment.seconds, nanoseconds).unwrap().to_string()
     }
 
     #[test]
@@ -266,14 +223,8 @@ mod tests {
 
     #[test]
     fn short_numbers_and_any_case_are_dates() {
-        assert_eq!(
-            clf_moment("1/mar/2024:1:2:3", "+0100").unwrap(),
-            "2024-03-01T00:02:03Z"
-        );
-        assert_eq!(
-            clf_moment("12/MAR/2024:11:00:13", "+0100").unwrap(),
-            "2024-03-12T10:00:13Z"
-        );
+        assert_eq!(clf_moment("1/mar/2024:1:2:3", "+0100").unwrap(), "2024-03-01T00:02:03Z");
+        assert_eq!(clf_moment("12/MAR/2024:11:00:13", "+0100").unwrap(), "2024-03-12T10:00:13Z");
     }
 
     #[test]
@@ -297,55 +248,23 @@ mod tests {
 
     #[test]
     fn a_zone_that_is_no_number_or_leads_out_of_the_calendar_is_no_date() {
-        for zone in [
-            "CET",
-            "",
-            "+",
-            "+-100",
-            "99999999999999999999",
-            "9999999999999999",
-        ] {
+        for zone in ["CET", "", "+", "+-100", "99999999999999999999", "9999999999999999"] {
             assert_eq!(clf_moment("12/Mar/2024:00:00:00", zone), None, "{zone}");
         }
         assert_eq!(clf_moment("01/Jan/0001:00:00:00", "+0100"), None);
         assert_eq!(clf_moment("31/Dec/9999:23:59:59", "-0100"), None);
-        assert_eq!(
-            Date::Unix {
-                seconds: i64::MAX,
-                micros: 0
-            }
-            .moment(),
-            None
-        );
+        assert_eq!(Date::Unix { seconds: i64::MAX, micros: 0 }.moment(), None);
     }
 
     #[test]
     fn each_format_has_its_pattern() {
         let at = |pattern, date| pattern_moment(pattern, date).unwrap();
-        assert_eq!(
-            at("%Y-%m-%d %H:%M:%S", "2024-06-05\t08:00:00"),
-            "2024-06-05T08:00:00Z"
-        );
-        assert_eq!(
-            at("%Y-%m-%d %H:%M:%S", "2024-6-5  8:0:0"),
-            "2024-06-05T08:00:00Z"
-        );
-        assert_eq!(
-            at("%Y-%m-%dT%H:%M:%S", "2024-06-05T08:00:00"),
-            "2024-06-05T08:00:00Z"
-        );
-        assert_eq!(
-            at("%d/%b/%Y:%H:%M:%S.%f", "05/Jun/2024:08:00:00.584"),
-            "2024-06-05T08:00:00.584Z"
-        );
-        assert_eq!(
-            pattern_moment("%Y-%m-%dT%H:%M:%S", "2024-06-05 08:00:00"),
-            None
-        );
-        assert_eq!(
-            pattern_moment("%Y-%m-%d %H:%M:%S", "2024-13-05 08:00:00"),
-            None
-        );
+        assert_eq!(at("%Y-%m-%d %H:%M:%S", "2024-06-05\t08:00:00"), "2024-06-05T08:00:00Z");
+        assert_eq!(at("%Y-%m-%d %H:%M:%S", "2024-6-5  8:0:0"), "2024-06-05T08:00:00Z");
+        assert_eq!(at("%Y-%m-%dT%H:%M:%S", "2024-06-05T08:00:00"), "2024-06-05T08:00:00Z");
+        assert_eq!(at("%d/%b/%Y:%H:%M:%S.%f", "05/Jun/2024:08:00:00.584"), "2024-06-05T08:00:00.584Z");
+        assert_eq!(pattern_moment("%Y-%m-%dT%H:%M:%S", "2024-06-05 08:00:00"), None);
+        assert_eq!(pattern_moment("%Y-%m-%d %H:%M:%S", "2024-13-05 08:00:00"), None);
     }
 
     proptest! {

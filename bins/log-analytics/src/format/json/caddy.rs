@@ -7,12 +7,8 @@ use super::{Json, NO_QUERY};
 const MICROSECONDS_PER_SECOND: f64 = 1e6;
 
 /// Caddy's JSON. Older versions name the client only by the address of the connection.
-pub const CADDY: Json = Json {
-    name: "caddy_json",
-    keys: &["request", "user_id", "resp_headers"],
-    hex_escapes: false,
-    read,
-};
+pub const CADDY: Json =
+    Json { name: "caddy_json", keys: &["request", "user_id", "resp_headers"], hex_escapes: false, read };
 
 fn read(mut object: Object<'_>) -> Option<Record<'_>> {
     let Some(Value::Object(mut request)) = object.take("request") else {
@@ -23,9 +19,7 @@ fn read(mut object: Object<'_>) -> Option<Record<'_>> {
         _ => Object::default(),
     };
     Some(Record {
-        ip: request
-            .take_text("client_ip")
-            .or_else(|| request.take_text("remote_ip"))?,
+        ip: request.take_text("client_ip").or_else(|| request.take_text("remote_ip"))?,
         date: date(object.take("ts")?.number()?),
         path: request.take_text("uri")?,
         status: object.take_text("status")?,
@@ -59,15 +53,9 @@ fn date(timestamp: f64) -> Date<'static> {
     let seconds = timestamp.floor();
     let micros = ((timestamp - seconds) * MICROSECONDS_PER_SECOND).round_ties_even();
     if micros < MICROSECONDS_PER_SECOND {
-        Date::Unix {
-            seconds: seconds as i64,
-            micros: micros as u32,
-        }
+        Date::Unix { seconds: seconds as i64, micros: micros as u32 }
     } else {
-        Date::Unix {
-            seconds: (seconds as i64).saturating_add(1),
-            micros: 0,
-        }
+        Date::Unix { seconds: (seconds as i64).saturating_add(1), micros: 0 }
     }
 }
 
@@ -77,34 +65,10 @@ mod tests {
 
     #[test]
     fn a_timestamp_keeps_its_microseconds() {
-        assert_eq!(
-            date(1_717_567_200.123456),
-            Date::Unix {
-                seconds: 1_717_567_200,
-                micros: 123_456
-            }
-        );
-        assert_eq!(
-            date(1_717_567_200.0),
-            Date::Unix {
-                seconds: 1_717_567_200,
-                micros: 0
-            }
-        );
-        assert_eq!(
-            date(0.999_999_9),
-            Date::Unix {
-                seconds: 1,
-                micros: 0
-            }
-        );
-        assert_eq!(
-            date(-0.25),
-            Date::Unix {
-                seconds: -1,
-                micros: 750_000
-            }
-        );
+        assert_eq!(date(1_717_567_200.123456), Date::Unix { seconds: 1_717_567_200, micros: 123_456 });
+        assert_eq!(date(1_717_567_200.0), Date::Unix { seconds: 1_717_567_200, micros: 0 });
+        assert_eq!(date(0.999_999_9), Date::Unix { seconds: 1, micros: 0 });
+        assert_eq!(date(-0.25), Date::Unix { seconds: -1, micros: 750_000 });
         assert_eq!(date(1e300).moment(), None);
     }
 }

@@ -55,10 +55,7 @@ impl LineParser for Json {
     fn fit(&mut self, line: &[u8], _: usize) -> Option<Fit> {
         let text = self.text(line);
         let object = Object::parse(&text)?;
-        self.keys
-            .iter()
-            .all(|key| object.get(key).is_some())
-            .then_some(Fit::Keys)
+        self.keys.iter().all(|key| object.get(key).is_some()).then_some(Fit::Keys)
     }
 }
 
@@ -95,9 +92,7 @@ fn iso_date<'v>(text: &Cow<'v, str>) -> super::Date<'v> {
         Some(date) if date.is_ascii() => date.len(),
         _ => text.char_indices().nth(19).map_or(text.len(), |(at, _)| at),
     };
-    let after = text[end..]
-        .strip_prefix('.')
-        .map(|fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let after = text[end..].strip_prefix('.').map(|fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
     let zone = text.len() - after.unwrap_or(&text[end..]).len();
     let zone = (!matches!(&text[zone..], "" | "Z" | "z")).then_some(zone);
     super::Date::Pattern {
@@ -115,20 +110,12 @@ fn part<'v>(text: &Cow<'v, str>, range: std::ops::Range<usize>) -> super::Text<'
 }
 
 /// Milliseconds as text, without a fraction of zero.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "only of numbers that are whole and small"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "only of numbers that are whole and small")]
 fn milliseconds(value: f64) -> Option<super::GenerationTime<'static>> {
     let whole = value as i64;
-    let text = if value.fract() == 0.0 && value.abs() < MILLISECONDS_EXACT {
-        whole.to_string()
-    } else {
-        value.to_string()
-    };
-    value
-        .is_finite()
-        .then(|| super::GenerationTime::Milli(Cow::Owned(text.into_bytes())))
+    let text =
+        if value.fract() == 0.0 && value.abs() < MILLISECONDS_EXACT { whole.to_string() } else { value.to_string() };
+    value.is_finite().then(|| super::GenerationTime::Milli(Cow::Owned(text.into_bytes())))
 }
 
 #[cfg(test)]
@@ -137,9 +124,7 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> (String, Option<String>) {
-        let Date::Pattern { date, zone, .. } = iso_date(&text.into()) else {
-            panic!("not a pattern")
-        };
+        let Date::Pattern { date, zone, .. } = iso_date(&text.into()) else { panic!("not a pattern") };
         let readable = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
         (readable(date), zone.map(readable))
     }
@@ -150,14 +135,8 @@ mod tests {
         assert_eq!(split(date), (date.into(), None));
         assert_eq!(split(&format!("{date}Z")), (date.into(), None));
         assert_eq!(split(&format!("{date}.123Z")), (date.into(), None));
-        assert_eq!(
-            split(&format!("{date}.5-05:30")),
-            (date.into(), Some("-05:30".into()))
-        );
-        assert_eq!(
-            split("05/Jun/2024:08:00:00+02:00").1,
-            Some("0+02:00".into())
-        );
+        assert_eq!(split(&format!("{date}.5-05:30")), (date.into(), Some("-05:30".into())));
+        assert_eq!(split("05/Jun/2024:08:00:00+02:00").1, Some("0+02:00".into()));
         assert_eq!(split("é"), ("é".into(), None));
     }
 }

@@ -5,12 +5,7 @@ use super::value::{Object, Value};
 use super::{Json, iso_date, milliseconds};
 
 /// nginx's JSON.
-pub const NGINX: Json = Json {
-    name: "nginx_json",
-    keys: &["referrer", "date"],
-    hex_escapes: true,
-    read,
-};
+pub const NGINX: Json = Json { name: "nginx_json", keys: &["referrer", "date"], hex_escapes: true, read };
 
 fn read(object: Object<'_>) -> Option<Record<'_>> {
     let mut record = Record::default();
@@ -29,18 +24,10 @@ fn read(object: Object<'_>) -> Option<Record<'_>> {
             "query_string" => record.query = value.into_text(),
             "length" => record.length = value.into_length(),
             "generation_time_milli" => record.generation_time = as_generation_time(&value),
-            _ => record
-                .extra
-                .extend(value.into_text().map(|text| (key, text))),
+            _ => record.extra.extend(value.into_text().map(|text| (key, text))),
         }
     }
-    Some(Record {
-        ip: ip?,
-        path: path?,
-        status: status?,
-        date: date?,
-        ..record
-    })
+    Some(Record { ip: ip?, path: path?, status: status?, date: date?, ..record })
 }
 
 fn as_date(value: Value<'_>) -> Option<Date<'_>> {

@@ -45,29 +45,16 @@ pub fn into_owned(record: Record<'_>) -> Record<'static> {
         method: record.method.map(owned),
         generation_time: record.generation_time.map(owned_time),
         event: record.event.map(|event| Box::new(owned_event(*event))),
-        extra: record
-            .extra
-            .into_iter()
-            .map(|(name, text)| (Cow::Owned(name.into_owned()), owned(text)))
-            .collect(),
+        extra: record.extra.into_iter().map(|(name, text)| (Cow::Owned(name.into_owned()), owned(text))).collect(),
     }
 }
 
 fn owned_date(date: Date<'_>) -> Date<'static> {
     match date {
-        Date::Clf { date, zone } => Date::Clf {
-            date: owned(date),
-            zone: owned(zone),
-        },
-        Date::Pattern {
-            pattern,
-            date,
-            zone,
-        } => Date::Pattern {
-            pattern: Cow::Owned(pattern.into_owned()),
-            date: owned(date),
-            zone: zone.map(owned),
-        },
+        Date::Clf { date, zone } => Date::Clf { date: owned(date), zone: owned(zone) },
+        Date::Pattern { pattern, date, zone } => {
+            Date::Pattern { pattern: Cow::Owned(pattern.into_owned()), date: owned(date), zone: zone.map(owned) }
+        }
         Date::Unix { seconds, micros } => Date::Unix { seconds, micros },
     }
 }
@@ -81,11 +68,7 @@ fn owned_time(time: GenerationTime<'_>) -> GenerationTime<'static> {
 }
 
 fn owned_event(event: Event<'_>) -> Event<'static> {
-    Event {
-        category: owned(event.category),
-        action: owned(event.action),
-        name: owned(event.name),
-    }
+    Event { category: owned(event.category), action: owned(event.action), name: owned(event.name) }
 }
 
 /// Replaces stand-ins by their bytes.

@@ -9,12 +9,7 @@ use super::{Json, NO_QUERY, iso_date, milliseconds};
 const NANOSECONDS_PER_MILLISECOND: f64 = 1e6;
 
 /// Traefik's JSON. A field that is missing counts as empty; without path, status or time it is no access.
-pub const TRAEFIK: Json = Json {
-    name: "traefik_json",
-    keys: &["level", "msg", "time"],
-    hex_escapes: false,
-    read,
-};
+pub const TRAEFIK: Json = Json { name: "traefik_json", keys: &["level", "msg", "time"], hex_escapes: false, read };
 
 fn read(mut object: Object<'_>) -> Option<Record<'_>> {
     let date = match object.take("time")? {
@@ -28,16 +23,13 @@ fn read(mut object: Object<'_>) -> Option<Record<'_>> {
         date,
         ip: object.take_text("ClientHost").unwrap_or_default(),
         query: NO_QUERY,
-        length: object
-            .take("DownstreamContentSize")
-            .and_then(Value::into_length),
+        length: object.take("DownstreamContentSize").and_then(Value::into_length),
         referrer: or_empty(&mut object, "request_Referer"),
         user_agent: or_empty(&mut object, "request_User-Agent"),
         host: or_empty(&mut object, "RequestHost"),
         userid: or_empty(&mut object, "ClientUsername"),
         method: or_empty(&mut object, "RequestMethod"),
-        generation_time: duration
-            .and_then(|nanoseconds| milliseconds(nanoseconds / NANOSECONDS_PER_MILLISECOND)),
+        generation_time: duration.and_then(|nanoseconds| milliseconds(nanoseconds / NANOSECONDS_PER_MILLISECOND)),
         ..Record::default()
     })
 }

@@ -40,10 +40,7 @@ impl<'v> Object<'v> {
 
     /// The value of a key; of several the last, as in Python.
     pub fn get(&self, key: &str) -> Option<&Value<'v>> {
-        self.0
-            .iter()
-            .rfind(|(known, _)| known == key)
-            .map(|(_, value)| value)
+        self.0.iter().rfind(|(known, _)| known == key).map(|(_, value)| value)
     }
 
     /// Takes the value of a key out.
@@ -91,20 +88,13 @@ impl<'v> Value<'v> {
     }
 
     /// A number, also one written as text.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "Python's floats lose the same digits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "Python's floats lose the same digits")]
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Signed(number) => Some(*number as f64),
             Self::Unsigned(number) => Some(*number as f64),
             Self::Float(number) => Some(*number),
-            Self::Text(text) => text
-                .trim()
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite()),
+            Self::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
             _ => None,
         }
     }
@@ -122,9 +112,7 @@ fn python_float(number: f64) -> String {
     let text = format!("{number:?}");
     match text.split_once('e') {
         Some((mantissa, exponent)) => {
-            let (sign, digits) = exponent
-                .strip_prefix('-')
-                .map_or(('+', exponent), |digits| ('-', digits));
+            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
             format!("{mantissa}e{sign}{digits:0>2}")
         }
         None => text,
@@ -209,28 +197,16 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_python_writes_them() {
-        for (number, text) in [
-            (200.0, "200.0"),
-            (0.012, "0.012"),
-            (1e16, "1e+16"),
-            (1e-5, "1e-05"),
-            (1.5e300, "1.5e+300"),
-        ] {
+        for (number, text) in
+            [(200.0, "200.0"), (0.012, "0.012"), (1e16, "1e+16"), (1e-5, "1e-05"), (1.5e300, "1.5e+300")]
+        {
             assert_eq!(python_float(number), text);
         }
-        let mut object = Object::parse(
-            r#" {"a": -7, "b": 18446744073709551615, "c": 12.5, "d": true, "e": null} "#,
-        )
-        .unwrap();
+        let mut object =
+            Object::parse(r#" {"a": -7, "b": 18446744073709551615, "c": 12.5, "d": true, "e": null} "#).unwrap();
         assert_eq!(object.take_text("a").as_deref(), Some(&b"-7"[..]));
-        assert_eq!(
-            object.take_text("b").as_deref(),
-            Some(&b"18446744073709551615"[..])
-        );
-        assert_eq!(
-            object.take("c").unwrap().into_length().as_deref(),
-            Some(&b"12"[..])
-        );
+        assert_eq!(object.take_text("b").as_deref(), Some(&b"18446744073709551615"[..]));
+        assert_eq!(object.take("c").unwrap().into_length().as_deref(), Some(&b"12"[..]));
         assert_eq!(object.take_text("d").as_deref(), Some(&b"True"[..]));
         assert_eq!(object.take_text("e"), None);
     }

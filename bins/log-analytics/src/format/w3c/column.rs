@@ -53,9 +53,7 @@ impl Accepts {
             Self::Time => return time_of_day(word),
             Self::Path => word.starts_with(b"/"),
             Self::StreamPath => word.starts_with(b"/") || word.starts_with(b"rtmp://"),
-            Self::Address => word
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_*.:-".contains(byte)),
+            Self::Address => word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_*.:-".contains(byte)),
             Self::Digits => of(word, b""),
             Self::Decimal => of(word, b"."),
             Self::Nothing => false,
@@ -66,8 +64,7 @@ impl Accepts {
 
 /// Whether a word consists of digits and some other bytes.
 fn of(word: &[u8], others: &[u8]) -> bool {
-    word.iter()
-        .all(|byte| byte.is_ascii_digit() || others.contains(byte))
+    word.iter().all(|byte| byte.is_ascii_digit() || others.contains(byte))
 }
 
 fn time_of_day(word: &[u8]) -> Option<&[u8]> {
@@ -78,62 +75,28 @@ fn time_of_day(word: &[u8]) -> Option<&[u8]> {
 impl Columns {
     /// The column of this name.
     pub fn find(&self, name: &str) -> Option<&'static Column> {
-        self.own
-            .iter()
-            .chain(self.shared)
-            .find(|column| column.name == name)
+        self.own.iter().chain(self.shared).find(|column| column.name == name)
     }
 }
 
 /// A column the format does not know: text in quotes, or a word.
 pub static UNKNOWN: Column = column("", r#"(?:".*?"|\S+)"#, Accepts::Word);
 /// `time-taken`, where the operator says it is in milliseconds.
-pub static TIME_TAKEN_MILLISECONDS: Column = column(
-    "time-taken",
-    r"(?P<generation_time_milli>[.\d]+)",
-    Accepts::Decimal,
-);
+pub static TIME_TAKEN_MILLISECONDS: Column =
+    column("time-taken", r"(?P<generation_time_milli>[.\d]+)", Accepts::Decimal);
 
-pub const W3C_EXTENDED: Columns = Columns {
-    own: &[],
-    shared: &STANDARD,
-    status_optional: false,
-};
-pub const IIS: Columns = Columns {
-    own: &OWN_IIS,
-    shared: &STANDARD,
-    status_optional: false,
-};
-pub const AMAZON_CLOUDFRONT: Columns = Columns {
-    own: &OWN_CLOUDFRONT,
-    shared: &STANDARD,
-    status_optional: true,
-};
-pub const SHOUTCAST: Columns = Columns {
-    own: &OWN_SHOUTCAST,
-    shared: &STANDARD,
-    status_optional: false,
-};
-pub const INCAPSULA_W3C: Columns = Columns {
-    own: &OWN_INCAPSULA,
-    shared: &[],
-    status_optional: false,
-};
+pub const W3C_EXTENDED: Columns = Columns { own: &[], shared: &STANDARD, status_optional: false };
+pub const IIS: Columns = Columns { own: &OWN_IIS, shared: &STANDARD, status_optional: false };
+pub const AMAZON_CLOUDFRONT: Columns = Columns { own: &OWN_CLOUDFRONT, shared: &STANDARD, status_optional: true };
+pub const SHOUTCAST: Columns = Columns { own: &OWN_SHOUTCAST, shared: &STANDARD, status_optional: false };
+pub const INCAPSULA_W3C: Columns = Columns { own: &OWN_INCAPSULA, shared: &[], status_optional: false };
 
 const fn column(name: &'static str, pattern: &'static str, accepts: Accepts) -> Column {
-    Column {
-        name,
-        pattern,
-        accepts,
-    }
+    Column { name, pattern, accepts }
 }
 
 const fn landmark(name: &'static str) -> Column {
-    Column {
-        name,
-        pattern: r"\S+",
-        accepts: Accepts::Word,
-    }
+    Column { name, pattern: r"\S+", accepts: Accepts::Word }
 }
 
 static STANDARD: [Column; 13] = [
@@ -142,46 +105,24 @@ static STANDARD: [Column; 13] = [
     column("cs-uri-stem", r"(?P<path>/\S*)", Accepts::Path),
     column("cs-uri-query", r"(?P<query_string>\S*)", Accepts::Word),
     column("c-ip", r#""?(?P<ip>[\w*.:-]*)"?"#, Accepts::Address),
-    column(
-        "cs(User-Agent)",
-        r#"(?P<user_agent>".*?"|\S+)"#,
-        Accepts::Word,
-    ),
+    column("cs(User-Agent)", r#"(?P<user_agent>".*?"|\S+)"#, Accepts::Word),
     column("cs(Referer)", r"(?P<referrer>\S+)", Accepts::Word),
     column("cs-host", r"(?P<host>\S+)", Accepts::Word),
     column("cs-method", r"(?P<method>\S+)", Accepts::Word),
     column("cs-username", r"(?P<userid>\S+)", Accepts::Word),
     column("sc-bytes", r"(?P<length>\S+)", Accepts::Word),
     column("sc-status", r"(?P<status>\d+)", Accepts::Digits),
-    column(
-        "time-taken",
-        r"(?P<generation_time_secs>[.\d]+)",
-        Accepts::Decimal,
-    ),
+    column("time-taken", r"(?P<generation_time_secs>[.\d]+)", Accepts::Decimal),
 ];
 
-static OWN_IIS: [Column; 2] = [
-    column(
-        "time-taken",
-        r"(?P<generation_time_milli>[.\d]+)",
-        Accepts::Decimal,
-    ),
-    landmark("sc-win32-status"),
-];
+static OWN_IIS: [Column; 2] =
+    [column("time-taken", r"(?P<generation_time_milli>[.\d]+)", Accepts::Decimal), landmark("sc-win32-status")];
 
 static OWN_CLOUDFRONT: [Column; 8] = [
     column("x-event", r"(?P<event_action>\S+)", Accepts::Word),
     column("x-sname", r"(?P<event_name>\S+)", Accepts::Word),
-    column(
-        "cs-uri-stem",
-        r"(?P<path>(?:rtmp:/)?/\S*)",
-        Accepts::StreamPath,
-    ),
-    column(
-        "c-user-agent",
-        r#"(?P<user_agent>".*?"|\S+)"#,
-        Accepts::Word,
-    ),
+    column("cs-uri-stem", r"(?P<path>(?:rtmp:/)?/\S*)", Accepts::StreamPath),
+    column("c-user-agent", r#"(?P<user_agent>".*?"|\S+)"#, Accepts::Word),
     column("x-host-header", r"(?P<host>\S+)", Accepts::Word),
     landmark("x-edge-location"),
     landmark("x-edge-result-type"),
@@ -190,32 +131,16 @@ static OWN_CLOUDFRONT: [Column; 8] = [
 
 static OWN_SHOUTCAST: [Column; 2] = [
     column("c-status", r"(?P<status>\d+)", Accepts::Digits),
-    column(
-        "x-duration",
-        r"(?P<generation_time_secs>[.\d]+)",
-        Accepts::Decimal,
-    ),
+    column("x-duration", r"(?P<generation_time_secs>[.\d]+)", Accepts::Decimal),
 ];
 
 static OWN_INCAPSULA: [Column; 12] = [
     column("date", r#""(?P<date>\d+[-\d]+)""#, Accepts::Nothing),
     column("time", r#""(?P<time>[\d:]+)[.\d]*?""#, Accepts::Nothing),
-    column(
-        "cs-uri",
-        r#""(?P<host>[^/"\s]+)(?P<path>/[^"\s]*)""#,
-        Accepts::Nothing,
-    ),
-    column(
-        "cs-uri-query",
-        r#""(?P<query_string>\S*)""#,
-        Accepts::Nothing,
-    ),
+    column("cs-uri", r#""(?P<host>[^/"\s]+)(?P<path>/[^"\s]*)""#, Accepts::Nothing),
+    column("cs-uri-query", r#""(?P<query_string>\S*)""#, Accepts::Nothing),
     column("c-ip", r#""(?P<ip>[\w*.:-]*)""#, Accepts::Nothing),
-    column(
-        "cs(User-Agent)",
-        r#""(?P<user_agent>.*?)""#,
-        Accepts::Nothing,
-    ),
+    column("cs(User-Agent)", r#""(?P<user_agent>.*?)""#, Accepts::Nothing),
     column("cs(Referer)", r#""(?P<referrer>\S+)""#, Accepts::Nothing),
     column("cs-host", r#""(?P<host>\S+)""#, Accepts::Nothing),
     column("cs-method", r#""(?P<method>\S+)""#, Accepts::Nothing),

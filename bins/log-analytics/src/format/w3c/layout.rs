@@ -37,17 +37,9 @@ struct Step {
 impl Layout {
     /// Reads the names of the columns, as they stand after `#Fields:`.
     pub fn new(names: &str, columns: Columns, options: &FormatOptions) -> Self {
-        let mut layout = Self {
-            exact: Exact::new(""),
-            steps: Vec::new(),
-            fields: Vec::new(),
-            recognised: 0,
-            makes_a_hit: false,
-        };
-        let patterns: Vec<&str> = names
-            .split_whitespace()
-            .map(|name| layout.add(name, columns, options))
-            .collect();
+        let mut layout =
+            Self { exact: Exact::new(""), steps: Vec::new(), fields: Vec::new(), recognised: 0, makes_a_hit: false };
+        let patterns: Vec<&str> = names.split_whitespace().map(|name| layout.add(name, columns, options)).collect();
         layout.exact = Exact::new(joined(&patterns));
         let status = columns.status_optional || layout.has("status");
         layout.makes_a_hit = status && layout.has("date") && layout.has("path") && layout.has("ip");
@@ -58,17 +50,11 @@ impl Layout {
     fn add<'o>(&mut self, name: &str, columns: Columns, options: &'o FormatOptions) -> &'o str {
         let mapped = options.w3c_map_fields.iter().find(|(own, _)| own == name);
         let name = mapped.map_or(name, |(_, known)| known);
-        let custom = options
-            .w3c_field_regexes
-            .iter()
-            .find(|(field, _)| field == name);
+        let custom = options.w3c_field_regexes.iter().find(|(field, _)| field == name);
         let known = known(name, columns, options);
         let (pattern, accepts) = match custom {
             Some((_, regex)) => (&**regex, Accepts::Nothing),
-            None => (
-                known.unwrap_or(&UNKNOWN).pattern,
-                known.unwrap_or(&UNKNOWN).accepts,
-            ),
+            None => (known.unwrap_or(&UNKNOWN).pattern, known.unwrap_or(&UNKNOWN).accepts),
         };
         // A name may stand in the header twice, a group in a pattern may not: the second one is passed over.
         if group_names(pattern).any(|group| self.has(group)) {
@@ -82,16 +68,9 @@ impl Layout {
     }
 
     fn step(&mut self, accepts: Accepts, field: Option<Field>) {
-        let after_date = self
-            .steps
-            .last()
-            .is_some_and(|before| before.field == Some(Field::Date));
+        let after_date = self.steps.last().is_some_and(|before| before.field == Some(Field::Date));
         let completes_date = after_date && field == Some(Field::Time);
-        self.steps.push(Step {
-            accepts,
-            field,
-            completes_date,
-        });
+        self.steps.push(Step { accepts, field, completes_date });
     }
 
     /// How many columns the format recognises: the weight of a match when formats are detected.
@@ -124,8 +103,7 @@ impl Layout {
 
     /// The short way: no quotes, one blank or tab between words. A strict subset of what the pattern accepts.
     fn read_words<'l>(&self, line: &'l [u8], draft: &mut Draft<'l>) -> Option<()> {
-        let bare = has_only_blanks(line, |byte| byte == b' ' || byte == b'\t')
-            && memchr(b'"', line).is_none();
+        let bare = has_only_blanks(line, |byte| byte == b' ' || byte == b'\t') && memchr(b'"', line).is_none();
         if !bare {
             return None;
         }
@@ -134,10 +112,7 @@ impl Layout {
         for step in &self.steps {
             let from = rest?;
             let end = word_end(from);
-            let word = step
-                .accepts
-                .part_of(&from[..end])
-                .filter(|word| !word.is_empty())?;
+            let word = step.accepts.part_of(&from[..end]).filter(|word| !word.is_empty())?;
             let start = line.len() - from.len();
             match &step.field {
                 Some(_) if step.completes_date => {
@@ -164,19 +139,12 @@ fn word_end(text: &[u8]) -> usize {
 fn known(name: &str, columns: Columns, options: &FormatOptions) -> Option<&'static Column> {
     let milliseconds = options.w3c_time_taken_millisecs && name == TIME_TAKEN_MILLISECONDS.name;
     let column = columns.find(name)?;
-    Some(if milliseconds {
-        &TIME_TAKEN_MILLISECONDS
-    } else {
-        column
-    })
+    Some(if milliseconds { &TIME_TAKEN_MILLISECONDS } else { column })
 }
 
 /// The pattern of a line: columns with white space between them.
 fn joined(patterns: &[&str]) -> String {
-    let columns: Vec<String> = patterns
-        .iter()
-        .map(|pattern| format!("(?:{pattern})"))
-        .collect();
+    let columns: Vec<String> = patterns.iter().map(|pattern| format!("(?:{pattern})")).collect();
     // The reference sees the line's end as white space, so an empty last column needs nothing in front of it.
     match columns.split_last() {
         Some((last, rest)) if !rest.is_empty() && may_be_empty(last) => {
@@ -198,36 +166,24 @@ mod tests {
     use super::super::column;
     use super::*;
 
-    const NAMES: &str = "date time c-ip cs-method cs-uri-stem cs-uri-query sc-status sc-bytes time-taken cs(User-Agent)";
+    const NAMES: &str =
+        "date time c-ip cs-method cs-uri-stem cs-uri-query sc-status sc-bytes time-taken cs(User-Agent)";
     const LINE: &str = "2024-06-05 08:00:00.5 192.0.2.1 GET /a x=1 200 100 1.5 UA/1";
 
     fn layout(names: &str) -> Layout {
         Layout::new(names, column::W3C_EXTENDED, &FormatOptions::default())
     }
 
-    fn both_ways<'l>(
-        layout: &mut Layout,
-        line: &'l [u8],
-    ) -> (Option<Record<'l>>, Option<Record<'l>>) {
+    fn both_ways<'l>(layout: &mut Layout, line: &'l [u8]) -> (Option<Record<'l>>, Option<Record<'l>>) {
         let mut draft = Draft::default();
         let words = layout.read_words(line, &mut draft);
         let words = words.map(|()| draft.finish("".into()));
-        (
-            words,
-            layout.exact.read(line).map(|draft| draft.finish("".into())),
-        )
+        (words, layout.exact.read(line).map(|draft| draft.finish("".into())))
     }
 
     /// Date and time may have a tab between them in one of the records: only their meaning has to be the same.
     fn comparable(record: Record<'_>) -> String {
-        format!(
-            "{:?} {:?}",
-            record.date.moment(),
-            Record {
-                date: Date::default(),
-                ..record
-            }
-        )
+        format!("{:?} {:?}", record.date.moment(), Record { date: Date::default(), ..record })
     }
 
     #[test]
@@ -239,19 +195,14 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_twice_is_read_once() {
-        let record = layout("date c-ip c-ip cs-uri-stem sc-status")
-            .read(b"2024-06-05 192.0.2.1 192.0.2.2 / 200");
+        let record = layout("date c-ip c-ip cs-uri-stem sc-status").read(b"2024-06-05 192.0.2.1 192.0.2.2 / 200");
         assert_eq!(&*record.unwrap().ip, b"192.0.2.1");
     }
 
     #[test]
     fn an_empty_last_column_may_be_missing() {
         let mut layout = layout("date time c-ip sc-status cs-uri-stem cs-uri-query");
-        assert!(
-            layout
-                .read(b"2024-06-05 08:00:00 192.0.2.1 200 /a")
-                .is_some()
-        );
+        assert!(layout.read(b"2024-06-05 08:00:00 192.0.2.1 200 /a").is_some());
         assert!(layout.read(b"2024-06-05 08:00:00 192.0.2.1 200").is_none());
     }
 

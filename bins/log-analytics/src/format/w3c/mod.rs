@@ -10,9 +10,7 @@ use std::borrow::Cow;
 use self::column::Columns;
 use self::layout::Layout;
 use super::pattern::Pattern;
-use super::{
-    Chosen, Fit, FormatError, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record,
-};
+use super::{Chosen, Fit, FormatError, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record};
 
 /// What the line that names the columns starts with.
 const FIELDS: &str = "#Fields:";
@@ -25,35 +23,17 @@ pub struct W3c {
 }
 
 /// The columns of the standard.
-pub const W3C_EXTENDED: W3c = W3c {
-    name: "w3c_extended",
-    columns: column::W3C_EXTENDED,
-    finish: |_| {},
-};
+pub const W3C_EXTENDED: W3c = W3c { name: "w3c_extended", columns: column::W3C_EXTENDED, finish: |_| {} };
 /// Microsoft's: the time taken is in milliseconds.
-pub const IIS: W3c = W3c {
-    name: "iis",
-    columns: column::IIS,
-    finish: |_| {},
-};
+pub const IIS: W3c = W3c { name: "iis", columns: column::IIS, finish: |_| {} };
 /// Amazon's: events of streams, and user agents that are percent-encoded twice.
-pub const AMAZON_CLOUDFRONT: W3c = W3c {
-    name: "amazon_cloudfront",
-    columns: column::AMAZON_CLOUDFRONT,
-    finish: finish_cloudfront,
-};
+pub const AMAZON_CLOUDFRONT: W3c =
+    W3c { name: "amazon_cloudfront", columns: column::AMAZON_CLOUDFRONT, finish: finish_cloudfront };
 /// Incapsula's: every column in quotes.
-pub const INCAPSULA_W3C: W3c = W3c {
-    name: "incapsula_w3c",
-    columns: column::INCAPSULA_W3C,
-    finish: status_200_if_empty,
-};
+pub const INCAPSULA_W3C: W3c =
+    W3c { name: "incapsula_w3c", columns: column::INCAPSULA_W3C, finish: status_200_if_empty };
 /// SHOUTcast's: user agents are percent-encoded.
-pub const SHOUTCAST: W3c = W3c {
-    name: "shoutcast",
-    columns: column::SHOUTCAST,
-    finish: decode_user_agent,
-};
+pub const SHOUTCAST: W3c = W3c { name: "shoutcast", columns: column::SHOUTCAST, finish: decode_user_agent };
 
 /// Checks the options that only this family uses.
 pub fn check(options: &FormatOptions) -> Result<(), FormatError> {
@@ -81,13 +61,8 @@ impl LogFormat for W3c {
             (Chosen::ByName, None) => Header::Consumed,
             _ => Header::Counted,
         };
-        let mut parser = Parser {
-            columns: self.columns,
-            options: options.clone(),
-            finish: self.finish,
-            layout: None,
-            header,
-        };
+        let mut parser =
+            Parser { columns: self.columns, options: options.clone(), finish: self.finish, layout: None, header };
         if let Some(fields) = &options.w3c_fields {
             parser.lay_out(fields.strip_prefix(FIELDS).unwrap_or(fields));
         }
@@ -129,8 +104,7 @@ impl Parser {
     }
 
     fn is_header(&self, line: &[u8]) -> bool {
-        let blank_in_header =
-            matches!(self.header, Header::Consumed) && line.trim_ascii().is_empty();
+        let blank_in_header = matches!(self.header, Header::Consumed) && line.trim_ascii().is_empty();
         line.starts_with(b"#") || blank_in_header
     }
 }
@@ -166,8 +140,7 @@ impl LineParser for Parser {
             return None;
         }
         let layout = self.layout.as_mut()?;
-        let fits =
-            layout.recognised() > rival && layout.makes_a_hit() && layout.read(line).is_some();
+        let fits = layout.recognised() > rival && layout.makes_a_hit() && layout.read(line).is_some();
         fits.then_some(Fit::Groups(layout.recognised()))
     }
 }
@@ -202,11 +175,7 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     while let Some((&first, after)) = rest.split_first() {
         let escaped = (first == b'%').then(|| hex_byte(after)).flatten();
         out.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() {
-            &after[2..]
-        } else {
-            after
-        };
+        rest = if escaped.is_some() { &after[2..] } else { after };
     }
     out
 }
@@ -246,16 +215,10 @@ mod tests {
     #[test]
     fn a_file_without_header_is_read_with_the_fields_of_the_options() {
         let fields = "#Fields: date time c-ip cs-uri-stem sc-status time-taken".to_owned();
-        let options = FormatOptions {
-            w3c_fields: Some(fields),
-            ..FormatOptions::default()
-        };
+        let options = FormatOptions { w3c_fields: Some(fields), ..FormatOptions::default() };
         let seconds = GenerationTime::Seconds(b"109".into());
         assert_eq!(read(&options, &[LINE]).generation_time, Some(seconds));
-        let options = FormatOptions {
-            w3c_time_taken_millisecs: true,
-            ..options
-        };
+        let options = FormatOptions { w3c_time_taken_millisecs: true, ..options };
         let milliseconds = GenerationTime::Milli(b"109".into());
         assert_eq!(read(&options, &[LINE]).generation_time, Some(milliseconds));
     }
@@ -277,14 +240,8 @@ mod tests {
     fn a_field_pattern_without_a_name_is_refused() {
         for regex in ["(", r"\d+"] {
             let w3c_field_regexes = pair("sub", regex);
-            let options = FormatOptions {
-                w3c_field_regexes,
-                ..FormatOptions::default()
-            };
-            assert!(
-                matches!(check(&options), Err(FormatError::W3cFieldRegex { .. })),
-                "{regex}"
-            );
+            let options = FormatOptions { w3c_field_regexes, ..FormatOptions::default() };
+            assert!(matches!(check(&options), Err(FormatError::W3cFieldRegex { .. })), "{regex}");
         }
     }
 
