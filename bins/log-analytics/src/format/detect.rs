@@ -149,6 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_host_is_a_host() {
+        assert_eq!(detect([&*format!(" {COMMON}")]), Ok("common_vhost"));
+        assert_eq!(detect([&*format!(r#"	{COMMON} "-" "UA""#)]), Ok("common_complete"));
+    }
+
+    #[test]
+    fn json_gives_way_only_to_a_later_format_with_groups() {
+        let traefik = r#"{"level": "", "msg": "", "time": "", "referrer": "", "date": ""}"#;
+        assert_eq!(detect([traefik]), Ok("nginx_json"));
+        let haproxy = r#"{"level": 1, "msg": 2, "time": 3, "x": ": 192.0.2.1 [d] 200 1 -\"GET / \""}"#;
+        assert_eq!(detect([haproxy]), Ok("haproxy"));
+    }
+
+    #[test]
     fn an_ovh_line_is_taken_for_combined() {
         let line = COMMON.replace("- -", "www.example.org jo");
         assert_eq!(detect([&*format!(r#"{line} "-" "UA""#)]), Ok("ncsa_extended"));

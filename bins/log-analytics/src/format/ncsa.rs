@@ -108,6 +108,8 @@ impl NcsaLines {
     /// Necessary for a match and much cheaper than one: the word that has to open the date does.
     fn date_in_place(&self, line: &[u8]) -> bool {
         let line = Readable::new(line);
-        line.opens_date(3) || self.with_host && line.opens_date(4)
+        // An empty host leaves nothing but the blank after it.
+        let words_before = if self.with_host && !line.starts_blank() { 4 } else { 3 };
+        line.opens_date(words_before)
     }
 }

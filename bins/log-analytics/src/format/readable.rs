@@ -56,6 +56,11 @@ impl<'l> Readable<'l> {
         offset - GROWTH * before
     }
 
+    /// Whether the first character is a blank.
+    pub fn starts_blank(&self) -> bool {
+        self.text.starts_with(is_blank)
+    }
+
     /// Whether the `n`th word opens a date in brackets.
     pub fn opens_date(&self, n: usize) -> bool {
         self.word(n).is_some_and(|word| word.starts_with('['))

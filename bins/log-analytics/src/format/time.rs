@@ -142,6 +142,14 @@ fn month(name: &[u8; 3]) -> Option<u32> {
 
 /// Seconds east of Greenwich from `hhmm` with an optional sign; colons do not count.
 fn zone_seconds(zone: &[u8]) -> Option<i64> {
+    // The usual zone first: a sign and four digits.
+    if let [sign @ (b'+' | b'-'), hhmm @ ..] = zone
+        && let Ok(hhmm) = <&[u8; 4]>::try_from(hhmm)
+        && is_between(hhmm, b"0000", b"9999")
+    {
+        let seconds = i64::from(two(hhmm[0], hhmm[1]) * 3600 + two(hhmm[2], hhmm[3]) * 60);
+        return Some(if *sign == b'-' { -seconds } else { seconds });
+    }
     let (west, digits) = match zone.trim_ascii() {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -144,15 +144,18 @@ fn known(name: &str, columns: Columns, options: &FormatOptions) -> Option<&'stat
 
 /// The pattern of a line: columns with white space between them.
 fn joined(patterns: &[&str]) -> String {
-    let mut line = patterns.join(r"\s+");
+    let columns: Vec<String> = patterns.iter().map(|pattern| format!("(?:{pattern})")).collect();
     // The reference sees the line's end as white space, so an empty last column needs nothing in front of it.
-    if let Some((last, rest)) = patterns.split_last()
-        && !rest.is_empty()
-        && regex::Regex::new(&format!(r"\A(?:{last})\z")).is_ok_and(|column| column.is_match(""))
-    {
-        line = format!(r"{}(?:\s+{last}|\z)", rest.join(r"\s+"));
+    match columns.split_last() {
+        Some((last, rest)) if !rest.is_empty() && may_be_empty(last) => {
+            format!(r"{}(?:\s+{last}|\z)", rest.join(r"\s+"))
+        }
+        _ => columns.join(r"\s+"),
     }
-    line
+}
+
+fn may_be_empty(pattern: &str) -> bool {
+    regex::Regex::new(&format!(r"\A{pattern}\z")).is_ok_and(|column| column.is_match(""))
 }
 
 #[cfg(test)]

@@ -187,6 +187,7 @@ fn hex_byte(text: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::GenerationTime;
     use super::*;
 
     #[test]
@@ -194,5 +195,61 @@ mod tests {
         assert_eq!(percent_decoded(b"a%20b%2"), b"a b%2");
         assert_eq!(percent_decoded(b"%zz%E9%"), b"%zz\xE9%");
         assert_eq!(percent_decoded(b"%2520"), b"%20");
+    }
+
+    const LINE: &[u8] = b"2024-06-05 08:00:00 192.0.2.1 /a 200 109";
+
+    fn read(options: &FormatOptions, lines: &[&'static [u8]]) -> Record<'static> {
+        check(options).unwrap();
+        let mut parser = W3C_EXTENDED.parser(options, Chosen::ByName);
+        match lines.iter().map(|line| parser.parse(line)).last() {
+            Some(Parsed::Record(record)) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pair(a: &str, b: &str) -> Vec<(String, String)> {
+        vec![(a.to_owned(), b.to_owned())]
+    }
+
+    #[test]
+    fn a_file_without_header_is_read_with_the_fields_of_the_options() {
+        let fields = "#Fields: date time c-ip cs-uri-stem sc-status time-taken".to_owned();
+        let options = FormatOptions { w3c_fields: Some(fields), ..FormatOptions::default() };
+        let seconds = GenerationTime::Seconds(b"109".into());
+        assert_eq!(read(&options, &[LINE]).generation_time, Some(seconds));
+        let options = FormatOptions { w3c_time_taken_millisecs: true, ..options };
+        let milliseconds = GenerationTime::Milli(b"109".into());
+        assert_eq!(read(&options, &[LINE]).generation_time, Some(milliseconds));
+    }
+
+    #[test]
+    fn columns_can_have_other_names_and_patterns_of_their_own() {
+        let header = b"#Fields: date time client cs-uri-stem sc-status sub";
+        let options = FormatOptions {
+            w3c_map_fields: pair("client", "c-ip"),
+            w3c_field_regexes: pair("sub", r"(?P<sub>x|\d+)"),
+            ..FormatOptions::default()
+        };
+        let record = read(&options, &[header, LINE]);
+        assert_eq!(&*record.ip, b"192.0.2.1");
+        assert_eq!(record.extra, [("sub".into(), b"109"[..].into())]);
+    }
+
+    #[test]
+    fn a_field_pattern_without_a_name_is_refused() {
+        for regex in ["(", r"\d+"] {
+            let w3c_field_regexes = pair("sub", regex);
+            let options = FormatOptions { w3c_field_regexes, ..FormatOptions::default() };
+            assert!(matches!(check(&options), Err(FormatError::W3cFieldRegex { .. })), "{regex}");
+        }
+    }
+
+    #[test]
+    fn lines_before_the_columns_are_named_are_invalid() {
+        let mut parser = IIS.parser(&FormatOptions::default(), Chosen::ByName);
+        assert_eq!(parser.parse(LINE), Parsed::Malformed(Malformed::NoColumns));
+        assert_eq!(parser.parse(b"#Fields: date time c-ip"), Parsed::Header);
+        assert_eq!(parser.parse(LINE), Parsed::Malformed(Malformed::NoColumns));
     }
 }
