@@ -18,7 +18,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-pub use outcome::{ALL_IN, CANNOT_WRITE_STATE, Outcome, SETTINGS, TRY_AGAIN, UNREACHABLE};
+pub use outcome::{ALL_IN, CANNOT_WRITE_STATE, FAILED, Outcome, SETTINGS, TRY_AGAIN, UNREACHABLE};
 pub use running::Running;
 
 use diary::Diary;

@@ -185,8 +185,9 @@ fn killed_right_after_matomo_stored_a_batch_and_before_the_answer() {
     let lines = stack.writes(SITE, 300);
     for _ in 0..4 {
         let before = stack.matomo().seen();
-        // The first request of a run asks whether hits are welcome; the ones after it are stored and never answered.
-        stack.matomo().set_faults(Faults::every(1, Fault::CommitThenHang).after(before.received + 1));
+        // The first two requests of a run ask whether marks and hits are welcome; the ones after them are stored and
+        // never answered.
+        stack.matomo().set_faults(Faults::every(1, Fault::CommitThenHang).after(before.received + 2));
         let running = stack.start(&["once"]);
         stack.matomo().wait_for("a stored batch", |seen| seen.hits > before.hits);
         assert_eq!(running.kill().signal(), Some(SIGKILL));

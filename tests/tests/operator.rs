@@ -96,8 +96,20 @@ fn health_follows_the_last_success() {
     stack.writes(SITE, 30);
     let before = stack.run(&["health"]);
     assert_ne!(before.code(), Some(ALL_IN), "healthy before anything was done\n{before}");
-    stack.once().succeeds();
-    stack.run(&["health"]).succeeds();
+    let running = stack.run_in_background();
+    stack.matomo().wait_for("all hits", |seen| seen.hits >= 30);
+    until(|| stack.run(&["health"]).code() == Some(ALL_IN));
+    running.terminate();
+    running.wait().succeeds();
+}
+
+/// Waits for a fact.
+fn until(fact: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !fact() {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "it never came true");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 #[test]

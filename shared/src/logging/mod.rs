@@ -29,6 +29,16 @@ crate::settings! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Level(String);
 
+impl Level {
+    /// What the libraries below say in detail helps nobody but their authors, unless all is asked for.
+    fn directives(&self) -> String {
+        match self.0.as_str() {
+            "debug" => "debug,hyper=info,hyper_util=info,reqwest=info,rustls=info".to_owned(),
+            other => other.to_owned(),
+        }
+    }
+}
+
 impl Value for Level {
     fn rule() -> String {
         "error, warn, info, debug or trace, or directives such as info,hyper=warn".to_owned()
@@ -85,7 +95,7 @@ where
     tracing_subscriber::fmt()
         // It would tell standard error, and panic when that is closed as well.
         .log_internal_errors(false)
-        .with_env_filter(EnvFilter::new(&options.level.0))
+        .with_env_filter(EnvFilter::new(options.level.directives()))
         .event_format(OneLine { format: options.format, colour })
         .with_writer(writer)
         .finish()

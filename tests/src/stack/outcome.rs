@@ -6,6 +6,8 @@ use std::process::ExitStatus;
 
 /// Everything is imported, or the binary was asked to stop.
 pub const ALL_IN: i32 = 0;
+/// The job failed, and a person is needed.
+pub const FAILED: i32 = 1;
 /// Matomo does not answer.
 pub const UNREACHABLE: i32 = 69;
 /// State cannot be written.

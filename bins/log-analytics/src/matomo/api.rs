@@ -32,7 +32,7 @@ pub enum ApiError {
     #[error("Matomo does not know the token (status 401)")]
     Token,
     /// The answer is not Matomo's.
-    #[error("the answer to {method} (status {status}) is not Matomo's: {excerpt}")]
+    #[error("the answer to {method} (status {status}) is not Matomo's JSON: {excerpt}")]
     NotMatomo {
         /// The API's method.
         method: &'static str,

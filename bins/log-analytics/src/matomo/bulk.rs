@@ -93,7 +93,7 @@ pub fn judge(answer: Answered<'_>, hits: u64, sent: u64) -> Outcome {
         (status, _) => doubt(
             Seen::Answer,
             answer,
-            format!("the answer (status {status}) is not Matomo's: {}", excerpt(answer.body)),
+            format!("the answer (status {status}) is not Matomo's JSON: {}", excerpt(answer.body)),
         ),
     }
 }

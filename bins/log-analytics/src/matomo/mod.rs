@@ -64,9 +64,9 @@ impl Matomo {
         Self { http, address, mark_json: None }
     }
 
-    /// Its base address.
-    pub fn url(&self) -> &str {
-        &self.address.url
+    /// Its base address, as it may be shown: without user, password and query.
+    pub fn url(&self) -> String {
+        shown(&self.address.url)
     }
 
     /// The site that receives marks.
@@ -152,6 +152,14 @@ fn outcome_of(error: &HttpError, elapsed: Duration) -> Outcome {
     Outcome::InDoubt(Doubt { seen, why, elapsed })
 }
 
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 /// An error and its causes in one sentence.
 pub fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -165,4 +173,15 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        assert_eq!(shown("https://u:p@matomo.example/a@b?token_auth=1"), "https://matomo.example/a@b");
+        assert_eq!(shown("http://matomo:8080"), "http://matomo:8080");
+    }
 }

@@ -152,13 +152,13 @@ impl Matomo {
         match self.version().await {
             Err(ApiError::NotMatomo { status: 503, .. }) => Refusal::Maintenance,
             Err(ApiError::Http { .. }) => self.unreachable(why),
-            _ => Refusal::NotMatomo { url: self.address.url.clone(), why },
+            _ => Refusal::NotMatomo { url: self.url(), why },
         }
     }
 
     /// What an error of the API means for an import.
     pub fn refusal_of(&self, error: &ApiError) -> Refusal {
-        let url = self.address.url.clone();
+        let url = self.url();
         match error {
             ApiError::Token => Refusal::WrongToken,
             ApiError::NotMatomo { status: 503, .. } => Refusal::Maintenance,
@@ -169,6 +169,6 @@ impl Matomo {
     }
 
     fn unreachable(&self, why: String) -> Refusal {
-        Refusal::Unreachable { url: self.address.url.clone(), why }
+        Refusal::Unreachable { url: self.url(), why }
     }
 }

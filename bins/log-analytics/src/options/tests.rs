@@ -1,3 +1,5 @@
+//! The importer's words, as operators write them.
+
 use std::fs;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use shared::entry::Exit;
@@ -16,6 +16,9 @@ use crate::config::Settings;
 use crate::discover::{self, Discovery, Settled, SiteId};
 use crate::ledger::{Ledger, LedgerError, Standing};
 use crate::matomo::{ApiError, Delivery, Hands, Invalidation, Matomo, Refusal, SiteFacts, Throttle, sentence};
+
+/// A pass waits so long for young files to settle; longer settle times are left to the next pass.
+const REST_MAX: Duration = Duration::from_secs(30);
 
 /// What a pass came to.
 #[derive(Debug, Default)]
@@ -118,7 +121,7 @@ impl Pass<'_> {
     /// Lists the files; those that changed just now get the time to settle, once.
     async fn discover(&self) -> Result<Discovery, (Exit, String)> {
         let found = self.list()?;
-        let Some(rest) = found.longest_rest() else { return Ok(found) };
+        let Some(rest) = found.longest_rest().filter(|rest| *rest <= REST_MAX) else { return Ok(found) };
         tokio::select! {
             () = self.shutdown.wait() => return Ok(found),
             () = tokio::time::sleep(rest) => {}

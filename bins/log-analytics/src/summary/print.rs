@@ -29,7 +29,8 @@ impl Counts {
 
     fn push_requests(&self, text: &mut String) {
         let skipped = |reason| self.skipped(reason);
-        push(text, 4, &format!("{} requests imported successfully", self.recorded));
+        // The reference counts a hit without a site here as well as below.
+        push(text, 4, &format!("{} requests imported successfully", self.recorded + self.no_site));
         push(text, 4, &format!("{} requests were downloads", self.downloads));
         push(text, 4, &format!("{} requests ignored:", self.ignored()));
         let extensions = "requests to file downloads did not match any --download-extensions";

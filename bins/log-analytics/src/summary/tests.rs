@@ -1,3 +1,5 @@
+//! Counters and the words that scripts look for.
+
 use std::time::Duration;
 
 use super::*;

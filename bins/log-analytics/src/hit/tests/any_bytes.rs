@@ -1,3 +1,5 @@
+//! Any bytes in any field make valid JSON.
+
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Every parameter of a hit.
+
 use super::*;
 use crate::format::{Event, GenerationTime};
 use crate::hit::{OptionError, add_parameter};
