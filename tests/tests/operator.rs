@@ -99,8 +99,7 @@ fn health_follows_the_last_success() {
     let running = stack.run_in_background();
     stack.matomo().wait_for("all hits", |seen| seen.hits >= 30);
     until(|| stack.run(&["health"]).code() == Some(ALL_IN));
-    running.terminate();
-    running.wait().succeeds();
+    running.terminate().succeeds();
 }
 
 /// Waits for a fact.

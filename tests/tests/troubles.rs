@@ -8,7 +8,7 @@ use std::process::Command;
 use tests::fault::{Fault, Faults};
 use tests::log::Line;
 use tests::matomo::{Setup, Switch};
-use tests::stack::{ALL_IN, CANNOT_WRITE_STATE, FAILED, SETTINGS, Stack, TRY_AGAIN, UNREACHABLE};
+use tests::stack::{CANNOT_WRITE_STATE, FAILED, SETTINGS, Stack, TRY_AGAIN, UNREACHABLE};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
 const SITE: u64 = 4;

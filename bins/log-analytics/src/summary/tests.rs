@@ -69,7 +69,7 @@ fn the_printed_summary_keeps_the_words_scripts_look_for() {
     let text = some().text(Duration::from_millis(3500));
     for line in [
         "Logs import summary",
-        "    7 requests imported successfully",
+        "    8 requests imported successfully",
         "    0 requests were downloads",
         "    19 requests ignored:",
         "        0 HTTP errors",
