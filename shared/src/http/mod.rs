@@ -31,6 +31,8 @@ pub struct HttpOptions {
     pub deadline: Duration,
     /// Largest answer that is read.
     pub answer_bytes_max: usize,
+    /// Whether an `https` address will be asked. Loading the certificates takes 2 MiB and some milliseconds.
+    pub https: bool,
     /// PEM file of certificates to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
     /// Talk to a server that nobody vouches for.
@@ -56,6 +58,7 @@ impl HttpOptions {
             connect_timeout: Duration::from_secs(10),
             deadline: Duration::from_secs(60),
             answer_bytes_max: 1 << 20,
+            https: true,
             ca_file: None,
             accept_invalid_certificates: false,
             basic_auth: None,
@@ -101,7 +104,7 @@ impl Http {
             .redirect(redirect::Policy::none())
             // Whether a request may be repeated is for the caller to decide.
             .retry(reqwest::retry::never())
-            .tls_certs_only(roots::trusted(options.ca_file.as_deref())?)
+            .tls_certs_only(if options.https { roots::trusted(options.ca_file.as_deref())? } else { Vec::new() })
             .tls_danger_accept_invalid_certs(options.accept_invalid_certificates)
             .build()
             .map_err(|source| SetupError::Client { source })?;

@@ -1,5 +1,6 @@
 //! Hits that travel in one request, and so in one transaction of Matomo's database.
 
+use bytes::Bytes;
 use jiff::civil::Date;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -11,8 +12,8 @@ const HEAD: &[u8] = b"{\"requests\":[";
 /// Matomo reads six characters (`idpageview`).
 const PAGE_VIEW_DIGITS: usize = 6;
 
-/// A full batch: the request's body but for its end, and where its hits came from.
-#[derive(Debug, Clone)]
+/// A full batch: the body of its request, and where its hits came from.
+#[derive(Clone)]
 pub struct Batch {
     /// The site.
     pub site: SiteId,
@@ -20,8 +21,8 @@ pub struct Batch {
     pub ledger_site: Option<SiteId>,
     /// Its hash, known to Matomo's ledger site.
     pub mark: Mark,
-    /// `{"requests":[hit,hit` – the end is the sender's business.
-    pub body: Vec<u8>,
+    /// The whole body, with the token in it: never to be shown.
+    pub body: Bytes,
     /// Where each hit came from.
     pub origins: Vec<Origin>,
     /// Date of the newest hit, seconds since 1970.
@@ -73,21 +74,14 @@ pub struct Filling {
 }
 
 impl Filling {
-    /// An empty batch for a site.
-    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64) -> Self {
+    /// An empty batch for a site, with room for so many bytes.
+    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64, room: usize) -> Self {
         let mut hash = Xxh3Default::new();
         hash.update(&site.0.to_le_bytes());
         hash.update(&salt.to_le_bytes());
-        Self {
-            site,
-            ledger_site,
-            body: HEAD.to_vec(),
-            origins: Vec::new(),
-            newest: i64::MIN,
-            hash,
-            pv_id: None,
-            days: Vec::new(),
-        }
+        let mut body = Vec::with_capacity(room);
+        body.extend_from_slice(HEAD);
+        Self { site, ledger_site, body, origins: Vec::new(), newest: i64::MIN, hash, pv_id: None, days: Vec::new() }
     }
 
     /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
@@ -129,10 +123,12 @@ impl Filling {
         self.body.len()
     }
 
-    /// Closes it.
-    pub fn close(self) -> Batch {
-        let Self { site, ledger_site, body, origins, newest, hash, pv_id, days } = self;
-        Batch { site, ledger_site, mark: Mark(hash.digest()), body, origins, newest, pv_id, days }
+    /// Closes it; `end` makes the end of the body, the mark and what else the receiver wants there.
+    pub fn close(self, end: impl FnOnce(Mark) -> String) -> Batch {
+        let Self { site, ledger_site, mut body, origins, newest, hash, pv_id, days } = self;
+        let mark = Mark(hash.digest());
+        body.extend_from_slice(end(mark).as_bytes());
+        Batch { site, ledger_site, mark, body: Bytes::from(body), origins, newest, pv_id, days }
     }
 }
 
@@ -148,12 +144,12 @@ mod tests {
     use crate::ledger::FileId;
 
     fn filled(site: u32, salt: u64, identity: u64, hits: &[(u32, u64, &str)], with_pv_id: bool) -> Batch {
-        let mut filling = Filling::new(SiteId(site), None, salt);
+        let mut filling = Filling::new(SiteId(site), None, salt, 0);
         for &(file, offset, json) in hits {
             let hit = Waiting { origin: Origin { file: FileId(file), offset }, seconds: 0, visitor: 0, agent: 0 };
             filling.push(&hit, identity, json.as_bytes(), with_pv_id);
         }
-        filling.close()
+        filling.close(|_| "]}".to_owned())
     }
 
     #[test]
@@ -170,8 +166,7 @@ mod tests {
     #[test]
     fn every_hit_carries_the_page_view_id() {
         let batch = filled(4, 0, 7, &[(1, 0, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#)], true);
-        let body = format!("{}]}}", String::from_utf8(batch.body).unwrap());
-        let document: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&batch.body).unwrap();
         let pv_id = batch.pv_id.unwrap();
         assert_eq!(pv_id.len(), PAGE_VIEW_DIGITS);
         assert!(document["requests"].as_array().unwrap().iter().all(|hit| hit["pv_id"] == pv_id.as_str()));

@@ -11,6 +11,7 @@ mod reports;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use shared::http::{Answer, Http, HttpError};
 use shared::secret::Secret;
 
@@ -23,9 +24,15 @@ pub use recorder::{Delivery, End, Hands, Patience, Settled, Throttle, resolve};
 pub use reports::Invalidation;
 
 use crate::discover::SiteId;
+use crate::ledger::Mark;
 
 /// Where batches go: Matomo, a dry run, or the simulator that breaks the wire at every point.
 pub trait Sink {
+    /// The end of a batch's body, behind its last hit.
+    fn end_of_body(&self, _mark: Mark) -> String {
+        "]}".to_owned()
+    }
+
     /// Sends a batch once.
     fn send(&self, batch: &Batch) -> impl Future<Output = Outcome>;
 
@@ -51,17 +58,23 @@ pub struct Address {
 }
 
 /// A Matomo server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Matomo {
     http: Http,
     address: Address,
     mark_json: Option<String>,
+    /// `],"token_auth":"…"}`: the token travels in the body only.
+    end: String,
 }
 
 impl Matomo {
     /// A server at an address; nothing is sent yet.
     pub fn new(http: Http, address: Address) -> Self {
-        Self { http, address, mark_json: None }
+        let token = address
+            .token
+            .as_ref()
+            .map_or_else(String::new, |token| format!(",\"token_auth\":{}", serde_json::Value::from(token.reveal())));
+        Self { http, address, mark_json: None, end: format!("]{token}}}") }
     }
 
     /// Its base address, as it may be shown: without user, password and query.
@@ -79,7 +92,7 @@ impl Matomo {
         self.mark_json = Some(mark::json(ledger_site));
     }
 
-    async fn bulk(&self, body: Vec<u8>) -> Result<Answer, HttpError> {
+    async fn bulk(&self, body: Bytes) -> Result<Answer, HttpError> {
         let mut url = format!("{}{}?queuedtracking=0", self.address.url, self.address.endpoint);
         if let Some(suffix) = &self.address.suffix {
             url.push('&');
@@ -88,17 +101,7 @@ impl Matomo {
         self.http.post(&url, "application/json", body).await
     }
 
-    /// Ends a body that was begun with `{"requests":[`.
-    fn end_body(&self, body: &mut Vec<u8>) {
-        body.push(b']');
-        if let Some(token) = &self.address.token {
-            body.extend_from_slice(b",\"token_auth\":");
-            body.extend_from_slice(serde_json::Value::from(token.reveal()).to_string().as_bytes());
-        }
-        body.push(b'}');
-    }
-
-    async fn send_body(&self, body: Vec<u8>, hits: u64, sent: u64) -> Outcome {
+    async fn send_body(&self, body: Bytes, hits: u64, sent: u64) -> Outcome {
         let begin = Instant::now();
         match self.bulk(body).await {
             Ok(answer) => {
@@ -116,18 +119,14 @@ impl Matomo {
 }
 
 impl Sink for Matomo {
+    fn end_of_body(&self, mark: Mark) -> String {
+        let mark = self.mark_json.as_ref().map_or_else(String::new, |json| format!(",{}", mark::fill(json, mark)));
+        format!("{mark}{}", self.end)
+    }
+
     async fn send(&self, batch: &Batch) -> Outcome {
-        // Room for the mark and the token, so that the body is copied once.
-        let mut body = Vec::with_capacity(batch.body.len() + 1024);
-        body.extend_from_slice(&batch.body);
-        let mut sent = batch.hits();
-        if let Some(mark_json) = &self.mark_json {
-            body.push(b',');
-            body.extend_from_slice(mark::fill(mark_json, batch.mark).as_bytes());
-            sent += 1;
-        }
-        self.end_body(&mut body);
-        match self.send_body(body, batch.hits(), sent).await {
+        let sent = batch.hits() + u64::from(self.mark_json.is_some());
+        match self.send_body(batch.body.clone(), batch.hits(), sent).await {
             // All hits refused: the site as a whole, or each of them for its own sake (older than Matomo keeps raw data)?
             Outcome::Rejected(Rejection::NotAllowed) if self.probe(batch.site).await == preflight::Probe::Ready => {
                 Outcome::Delivered(crate::ledger::Receipt { invalid: batch.hits(), ..Default::default() })

@@ -113,9 +113,8 @@ impl Matomo {
             jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() - 2 * 24 * 60 * 60).unwrap_or_default();
         let cdt = date.strftime("%Y-%m-%d %H:%M:%S");
         let hit = format!(r#"{{"idsite":"{site}","rec":"0","apiv":"1","cip":"192.0.2.1","cdt":"{cdt}"}}"#);
-        let mut body = format!(r#"{{"requests":[{hit}"#).into_bytes();
-        self.end_body(&mut body);
-        match self.send_body(body, 1, 1).await {
+        let body = format!(r#"{{"requests":[{hit}{}"#, self.end);
+        match self.send_body(body.into(), 1, 1).await {
             Outcome::Delivered(_) => Probe::Ready,
             other => Probe::Not(other),
         }

@@ -31,6 +31,7 @@ impl ServerOptions {
     /// When the certificates cannot be read.
     pub fn connect(&self, address: Address, timeout: Duration, ca_file: Option<PathBuf>) -> Result<Matomo, SetupError> {
         let mut http = HttpOptions::named("Matomo/LogImport");
+        http.https = [&address.url, &address.api_url].into_iter().any(|url| url.starts_with("https:"));
         http.deadline = timeout;
         http.answer_bytes_max = ANSWER_BYTES_MAX;
         http.ca_file = ca_file;

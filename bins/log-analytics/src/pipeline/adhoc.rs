@@ -17,7 +17,7 @@ use crate::discover::SiteId;
 use crate::file::{self, Compression, Lines};
 use crate::format::LineParser;
 use crate::hit::{Judge, OptionError, Site};
-use crate::ledger::FileId;
+use crate::ledger::{FileId, Mark};
 use crate::matomo::{ApiError, Batch, Delivery, Matomo, Outcome, Sink};
 use crate::options::ImportOptions;
 use crate::summary::Counts;
@@ -76,6 +76,13 @@ pub enum Target {
 }
 
 impl Sink for Target {
+    fn end_of_body(&self, mark: Mark) -> String {
+        match self {
+            Self::Matomo(matomo) => matomo.end_of_body(mark),
+            Self::Nowhere => String::new(),
+        }
+    }
+
     async fn send(&self, batch: &Batch) -> Outcome {
         match self {
             Self::Matomo(matomo) => matomo.send(batch).await,

@@ -44,8 +44,10 @@ impl Default for Shape {
 /// Common limits of web servers for a request begin at 1 MiB.
 const BATCH_BYTES_MAX: usize = 1000 * 1000;
 const WINDOW_BYTES_MAX: usize = 4 << 20;
+/// A hit takes about so many bytes; a batch that begins with room for its hits is not moved while it grows.
+const HIT_BYTES: usize = 720;
 /// Full batches that wait for a recorder, in all: enough that none is idle, few enough that memory is flat.
-const WAITING_BATCHES_PER_RECORDER: usize = 2;
+const WAITING_BATCHES_PER_RECORDER: usize = 1;
 /// How often the ledger is synced while nothing leaves.
 const IDLE_SYNC: Duration = Duration::from_secs(1);
 
@@ -197,7 +199,8 @@ impl<S: Sink + 'static> Flow<S> {
         let mut lease = lease;
         self.spill();
         for recorder in &mut self.recorders {
-            recorder.ready.extend(recorder.filling.take().map(Filling::close));
+            let sink = &self.delivery.sink;
+            recorder.ready.extend(recorder.filling.take().map(|full| full.close(|mark| sink.end_of_body(mark))));
         }
         while self.stop.is_none()
             && (!self.under_way.is_empty() || self.recorders.iter().any(|one| !one.ready.is_empty()))
@@ -224,12 +227,15 @@ impl<S: Sink + 'static> Flow<S> {
     }
 
     fn spill(&mut self) {
-        let Self { window, recorders, days, identities, shape, site, salt, now_seconds, with_page_views, .. } = self;
+        let Self {
+            delivery, window, recorders, days, identities, shape, site, salt, now_seconds, with_page_views, ..
+        } = self;
+        let room = shape.batch_bytes_max.min(shape.batch_hits_max * HIT_BYTES);
         window.drain(|hit, json| {
             // Matomo orders a visit by arrival, so one visitor always goes through the same recorder.
             let index = (hit.visitor % recorders.len() as u64) as usize;
             let recorder = &mut recorders[index];
-            let filling = recorder.filling.get_or_insert_with(|| Filling::new(*site, shape.ledger_site, *salt));
+            let filling = recorder.filling.get_or_insert_with(|| Filling::new(*site, shape.ledger_site, *salt, room));
             let identity = identities.get(&hit.origin.file).copied().unwrap_or_default();
             let with_pv_id = *with_page_views && *now_seconds - hit.seconds < RECENT_SECONDS;
             filling.push(&hit, identity, json, with_pv_id);
@@ -237,7 +243,8 @@ impl<S: Sink + 'static> Flow<S> {
                 filling.touch(day);
             }
             if filling.hits() >= shape.batch_hits_max || filling.bytes() >= shape.batch_bytes_max {
-                recorder.ready.extend(recorder.filling.take().map(Filling::close));
+                let sink = &delivery.sink;
+                recorder.ready.extend(recorder.filling.take().map(|full| full.close(|mark| sink.end_of_body(mark))));
             }
         });
     }
