@@ -1,6 +1,6 @@
 //! A regular expression whose named groups are the fields of a record: exact, for lines nothing faster can read.
 
-use regex::{CaptureLocations, Regex};
+use regex::{CaptureLocations, Regex, RegexBuilder};
 
 use super::field::{Draft, Field};
 use super::readable::Readable;
@@ -9,6 +9,9 @@ use super::readable::Readable;
 const BLANK: &str = r"[\s\x1c-\x1f]";
 /// `\S` as Python knows it.
 const WORD: &str = r"[^\s\x1c-\x1f]";
+
+/// A pattern reads few lines; it need not keep megabytes ready for them.
+const SEARCH_CACHE_BYTES_MAX: usize = 256 * 1024;
 
 /// A compiled pattern with the fields its groups fill.
 #[derive(Debug, Clone)]
@@ -22,7 +25,8 @@ pub struct Pattern {
 impl Pattern {
     /// Compiles a pattern that has to match at the start of the line. `\s` and `\S` mean what they mean to Python.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        let regex = Regex::new(&format!(r"\A(?:{})", with_python_blanks(pattern)))?;
+        let anchored = format!(r"\A(?:{})", with_python_blanks(pattern));
+        let regex = RegexBuilder::new(&anchored).dfa_size_limit(SEARCH_CACHE_BYTES_MAX).build()?;
         let fields =
             regex.capture_names().enumerate().filter_map(|(group, name)| Some((group, Field::named(name?)))).collect();
         let groups = regex.captures_len() - 1;

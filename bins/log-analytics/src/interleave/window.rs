@@ -26,22 +26,26 @@ pub struct Waiting {
     pub agent: u64,
 }
 
-/// Hits in time order until it is full.
+/// Hits are put in, in time order, until it is full; then they are taken out until it is empty.
 #[derive(Debug)]
 pub struct Window {
+    /// Each hit, and where its JSON ends.
     hits: Vec<(Waiting, usize)>,
     bytes: Vec<u8>,
     hits_max: usize,
     bytes_max: usize,
+    /// The order in which hits are taken out: rank and index, once the first was taken.
+    turns: Vec<(usize, usize)>,
+    taken: usize,
 }
 
 impl Window {
     /// An empty window for so many hits and so many bytes.
     pub fn new(hits_max: usize, bytes_max: usize) -> Self {
-        Self { hits: Vec::new(), bytes: Vec::new(), hits_max, bytes_max }
+        Self { hits: Vec::new(), bytes: Vec::new(), hits_max, bytes_max, turns: Vec::new(), taken: 0 }
     }
 
-    /// Adds the next hit of the stream.
+    /// Adds the next hit of the stream. What was put in before is taken out completely before more is put in.
     pub fn push(&mut self, hit: Waiting, json: &[u8]) {
         self.bytes.extend_from_slice(json);
         self.hits.push((hit, self.bytes.len()));
@@ -52,27 +56,43 @@ impl Window {
         self.hits.len() >= self.hits_max || self.bytes.len() >= self.bytes_max
     }
 
-    /// Hands out every hit, those of one user agent together, each visitor's in the order they came.
-    pub fn drain(&mut self, mut take: impl FnMut(Waiting, &[u8])) {
+    /// Whether nothing is left in it.
+    pub fn is_empty(&self) -> bool {
+        self.hits.is_empty()
+    }
+
+    /// Takes out the next hit: those of one user agent together, each visitor's in the order they came.
+    /// The JSON is to be read before the next call.
+    pub fn pop(&mut self) -> Option<(Waiting, &[u8])> {
+        if self.taken == self.hits.len() {
+            self.hits.clear();
+            self.bytes.clear();
+            self.turns.clear();
+            self.taken = 0;
+            return None;
+        }
+        if self.taken == 0 {
+            self.arrange();
+        }
+        let (_, index) = self.turns[self.taken];
+        self.taken += 1;
+        let start = index.checked_sub(1).map_or(0, |before| self.hits[before].1);
+        let (hit, end) = self.hits[index];
+        Some((hit, &self.bytes[start..end]))
+    }
+
+    fn arrange(&mut self) {
         let mut rank_of_agent: HashMap<u64, usize> = HashMap::new();
         let mut rank_of_visitor: HashMap<u64, usize> = HashMap::new();
-        let mut turns: Vec<(usize, usize)> = Vec::with_capacity(self.hits.len());
         for (index, (hit, _)) in self.hits.iter().enumerate() {
             // All hits of a visitor go with the first agent seen, or several agents behind one address would change places.
             let rank = *rank_of_visitor.entry(hit.visitor).or_insert_with(|| {
                 let next = rank_of_agent.len();
                 *rank_of_agent.entry(hit.agent).or_insert(next)
             });
-            turns.push((rank, index));
+            self.turns.push((rank, index));
         }
-        turns.sort_unstable();
-        for (_, index) in turns {
-            let start = index.checked_sub(1).map_or(0, |before| self.hits[before].1);
-            let (hit, end) = self.hits[index];
-            take(hit, &self.bytes[start..end]);
-        }
-        self.hits.clear();
-        self.bytes.clear();
+        self.turns.sort_unstable();
     }
 }
 
@@ -93,7 +113,10 @@ mod tests {
             window.push(hit(offset, visitor, agent), offset.to_string().as_bytes());
         }
         let mut got = Vec::new();
-        window.drain(|hit, json| got.push((hit.origin.offset, json.to_vec())));
+        while let Some((hit, json)) = window.pop() {
+            got.push((hit.origin.offset, json.to_vec()));
+        }
+        assert!(window.is_empty());
         let offsets: Vec<u64> = got.iter().map(|(offset, _)| *offset).collect();
         assert_eq!(offsets, [0, 2, 4, 1, 3]);
         assert!(got.iter().all(|(offset, json)| *json == offset.to_string().as_bytes()));
@@ -107,7 +130,9 @@ mod tests {
                 window.push(hit(offset as u64, visitor, agent), b"{}");
             }
             let mut got = Vec::new();
-            window.drain(|hit, _| got.push(hit));
+            while let Some((hit, _)) = window.pop() {
+                got.push(hit);
+            }
             prop_assert_eq!(got.len(), hits.len());
             for visitor in 0..5 {
                 let offsets: Vec<_> = got.iter().filter(|hit| hit.visitor == visitor).map(|hit| hit.origin.offset).collect();

@@ -46,8 +46,6 @@ const BATCH_BYTES_MAX: usize = 1000 * 1000;
 const WINDOW_BYTES_MAX: usize = 4 << 20;
 /// A hit takes about so many bytes; a batch that begins with room for its hits is not moved while it grows.
 const HIT_BYTES: usize = 720;
-/// Full batches that wait for a recorder, in all: enough that none is idle, few enough that memory is flat.
-const WAITING_BATCHES_PER_RECORDER: usize = 1;
 /// How often the ledger is synced while nothing leaves.
 const IDLE_SYNC: Duration = Duration::from_secs(1);
 
@@ -121,6 +119,14 @@ struct Recorder {
     busy: bool,
 }
 
+impl Recorder {
+    /// Closes the batch that is being filled, if there is one.
+    fn close(&mut self, sink: &impl Sink) {
+        let batch = self.filling.take().map(|filling| filling.close(|mark| sink.end_of_body(mark)));
+        self.ready.extend(batch);
+    }
+}
+
 impl<S: Sink + 'static> Flow<S> {
     /// A flow for a site. `days` tells which days' reports change.
     pub fn new(delivery: Rc<Delivery<S>>, shape: Shape, site: SiteId, days: Days, lease: Option<&Lease>) -> Self {
@@ -167,14 +173,14 @@ impl<S: Sink + 'static> Flow<S> {
         self.delivered
     }
 
-    /// Empties the window into batches, sends what is full, and waits while there is enough to send.
+    /// Empties the window into batches and sends those that are full; waits where recorders are busy.
     ///
     /// # Errors
     /// Why no more hits are to be read. What is under way is not waited for; see [`Flow::finish`].
     pub async fn turn(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
         let mut lease = lease;
-        self.spill();
         loop {
+            self.fill();
             self.dispatch(lease.as_deref_mut());
             // Lets the deliveries do their reading and writing.
             yield_now().await;
@@ -184,10 +190,12 @@ impl<S: Sink + 'static> Flow<S> {
             if let Some(stop) = self.stop.take() {
                 return Err(stop);
             }
-            if self.wants_more() {
+            if self.window.is_empty() {
                 return Ok(());
             }
-            self.wait_for_one(lease.as_deref_mut()).await;
+            if !self.wants_more() {
+                self.wait_for_one(lease.as_deref_mut()).await;
+            }
         }
     }
 
@@ -197,10 +205,11 @@ impl<S: Sink + 'static> Flow<S> {
     /// Why not everything was sent.
     pub async fn finish(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
         let mut lease = lease;
-        self.spill();
+        if let Err(stop) = self.turn(lease.as_deref_mut()).await {
+            return self.drain(lease).await.and(Err(stop));
+        }
         for recorder in &mut self.recorders {
-            let sink = &self.delivery.sink;
-            recorder.ready.extend(recorder.filling.take().map(|full| full.close(|mark| sink.end_of_body(mark))));
+            recorder.close(&self.delivery.sink);
         }
         while self.stop.is_none()
             && (!self.under_way.is_empty() || self.recorders.iter().any(|one| !one.ready.is_empty()))
@@ -226,33 +235,34 @@ impl<S: Sink + 'static> Flow<S> {
         self.stop.take().map_or(Ok(()), Err)
     }
 
-    fn spill(&mut self) {
-        let Self {
-            delivery, window, recorders, days, identities, shape, site, salt, now_seconds, with_page_views, ..
-        } = self;
-        let room = shape.batch_bytes_max.min(shape.batch_hits_max * HIT_BYTES);
-        window.drain(|hit, json| {
+    /// Puts hits of the window into batches, as many as there is demand for.
+    fn fill(&mut self) {
+        while self.wants_more() {
+            let Some((hit, json)) = self.window.pop() else { return };
             // Matomo orders a visit by arrival, so one visitor always goes through the same recorder.
-            let index = (hit.visitor % recorders.len() as u64) as usize;
-            let recorder = &mut recorders[index];
-            let filling = recorder.filling.get_or_insert_with(|| Filling::new(*site, shape.ledger_site, *salt, room));
-            let identity = identities.get(&hit.origin.file).copied().unwrap_or_default();
-            let with_pv_id = *with_page_views && *now_seconds - hit.seconds < RECENT_SECONDS;
+            let index = (hit.visitor % self.recorders.len() as u64) as usize;
+            let recorder = &mut self.recorders[index];
+            let room = self.shape.batch_bytes_max.min(self.shape.batch_hits_max * HIT_BYTES);
+            let filling = recorder
+                .filling
+                .get_or_insert_with(|| Filling::new(self.site, self.shape.ledger_site, self.salt, room));
+            let identity = self.identities.get(&hit.origin.file).copied().unwrap_or_default();
+            let with_pv_id = self.with_page_views && self.now_seconds - hit.seconds < RECENT_SECONDS;
             filling.push(&hit, identity, json, with_pv_id);
-            if let Some(day) = days.of(hit.seconds) {
+            if let Some(day) = self.days.of(hit.seconds) {
                 filling.touch(day);
             }
-            if filling.hits() >= shape.batch_hits_max || filling.bytes() >= shape.batch_bytes_max {
-                let sink = &delivery.sink;
-                recorder.ready.extend(recorder.filling.take().map(|full| full.close(|mark| sink.end_of_body(mark))));
+            if filling.hits() >= self.shape.batch_hits_max || filling.bytes() >= self.shape.batch_bytes_max {
+                recorder.close(&self.delivery.sink);
             }
-        });
+        }
     }
 
+    /// Whether a recorder has nothing to do and nothing to do next.
     fn wants_more(&self) -> bool {
         let waiting: usize = self.recorders.iter().map(|recorder| recorder.ready.len()).sum();
-        let starving = self.recorders.iter().any(|recorder| recorder.ready.is_empty());
-        starving && waiting < WAITING_BATCHES_PER_RECORDER * self.recorders.len()
+        let starving = self.recorders.iter().any(|recorder| !recorder.busy && recorder.ready.is_empty());
+        starving && waiting < self.recorders.len().div_ceil(2)
     }
 
     fn dispatch(&mut self, lease: Option<&mut Lease>) {
