@@ -7,7 +7,7 @@ use tests::fault::{Fault, FaultMix, Faults};
 use tests::log::{self, Format, Line};
 use tests::matomo::{Outcome, Setup};
 use tests::random::Random;
-use tests::stack::{ALL_IN, Stack, TRY_AGAIN, UNREACHABLE};
+use tests::stack::{ALL_IN, FAILED, Stack, TRY_AGAIN, UNREACHABLE};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
 const SITE: u64 = 4;
@@ -50,6 +50,58 @@ fn a_fault_that_surely_stored_nothing_needs_no_ledger_site() {
         stack.until_all_is_in(12);
         stack.holds_exactly(SITE, &lines);
     }
+}
+
+#[test]
+fn without_a_ledger_site_recent_hits_are_found_by_their_page_view() {
+    for fault in [Fault::CommitThenDrop, Fault::Truncate, Fault::Reset] {
+        let stack = Stack::new(PROGRAM, Setup { faults: Faults::every(3, fault).until(9), ..Setup::default() });
+        let lines = writes_dated(&stack, now() - 3_600);
+        stack.until_all_is_in(12);
+        stack.holds_exactly(SITE, &lines);
+    }
+}
+
+#[test]
+fn without_a_ledger_site_old_hits_in_doubt_wait_for_a_decision_and_are_never_guessed() {
+    let faults = Faults::every(1, Fault::CommitThenDrop).after(1).until(3);
+    let stack = Stack::new(PROGRAM, Setup { faults, ..Setup::default() });
+    stack.set("MATOMO_RECORDERS", "1");
+    let lines = stack.writes(SITE, 200);
+    stack.once().ends_with(FAILED).says(&["set aside"]);
+    stack.holds_exactly(SITE, &lines);
+    stack.run(&["retry"]).says(&["50 lines are set aside"]);
+    // They had arrived: the operator saw it in Matomo.
+    stack.run(&["retry", "--skip"]).succeeds().says(&["50 lines"]);
+    stack.once().succeeds();
+    stack.holds_exactly(SITE, &lines);
+}
+
+#[test]
+fn lines_set_aside_that_had_not_arrived_are_sent_again_on_demand() {
+    let faults = Faults::every(1, Fault::Reset).after(1).until(3);
+    let stack = Stack::new(PROGRAM, Setup { faults, ..Setup::default() });
+    stack.set("MATOMO_RECORDERS", "1");
+    let lines = stack.writes(SITE, 200);
+    stack.once().ends_with(FAILED);
+    assert_eq!(stack.matomo().hits().len(), 150);
+    stack.once().succeeds();
+    assert_eq!(stack.matomo().hits().len(), 150, "nobody decided anything yet");
+    stack.run(&["retry", "--resend"]).succeeds();
+    stack.once().succeeds();
+    let arrival = stack.arrival(SITE, &lines);
+    assert!(arrival.missing.is_empty() && arrival.surplus.is_empty(), "{arrival:?}");
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+fn writes_dated(stack: &Stack, second: i64) -> Vec<Line> {
+    let lines = log::Traffic::seeded(5).starting_at(second).with_gaps_of(1).lines(250);
+    log::write(&stack.logs_of(SITE).join("access.log"), &lines, Format::Combined).unwrap();
+    lines
 }
 
 /// Every third of the first nine requests goes wrong in one way; then all is well again.

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod machine;
 mod sink;
 mod suite;
 mod usage;

@@ -13,6 +13,7 @@ pub fn run() -> anyhow::Result<()> {
     for missing in missing(has_nextest) {
         println!("note: {missing}");
     }
+    crate::machine::prepare()?;
     step("formatting", &["fmt", "--all", "--check"], "run: cargo fmt --all")?;
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step("lints", &lints, "run: cargo clippy --workspace --all-targets")?;
@@ -47,11 +48,6 @@ fn missing(has_nextest: bool) -> Vec<String> {
     }
     if Golden::find(env::var_os("SHARED_DIR").map(Into::into)).is_none() {
         notes.push("no golden cases (neither $SHARED_DIR/golden nor ../shared/golden): they are NOT run".to_owned());
-    }
-    let can_mount =
-        Command::new("mount").arg("--version").stdout(Stdio::null()).status().is_ok_and(|ended| ended.success());
-    if !can_mount {
-        notes.push("no `mount`: the journeys of a full disk and a read-only volume may not run".to_owned());
     }
     notes
 }

@@ -70,7 +70,7 @@ async fn run(
         Ok(shutdown) => shutdown,
         Err(_) => shared::shutdown::Shutdown::never(),
     };
-    let target = if options.dry_run { Target::Nowhere } else { Target::Matomo(matomo.clone()) };
+    let target = if options.dry_run { Target::Nowhere } else { Target::Matomo(Box::new(matomo.clone())) };
     let delivery = Delivery {
         sink: target,
         patience: Patience {

@@ -153,7 +153,7 @@ impl Book {
             }
             Record::Failed { file, .. } => self.change(file, |entry| entry.failures += 1),
             Record::Quarantined { file, why, .. } => {
-                self.change(file, |entry| entry.state = FileState::Quarantined(why))
+                self.change(file, |entry| entry.state = FileState::Quarantined(why));
             }
             Record::Released { file } => self.change(file, |entry| {
                 (entry.state, entry.failures) = (FileState::Waiting, 0);

@@ -1,11 +1,16 @@
 //! One probe per site before a line is read. Measured: a bulk hit with `rec: 0` stores nothing and tells
 //! recording off, a wrong token or site, and a database that is down apart.
 
+use std::time::Duration;
+
 use shared::entry::Exit;
 
 use super::bulk::{Outcome, Rejection};
 use super::{ApiError, Matomo};
 use crate::discover::SiteId;
+
+const PAUSES_BETWEEN_PROBES: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +83,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the next moment may bring another answer.
+    fn may_pass_soon(&self) -> bool {
+        matches!(self, Self::DatabaseDown | Self::Unreachable { .. } | Self::NotMatomo { .. })
+    }
+
     /// Whether other sites can still be imported.
     pub fn is_of_one_site(&self) -> bool {
         matches!(self, Self::UnknownSite { .. } | Self::ReadOnlyToken { .. })
@@ -125,6 +135,17 @@ impl Matomo {
     /// # Errors
     /// The reason why they would not.
     pub async fn preflight(&self, site: SiteId) -> Result<(), Refusal> {
+        // A probe stores nothing, so one odd answer need not cost a whole pass.
+        for pause in PAUSES_BETWEEN_PROBES {
+            match self.judge_probe(site).await {
+                Err(refusal) if refusal.may_pass_soon() => tokio::time::sleep(pause).await,
+                judged => return judged,
+            }
+        }
+        self.judge_probe(site).await
+    }
+
+    async fn judge_probe(&self, site: SiteId) -> Result<(), Refusal> {
         match self.probe(site).await {
             Probe::Ready => Ok(()),
             Probe::Not(Outcome::Rejected(Rejection::RecordingOff)) => Err(Refusal::RecordingOff),

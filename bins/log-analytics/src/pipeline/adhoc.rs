@@ -15,7 +15,7 @@ use super::open::{OpenError, Reading};
 use super::wanted::Wanted;
 use crate::discover::SiteId;
 use crate::file::{self, Compression, Lines};
-use crate::format::LineParser;
+use crate::format::Found;
 use crate::hit::{Judge, OptionError, Site};
 use crate::ledger::{FileId, Mark};
 use crate::matomo::{ApiError, Batch, Delivery, Matomo, Outcome, Sink};
@@ -70,7 +70,7 @@ pub enum AdhocError {
 /// Where the hits of an ad hoc import go.
 pub enum Target {
     /// To Matomo.
-    Matomo(Matomo),
+    Matomo(Box<Matomo>),
     /// Nowhere: a dry run.
     Nowhere,
 }
@@ -201,7 +201,7 @@ impl Adhoc<'_> {
 
 impl Under<'_> {
     async fn import(&mut self, file: FileId, path: &Path) -> Result<(), AdhocError> {
-        let Some((format, parser, lines)) = self.open(path)? else { return Ok(()) };
+        let Some((Found { name: format, parser }, lines)) = self.open(path)? else { return Ok(()) };
         let options = self.adhoc.options;
         let hostless =
             options.site.idsite.is_none() && options.hits.log_hostname.is_none() && options.hits.replay.is_none();
@@ -252,22 +252,17 @@ impl Under<'_> {
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "three things that are used at once and never again together")]
-    fn open(&self, path: &Path) -> Result<Option<(&'static str, Box<dyn LineParser + Send>, Lines)>, AdhocError> {
+    fn open(&self, path: &Path) -> Result<Option<(Found, Lines)>, AdhocError> {
         if path.as_os_str() == STANDARD_INPUT {
             return self.open_stream(Box::new(std::io::stdin()));
         }
         file::verify(path).map_err(OpenError::from)?;
-        let Some((format, parser)) = self.reading.parser(path)? else { return Ok(None) };
-        Ok(Some((format, parser, file::lines_from(path, 0).map_err(OpenError::from)?)))
+        let Some(found) = self.reading.parser(path)? else { return Ok(None) };
+        Ok(Some((found, file::lines_from(path, 0).map_err(OpenError::from)?)))
     }
 
     /// A stream cannot be read twice: what detection reads is kept and read again.
-    #[expect(clippy::type_complexity, reason = "as for open")]
-    fn open_stream(
-        &self,
-        mut stream: Box<dyn Read + Send>,
-    ) -> Result<Option<(&'static str, Box<dyn LineParser + Send>, Lines)>, AdhocError> {
+    fn open_stream(&self, mut stream: Box<dyn Read + Send>) -> Result<Option<(Found, Lines)>, AdhocError> {
         let path = PathBuf::from(STANDARD_INPUT);
         let failed = |error| OpenError::Read(file::ReadError::Read { path: PathBuf::from(STANDARD_INPUT), error });
         let mut magic = vec![0; 6];
@@ -276,7 +271,8 @@ impl Under<'_> {
         let compression = Compression::of(&magic);
         let mut bytes = compression.decode(std::io::Cursor::new(magic).chain(stream)).map_err(failed)?;
         if let Some(choice) = self.reading.named() {
-            return Ok(Some((choice.name(), choice.parser(), Lines::new(path, bytes, 0))));
+            let found = Found { name: choice.name(), parser: choice.parser() };
+            return Ok(Some((found, Lines::new(path, bytes, 0))));
         }
         let mut head = Vec::new();
         loop {
@@ -285,9 +281,9 @@ impl Under<'_> {
             let ended = head.len() - before < HEAD_STEP_BYTES as usize;
             let mut lines = Lines::new(path.clone(), Box::new(std::io::Cursor::new(head.clone())), 0);
             match self.reading.detect(&mut lines, &path) {
-                Ok(Some((format, parser))) => {
+                Ok(Some(found)) => {
                     let again = Box::new(std::io::Cursor::new(head).chain(bytes));
-                    return Ok(Some((format, parser, Lines::new(path, again, 0))));
+                    return Ok(Some((found, Lines::new(path, again, 0))));
                 }
                 Ok(None) if ended => return Ok(None),
                 Err(error) if ended || head.len() > REPLAYED_BYTES_MAX => return Err(error.into()),

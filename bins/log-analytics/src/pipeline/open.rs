@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cursor::{Ending, Opened};
 use super::wanted::Wanted;
 use crate::file::{self, Lines, ReadError};
-use crate::format::{self, Choice, Detector, FormatOptions, Found, LineParser, Moment, NotFound, Parsed};
+use crate::format::{self, Choice, Detector, FormatOptions, Found, Moment, NotFound, Parsed};
 use crate::ledger::FileId;
 
 /// How to read log files.
@@ -57,7 +57,9 @@ impl Reading {
     /// # Errors
     /// When it cannot be read, or its format is unknown.
     pub fn glance(&self, path: &Path, wanted: &Wanted) -> Result<Glance, OpenError> {
-        let Some((format, mut parser)) = self.parser(path)? else { return Ok(Glance { format: None, begins: None }) };
+        let Some(Found { name: format, mut parser }) = self.parser(path)? else {
+            return Ok(Glance { format: None, begins: None });
+        };
         let begin = if parser.needs_header() { 0 } else { wanted.begin() };
         let mut lines = file::lines_from(path, begin)?;
         let mut begins = None;
@@ -86,7 +88,7 @@ impl Reading {
         begins_cut: bool,
     ) -> Result<Option<Opened>, OpenError> {
         file::verify(path)?;
-        let Some((_, parser)) = self.parser(path)? else { return Ok(None) };
+        let Some(Found { parser, .. }) = self.parser(path)? else { return Ok(None) };
         let begin = if parser.needs_header() { 0 } else { wanted.begin() };
         let lines = file::lines_from(path, begin)?;
         let begins_cut = begins_cut && begin > 0 && begin == wanted.begin();
@@ -98,9 +100,9 @@ impl Reading {
     ///
     /// # Errors
     /// When the file cannot be read, or no format fits.
-    pub fn parser(&self, path: &Path) -> Result<Option<(&'static str, Box<dyn LineParser + Send>)>, OpenError> {
+    pub fn parser(&self, path: &Path) -> Result<Option<Found>, OpenError> {
         match self.named() {
-            Some(choice) => Ok(Some((choice.name(), choice.parser()))),
+            Some(choice) => Ok(Some(Found { name: choice.name(), parser: choice.parser() })),
             None => self.detect(&mut file::lines_from(path, 0)?, path),
         }
     }
@@ -114,11 +116,7 @@ impl Reading {
     ///
     /// # Errors
     /// When they cannot be read, or no format fits.
-    pub fn detect(
-        &self,
-        lines: &mut Lines,
-        path: &Path,
-    ) -> Result<Option<(&'static str, Box<dyn LineParser + Send>)>, OpenError> {
+    pub fn detect(&self, lines: &mut Lines, path: &Path) -> Result<Option<Found>, OpenError> {
         let mut detector = Detector::new(&self.format);
         let mut looked_at = 0;
         // A header without a line below it is a file in which nothing happened yet.
@@ -130,8 +128,8 @@ impl Reading {
             }
             looked_at += 1;
             only_comments &= line.bytes.first().is_none_or(|&byte| byte == b'#');
-            if let Some(Found { name, parser }) = detector.offer(line.bytes) {
-                return Ok(Some((name, parser)));
+            if let Some(found) = detector.offer(line.bytes) {
+                return Ok(Some(found));
             }
         }
         match detector.not_found() {
