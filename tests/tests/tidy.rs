@@ -137,9 +137,22 @@ fn stands_alone(line: &str, from: usize, mark: &str) -> bool {
     !is_letter(before) && (mark.ends_with(['(', '!']) || !is_letter(bytes.get(from + mark.len())))
 }
 
+/// Every sidecar and the table of its settings; a new one is added here.
+const SIDECARS: &[(&str, fn() -> String)] = &[("log-analytics", log_analytics::config::reference)];
+
+const PAGE_HEAD: &str = "\
+# Environment variables
+
+Generated from the declarations that the programs themselves read; do not edit by hand.
+
+Every variable may also be given as `NAME_FILE`: the path of a file with the value in it, for mounted secrets. Giving both
+is an error. An empty variable counts as not set. Lengths of time are written `90s`, `15m`, `2h`, `1d`.
+";
+
 #[test]
 fn the_page_of_settings_is_up_to_date() {
-    let reference = log_analytics::config::page();
+    let tables = SIDECARS.iter().map(|(name, reference)| format!("\n## {name}\n\n{}", reference()));
+    let reference = tables.fold(PAGE_HEAD.to_owned(), |page, table| page + &table);
     let page = root().join("docs/reference/environment.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::create_dir_all(page.parent().unwrap()).unwrap();
@@ -149,4 +162,12 @@ fn the_page_of_settings_is_up_to_date() {
         fs::read_to_string(&page).is_ok_and(|written| written == reference),
         "docs/reference/environment.md is out of date; run: UPDATE_DOCS=1 cargo test -p tests --test tidy"
     );
+}
+
+#[test]
+fn every_sidecar_is_in_the_page_of_settings() {
+    let folders = fs::read_dir(root().join("bins")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = folders.map(|name| name.to_string_lossy().into_owned());
+    let missing: Vec<String> = names.filter(|name| SIDECARS.iter().all(|(known, _)| known != name)).collect();
+    none(&missing, "add the sidecar to SIDECARS in tests/tests/tidy.rs");
 }

@@ -163,22 +163,10 @@ impl Settings {
     }
 }
 
-/// The page `docs/reference/environment.md`.
-pub fn page() -> String {
-    format!("{PAGE_HEAD}{}", shared::config::reference::<Settings>())
+/// The rows of this program in `docs/reference/environment.md`.
+pub fn reference() -> String {
+    shared::config::reference::<Settings>()
 }
-
-const PAGE_HEAD: &str = "\
-# Environment variables
-
-Generated from the declarations that the programs themselves read; do not edit by hand.
-
-Every variable may also be given as `NAME_FILE`: the path of a file with the value in it, for mounted secrets. Giving both
-is an error. An empty variable counts as not set. Lengths of time are written `90s`, `15m`, `2h`, `1d`.
-
-## log-analytics
-
-";
 
 /// Which unknown variables are worth a warning: those that look like ours.
 pub fn neighbours() -> Neighbours {
