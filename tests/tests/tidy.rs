@@ -137,8 +137,10 @@ fn stands_alone(line: &str, from: usize, mark: &str) -> bool {
     !is_letter(before) && (mark.ends_with(['(', '!']) || !is_letter(bytes.get(from + mark.len())))
 }
 
+type Table = fn() -> String;
+
 /// Every sidecar and the table of its settings; a new one is added here.
-const SIDECARS: &[(&str, fn() -> String)] = &[("log-analytics", log_analytics::config::reference)];
+const SIDECARS: &[(&str, Table)] = &[("log-analytics", log_analytics::config::reference)];
 
 const PAGE_HEAD: &str = "\
 # Environment variables
