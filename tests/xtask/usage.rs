@@ -58,3 +58,17 @@ fn cpu(folder: &str) -> Option<f64> {
     let ticks: f64 = fields.get(USER)?.parse::<f64>().ok()? + fields.get(SYSTEM)?.parse::<f64>().ok()?;
     Some(ticks / 100.0)
 }
+
+/// Instructions that a command executes in user space, by valgrind's count: the same each time, whatever else runs.
+pub fn instructions(command: &Command) -> anyhow::Result<f64> {
+    let mut counted = Command::new("valgrind");
+    counted.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(command.get_program());
+    counted.args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        counted.env(name, value.unwrap_or_default());
+    }
+    let ended = counted.output().context("cannot start valgrind")?;
+    let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let count = text.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim().to_owned());
+    count.and_then(|count| count.parse().ok()).with_context(|| format!("valgrind counted nothing:\n{text}"))
+}
