@@ -110,7 +110,7 @@ fn the_daemon_imports_what_arrives_while_it_runs() {
 #[test]
 fn reports_of_imported_days_are_invalidated() {
     let stack = stack();
-    stack.writes(SITE, 60);
+    stack.set("INVALIDATE_HOURS", "00:00-00:00").writes(SITE, 60);
     stack.once().succeeds();
     let days = stack.matomo().invalidated();
     assert_eq!(days.get(&SITE).map(|dates| dates.iter().any(|date| date == "2026-01-01")), Some(true), "{days:?}");

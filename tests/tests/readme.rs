@@ -46,6 +46,15 @@ fn the_readme_names_only_commands_that_exist() {
 }
 
 #[test]
+fn the_demo_loses_and_doubles_nothing() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    demo.args(["demo", "--binary", env!("CARGO_BIN_EXE_log-analytics")]);
+    let told = demo.output().unwrap();
+    let story = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success() && story.contains("Every line is counted once."), "{story}");
+}
+
+#[test]
 fn commands_are_found_in_code_and_not_in_prose() {
     let text = "Run `log-analytics once --x`.\n```\ndocker run log-analytics check\n```\nThe log-analytics image.";
     assert_eq!(commands_named(text, "log-analytics"), ["once", "check"]);

@@ -27,6 +27,9 @@ enum Chore {
         /// Build and use the release binary.
         #[arg(long)]
         release: bool,
+        /// Use this binary and build nothing.
+        #[arg(long)]
+        binary: Option<PathBuf>,
     },
     /// Check formatting and lints, then run all tests.
     Test,
@@ -36,7 +39,10 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
-        Chore::Demo { release } => demo::show(release),
+        Chore::Demo { release, binary } => {
+            let binary = binary.map_or_else(|| build::log_analytics(release), Ok)?;
+            demo::show(&binary)
+        }
         Chore::Test => suite::run(),
         Chore::Bench(options) => bench::measure(&options),
     }

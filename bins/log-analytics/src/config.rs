@@ -55,7 +55,7 @@ shared::settings! {
         pub retry_delay: Span = default("MATOMO_RETRY_DELAY", "10s"),
         /// Shortest wait before a batch in doubt is sent again; longer when Matomo was seen to be slow.
         pub in_doubt_wait: Span = default("MATOMO_IN_DOUBT_WAIT", "5s"),
-        /// Hours (in TZ) in which reports of past days are invalidated.
+        /// Hours (in TZ) in which reports of past days are invalidated; two equal times mean all day.
         pub quiet_hours: QuietHours = default("INVALIDATE_HOURS", "01:00-07:00"),
         /// File with the certificate of an authority of your own.
         pub ca_file: Option<PathBuf> = optional("CA_FILE").example("/run/secrets/ca.pem"),
@@ -221,9 +221,9 @@ pub struct QuietHours {
 }
 
 impl QuietHours {
-    /// Whether a time of day lies within.
+    /// Whether a time of day lies within; two equal times mean the whole day.
     pub fn contains(&self, time: Time) -> bool {
-        if self.from <= self.to { (self.from..self.to).contains(&time) } else { time >= self.from || time < self.to }
+        if self.from < self.to { (self.from..self.to).contains(&time) } else { time >= self.from || time < self.to }
     }
 }
 

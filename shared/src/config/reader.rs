@@ -51,11 +51,11 @@ impl<S> Reading<S> {
     /// Tells the log what is odd, and which settings are not the default ones. Secrets stay hidden.
     pub fn announce(&self) {
         for notice in &self.notices {
-            tracing::warn!(%notice, "a setting deserves a look");
+            tracing::warn!(%notice, "A setting deserves a look");
         }
         let chosen = self.effective.iter().filter(|setting| setting.origin != Origin::Default);
         let chosen: Vec<String> = chosen.map(Effective::brief).collect();
-        tracing::info!(chosen = chosen.join(" "), "settings in force, besides defaults");
+        tracing::info!(chosen = chosen.join(" "), "Settings besides defaults");
     }
 }
 

@@ -379,7 +379,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             format = work.format,
             lines = counts.lines,
             hits = counts.hits,
-            left_out = counts.left_out(),
+            left_out = Some(counts.left_out()).filter(|reasons| !reasons.is_empty()),
             seconds = format!("{:.1}", opened_at.elapsed().as_secs_f64()),
             "File imported"
         );
