@@ -35,6 +35,8 @@ enum Chore {
     Test,
     /// Measure an import of a generated log against a server that only counts.
     Bench(bench::Options),
+    /// Stand in for Matomo, taking every hit and only counting: for measurements by hand. Ends with Ctrl-C.
+    Sink,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         }
         Chore::Test => suite::run(),
         Chore::Bench(options) => bench::measure(&options),
+        Chore::Sink => sink::stay(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use memchr::memmem::{self, Finder};
 
@@ -13,6 +14,7 @@ const API_ANSWER: &str =
     r#"{"value":"5.0.2","idsite":"1","name":"bench","main_url":"https://www.example.org","timezone":"UTC"}"#;
 /// Room for a head and the body of a usual batch; grows when a batch is larger.
 const BUFFER_BYTES: usize = 1 << 20;
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// A listening sink. Its threads end with the process.
 pub struct Sink {
@@ -45,6 +47,19 @@ impl Sink {
     /// Hits since the last time this was asked.
     pub fn take_hits(&self) -> u64 {
         self.hits.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// Serve until killed, and say every few seconds what arrived.
+pub fn stay() -> anyhow::Result<()> {
+    let sink = Sink::start()?;
+    println!("{}", sink.url());
+    loop {
+        thread::sleep(REPORT_EVERY);
+        match sink.take_hits() {
+            0 => {}
+            hits => println!("{hits} hits"),
+        }
     }
 }
 

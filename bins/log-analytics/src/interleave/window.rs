@@ -1,6 +1,6 @@
 //! A bounded stretch of the stream, rearranged so that equal user agents stand together.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::ledger::FileId;
 
@@ -34,15 +34,24 @@ pub struct Window {
     bytes: Vec<u8>,
     hits_max: usize,
     bytes_max: usize,
-    /// The order in which hits are taken out: rank and index, once the first was taken.
-    turns: Vec<(usize, usize)>,
+    /// The order in which hits are taken out, as indexes, once the first was taken.
+    turns: Vec<u32>,
+    ranks: Ranks,
     taken: usize,
 }
 
 impl Window {
     /// An empty window for so many hits and so many bytes.
     pub fn new(hits_max: usize, bytes_max: usize) -> Self {
-        Self { hits: Vec::new(), bytes: Vec::new(), hits_max, bytes_max, turns: Vec::new(), taken: 0 }
+        Self {
+            hits: Vec::new(),
+            bytes: Vec::new(),
+            hits_max,
+            bytes_max,
+            turns: Vec::new(),
+            ranks: Ranks::default(),
+            taken: 0,
+        }
     }
 
     /// Adds the next hit of the stream. What was put in before is taken out completely before more is put in.
@@ -74,25 +83,59 @@ impl Window {
         if self.taken == 0 {
             self.arrange();
         }
-        let (_, index) = self.turns[self.taken];
+        let index = self.turns[self.taken] as usize;
         self.taken += 1;
         let start = index.checked_sub(1).map_or(0, |before| self.hits[before].1);
         let (hit, end) = self.hits[index];
         Some((hit, &self.bytes[start..end]))
     }
 
+    /// Hits of rank 0 first, then those of rank 1, and so on; within a rank in the order they came.
     fn arrange(&mut self) {
-        let mut rank_of_agent: HashMap<u64, usize> = HashMap::new();
-        let mut rank_of_visitor: HashMap<u64, usize> = HashMap::new();
-        for (index, (hit, _)) in self.hits.iter().enumerate() {
-            // All hits of a visitor go with the first agent seen, or several agents behind one address would change places.
-            let rank = *rank_of_visitor.entry(hit.visitor).or_insert_with(|| {
-                let next = rank_of_agent.len();
-                *rank_of_agent.entry(hit.agent).or_insert(next)
-            });
-            self.turns.push((rank, index));
+        self.ranks.give(self.hits.iter().map(|(hit, _)| hit));
+        let mut next_turn = self.ranks.first_turns();
+        self.turns.resize(self.hits.len(), 0);
+        for (index, &rank) in self.ranks.of_hits.iter().enumerate() {
+            let turn = &mut next_turn[rank as usize];
+            self.turns[*turn] = index as u32;
+            *turn += 1;
         }
-        self.turns.sort_unstable();
+    }
+}
+
+/// Which group each hit of a window goes with. Kept from one window to the next for its memory only.
+#[derive(Debug, Default)]
+struct Ranks {
+    of_hits: Vec<u32>,
+    of_agent: FxHashMap<u64, u32>,
+    of_visitor: FxHashMap<u64, u32>,
+}
+
+impl Ranks {
+    fn give<'h>(&mut self, hits: impl Iterator<Item = &'h Waiting>) {
+        let Self { of_hits, of_agent, of_visitor } = self;
+        of_hits.clear();
+        of_agent.clear();
+        of_visitor.clear();
+        of_hits.extend(hits.map(|hit| {
+            // All hits of a visitor go with the first agent seen, or several agents behind one address would change places.
+            *of_visitor.entry(hit.visitor).or_insert_with(|| {
+                let next = of_agent.len() as u32;
+                *of_agent.entry(hit.agent).or_insert(next)
+            })
+        }));
+    }
+
+    /// The turn of the first hit of each rank.
+    fn first_turns(&self) -> Vec<usize> {
+        let mut turns = vec![0; self.of_agent.len() + 1];
+        for &rank in &self.of_hits {
+            turns[rank as usize + 1] += 1;
+        }
+        for rank in 1..turns.len() {
+            turns[rank] += turns[rank - 1];
+        }
+        turns
     }
 }
 

@@ -272,7 +272,9 @@ impl Reading<'_> {
         match came {
             Came::Hit { seconds, visitor, agent, download, site } => {
                 self.counts.kept(download);
-                self.counts.sites.insert(site);
+                if self.counts.sites.last() != Some(&site) {
+                    self.counts.sites.insert(site);
+                }
                 return Some(Waiting { origin, seconds, visitor, agent });
             }
             Came::Skip(skipped) => self.counts.skip(skipped, place, line),

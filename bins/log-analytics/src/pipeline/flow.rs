@@ -1,9 +1,10 @@
 //! From the stream of hits to receipts: a window, one batch per recorder being filled, and deliveries under way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::task::{JoinSet, yield_now};
 use tracing::{error, warn};
 
@@ -91,7 +92,7 @@ pub struct Flow<S> {
     under_way: JoinSet<(usize, IntentId, Batch, End)>,
     /// Lines on their way, for the checkpoints.
     pub tracker: Tracker,
-    identities: HashMap<FileId, u64>,
+    identities: FxHashMap<FileId, u64>,
     days: Days,
     with_page_views: bool,
     salt: u64,
@@ -127,6 +128,10 @@ impl Recorder {
     }
 }
 
+fn of_this_moment() -> u64 {
+    jiff::Timestamp::now().as_nanosecond() as u64
+}
+
 impl<S: Sink + 'static> Flow<S> {
     /// A flow for a site. `days` tells which days' reports change.
     pub fn new(delivery: Rc<Delivery<S>>, shape: Shape, site: SiteId, days: Days, lease: Option<&Lease>) -> Self {
@@ -140,11 +145,12 @@ impl<S: Sink + 'static> Flow<S> {
             recorders: recorders.collect(),
             under_way: JoinSet::new(),
             tracker: Tracker::default(),
-            identities: HashMap::new(),
+            identities: FxHashMap::default(),
             days,
             // Without a ledger site a batch can be found again by the page view its hits share.
             with_page_views: lease.is_some() && shape.ledger_site.is_none(),
-            salt: lease.map_or(0, |lease| lease.book().salt()),
+            // Without a ledger the same lines may have been sent before, so their marks must differ from run to run.
+            salt: lease.map_or_else(of_this_moment, |lease| lease.book().salt()),
             next_intent: lease.map_or(0, |lease| lease.book().next_intent().0),
             delivered: Delivered::default(),
             stop: None,

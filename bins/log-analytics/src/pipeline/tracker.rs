@@ -1,6 +1,8 @@
 //! How far every file is settled: hits come back in another order than they left.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use crate::interleave::Origin;
 use crate::ledger::FileId;
@@ -8,7 +10,7 @@ use crate::ledger::FileId;
 /// Hits under way, per file.
 #[derive(Debug, Default)]
 pub struct Tracker {
-    files: HashMap<FileId, Progress>,
+    files: FxHashMap<FileId, Progress>,
 }
 
 #[derive(Debug, Default)]
