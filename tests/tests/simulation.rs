@@ -162,7 +162,7 @@ async fn live(folder: &Path, world: &World, shape: Shape) -> Life {
     let import = SiteImport {
         delivery: Rc::new(delivery),
         shape,
-        reading: &Reading { format: FormatOptions::default(), encoding: None },
+        reading: &Reading { format: FormatOptions::default(), encoding: None, zone: None },
         hits: &HitOptions {
             enable_http_errors: true,
             enable_http_redirects: true,

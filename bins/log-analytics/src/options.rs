@@ -1,5 +1,6 @@
 //! Import options in the words of Matomo's own log importer, from a command line or from `MATOMO_IMPORT_OPTIONS`.
 
+mod own;
 mod refused;
 mod server;
 mod split;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 
-use crate::format::FormatOptions;
+use crate::format::{self, FormatError, FormatOptions};
 use crate::hit::{HitOptions, OptionError};
 
 /// Everything the words said. What they did not say is `None` or empty, so that settings can fill it in.
@@ -39,8 +40,26 @@ pub struct ImportOptions {
     pub debug_request_limit: Option<u64>,
     /// Where to write the counters as JSON.
     pub summary_json: Option<PathBuf>,
+    /// The words themselves, to be read again.
+    words: Words,
     /// One sentence for each option that was accepted and has no effect.
     pub notices: Vec<String>,
+}
+
+/// What was read. It may hold a token, so it is never printed; what it says is compared, not how.
+#[derive(Clone, Default, Eq)]
+struct Words(Vec<OsString>);
+
+impl PartialEq for Words {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} words", self.0.len())
+    }
 }
 
 /// Where hits go, and how.
@@ -126,6 +145,9 @@ pub enum ImportOptionsError {
         /// Why.
         source: io::Error,
     },
+    /// A format that is none.
+    #[error("cannot use the import options")]
+    Format(#[from] FormatError),
     /// Options that contradict themselves.
     #[error("cannot use the import options: {0}")]
     Hits(#[from] OptionError),
@@ -137,10 +159,19 @@ impl ImportOptions {
     /// # Errors
     /// The first word that cannot be used, or a file of patterns that cannot be read.
     pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, ImportOptionsError> {
-        let words = <words::Words as clap::Parser>::try_parse_from(words).map_err(|error| explain(&error))?;
-        let options = words.sorted()?;
+        let words: Vec<OsString> = words.into_iter().collect();
+        let read = <words::Words as clap::Parser>::try_parse_from(&words).map_err(|error| explain(&error))?;
+        let options = Self { words: Words(words), ..read.sorted()? };
         options.hits.check()?;
         Ok(options)
+    }
+
+    /// The same words read again, and so the files of patterns that they name.
+    ///
+    /// # Errors
+    /// When a file cannot be read any more, or holds something else by now.
+    pub fn read_again(&self) -> Result<Self, ImportOptionsError> {
+        Self::from_words(self.words.0.clone())?.with_a_format()
     }
 
     /// Reads a text such as `MATOMO_IMPORT_OPTIONS`, split into words as a shell does it: quotes and backslashes,
@@ -152,8 +183,17 @@ impl ImportOptions {
         let options = Self::from_words(split::words(text)?.into_iter().map(OsString::from))?;
         match options.files.first() {
             Some(file) => Err(ImportOptionsError::Word { why: format!("`{}` is not an option", file.display()) }),
-            None => Ok(options),
+            None => options.with_a_format(),
         }
+    }
+
+    /// The options, if lines can be read by them.
+    ///
+    /// # Errors
+    /// A format that is unknown or cannot be read.
+    pub fn with_a_format(self) -> Result<Self, ImportOptionsError> {
+        format::named(&self.format)?;
+        Ok(self)
     }
 }
 

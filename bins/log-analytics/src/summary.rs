@@ -89,19 +89,34 @@ impl Counts {
         counted.map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
     }
 
+    /// Why lines were left out, each reason with its count and its first line: for whoever wonders where the hits are.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let counts = self.left_out();
+        let samples = self.samples().map(|(word, sample)| format!("{word}: {sample}"));
+        [counts].into_iter().chain(samples).collect::<Vec<_>>().join("; ")
+    }
+
     /// Lines that are no request or have no date; in a replay, also those that are no tracker requests.
     #[must_use]
     pub fn invalid(&self) -> u64 {
         self.malformed + self.skipped(Skip::InvalidDate) + self.skipped(Skip::NoTrackerRequest)
     }
 
-    /// Lines that host lists or the window of dates keep out.
+    /// Lines that lists of hosts, networks and addresses or the window of dates keep out.
     #[must_use]
     pub fn filtered(&self) -> u64 {
-        [Skip::HostExcluded, Skip::HostNotIncluded, Skip::TooOld, Skip::TooNew]
-            .map(|skip| self.skipped(skip))
-            .iter()
-            .sum()
+        const FILTERS: [Skip; 8] = [
+            Skip::HostExcluded,
+            Skip::HostNotIncluded,
+            Skip::TooOld,
+            Skip::TooNew,
+            Skip::Url,
+            Skip::IpExcluded,
+            Skip::IpNotIncluded,
+            Skip::AiCrawler,
+        ];
+        FILTERS.map(|skip| self.skipped(skip)).iter().sum()
     }
 
     /// Lines that Matomo would store under the date of the import.

@@ -25,7 +25,7 @@ const BATCH_HITS: usize = 200;
 
 /// Imports files.
 pub fn import(words: Vec<OsString>) -> Result<Exit, Failure> {
-    let options = match ImportOptions::from_words(words) {
+    let options = match ImportOptions::from_words(words).and_then(ImportOptions::with_a_format) {
         Ok(options) => options,
         Err(ImportOptionsError::Help { text }) => {
             super::say(&text);

@@ -9,6 +9,6 @@ pub fn once() -> Result<Exit, Failure> {
     let settings = super::start()?;
     let shutdown = super::listen()?;
     let matomo = settings.matomo().map_err(|error| Failure::new(Exit::Config, error))?;
-    let report = super::block_on(Pass { settings: &settings, matomo, shutdown: &shutdown }.run())?;
+    let report = super::block_on(Pass::new(&settings, matomo, &shutdown).run())?;
     Ok(report.exit())
 }

@@ -75,7 +75,7 @@ async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> 
 
 async fn pass(settings: &Settings, shutdown: &Shutdown) -> Result<PassReport, Failure> {
     let matomo = settings.matomo().map_err(|error| Failure::new(Exit::Config, error))?;
-    Ok(Pass { settings, matomo, shutdown }.run().await)
+    Ok(Pass::new(settings, matomo, shutdown).run().await)
 }
 
 /// Runs a pass, and lets the health know while it takes long.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::field::Field;
+use super::json::Mapped;
 use super::pattern::Pattern;
+use super::template::{self, TemplateError};
 use super::{Chosen, FORMATS, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed};
 
 /// The date format of `--log-format-regex` when `--log-date-format` says nothing.
@@ -39,6 +41,22 @@ pub enum FormatError {
         /// The name of the first missing group.
         group: &'static str,
     },
+    /// `--log-format` cannot be read back from a log.
+    #[error("--log-format={template} cannot be used")]
+    Template {
+        /// The format as given.
+        template: String,
+        /// Why.
+        source: TemplateError,
+    },
+    /// A format of the operator's own leaves out a field that every hit needs.
+    #[error("{option} names no {field}, and every hit needs one")]
+    MissingField {
+        /// The option.
+        option: &'static str,
+        /// The field.
+        field: &'static str,
+    },
     /// A pattern of `--w3c-field-regex` is none, or names no group.
     #[error("the pattern of the W3C field {field:?} is no pattern with a group (?P<name>...): {regex}")]
     W3cFieldRegex {
@@ -63,6 +81,7 @@ pub struct Choice(Wish);
 enum Wish {
     Format { format: &'static dyn LogFormat, options: FormatOptions },
     Regex { pattern: Pattern, date_format: Arc<str> },
+    Json(Mapped),
 }
 
 /// The format the options ask for; `None` means that it has to be detected for every file.
@@ -71,6 +90,14 @@ enum Wish {
 /// # Errors
 /// An unknown name, a pattern that cannot be read, a pattern without a required group.
 pub fn named(options: &FormatOptions) -> Result<Option<Choice>, FormatError> {
+    if let Some(template) = &options.template {
+        return template_choice(template).map(Some);
+    }
+    if !options.json_fields.is_empty() {
+        let mapped = Mapped::new(&options.json_fields, options.date_format.as_deref());
+        needed("--json-fields", |field| mapped.has(field))?;
+        return Ok(Some(Choice(Wish::Json(mapped))));
+    }
     if let Some(regex) = &options.regex {
         return regex_choice(regex, options).map(Some);
     }
@@ -81,6 +108,21 @@ pub fn named(options: &FormatOptions) -> Result<Option<Choice>, FormatError> {
     let format = FORMATS.iter().find(|format| format.name() == name);
     let format = *format.ok_or_else(|| FormatError::UnknownName { name: name.clone() })?;
     Ok(Some(Choice(Wish::Format { format, options: options.clone() })))
+}
+
+fn template_choice(template: &str) -> Result<Choice, FormatError> {
+    let failed = |source| FormatError::Template { template: template.to_owned(), source };
+    let template::Compiled { regex, date_format } = template::compile(template).map_err(failed)?;
+    let pattern = Pattern::new(&regex).map_err(|source| FormatError::Regex { regex, source: Box::new(source) })?;
+    needed("--log-format", |field| pattern.has(field))?;
+    Ok(Choice(Wish::Regex { pattern, date_format: date_format.into() }))
+}
+
+fn needed(option: &'static str, has: impl Fn(&Field) -> bool) -> Result<(), FormatError> {
+    match REQUIRED.iter().find(|(_, field)| !has(field)) {
+        Some((field, _)) => Err(FormatError::MissingField { option, field }),
+        None => Ok(()),
+    }
 }
 
 fn regex_choice(regex: &str, options: &FormatOptions) -> Result<Choice, FormatError> {
@@ -99,6 +141,7 @@ impl Choice {
         match &self.0 {
             Wish::Format { format, .. } => format.name(),
             Wish::Regex { .. } => "custom",
+            Wish::Json(_) => "custom_json",
         }
     }
 
@@ -109,6 +152,7 @@ impl Choice {
             Wish::Regex { pattern, date_format } => {
                 Box::new(RegexLines { pattern: pattern.clone(), date_format: Arc::clone(date_format) })
             }
+            Wish::Json(mapped) => Box::new(mapped.clone()),
         }
     }
 }

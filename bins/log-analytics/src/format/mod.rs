@@ -15,6 +15,7 @@ mod pattern;
 mod readable;
 pub mod record;
 mod strptime;
+mod template;
 mod time;
 mod w3c;
 
@@ -103,7 +104,11 @@ pub struct FormatOptions {
     pub name: Option<String>,
     /// `--log-format-regex`; wins over `name`.
     pub regex: Option<String>,
-    /// `--log-date-format`, used only with `regex`.
+    /// `--log-format`: a format as nginx or Apache write it; wins over all others.
+    pub template: Option<String>,
+    /// `--json-fields`: field, keys of the JSON object joined by dots; wins over `name` and `regex`.
+    pub json_fields: Vec<(String, String)>,
+    /// `--log-date-format`, used only with `regex` and `json_fields`.
     pub date_format: Option<String>,
     /// `--w3c-fields`: the `#Fields:` line for files without one.
     pub w3c_fields: Option<String>,

@@ -36,6 +36,9 @@ const BOTS: [&str; 29] = [
     "googlestackdrivermonitoring",
 ];
 
+/// Parts of user agents that mean an AI service: data, one a line.
+const AI_CRAWLERS: &str = include_str!("ai_crawlers.txt");
+
 /// Places in the table; a power of two.
 const PLACES: usize = 2048;
 
@@ -53,12 +56,36 @@ pub(super) enum Label {
     AmongOthers,
 }
 
+/// What kind of user agent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Nothing says otherwise.
+    Human,
+    /// By the reference importer's list, or the operator's.
+    Bot,
+    /// A crawler or fetcher of an AI service; the reference knows only some of them as bots.
+    Ai,
+}
+
+impl Class {
+    /// The word for a dimension.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Bot => "bot",
+            Self::Ai => "ai",
+        }
+    }
+}
+
 /// What is known about a user agent.
 #[derive(Debug)]
 pub(super) struct Agent {
     text: Box<[u8]>,
     /// It contains a part that means a bot.
     pub(super) bot: bool,
+    /// What kind it is.
+    pub(super) class: Class,
     /// `"ua":"…"`, and `_cvar` if the label stands in it alone.
     pub(super) json: Box<[u8]>,
     /// `["Bot","…"]` as the inside of a JSON text, if the label stands among others.
@@ -99,6 +126,11 @@ impl Agent {
     fn new(text: &[u8], bots: &[String], style: Label) -> Self {
         let lower = String::from_utf8_lossy(text).to_lowercase();
         let bot = bots.iter().any(|part| lower.contains(part));
+        let class = match ai_crawlers().any(|part| lower.contains(part)) {
+            true => Class::Ai,
+            false if bot => Class::Bot,
+            false => Class::Human,
+        };
         let label = if style == Label::None { Vec::new() } else { label(text, bot) };
         let mut json = Vec::with_capacity(text.len() + label.len() + 40);
         json.extend_from_slice(br#""ua":""#);
@@ -110,8 +142,12 @@ impl Agent {
             json.extend_from_slice(br#"}""#);
         }
         let label = if style == Label::AmongOthers { label } else { Vec::new() };
-        Self { text: text.into(), bot, json: json.into(), label: label.into() }
+        Self { text: text.into(), bot, class, json: json.into(), label: label.into() }
     }
+}
+
+fn ai_crawlers() -> impl Iterator<Item = &'static str> {
+    AI_CRAWLERS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn label(text: &[u8], bot: bool) -> Vec<u8> {
@@ -139,6 +175,17 @@ mod tests {
             assert!(!is_bot(&[], other), "{other}");
         }
         assert!(is_bot(&["Python-Requests".into()], "PYTHON-requests/2"));
+    }
+
+    #[test]
+    fn crawlers_of_ai_services_are_a_class_of_their_own() {
+        let mut agents = Agents::new(&[], Label::None);
+        let mut class = |text: &str| agents.get(0, text.as_bytes()).class;
+        assert_eq!(class("Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)"), Class::Ai);
+        assert_eq!(class("CCBot"), Class::Ai);
+        assert_eq!(class("Googlebot/2.1"), Class::Bot);
+        assert_eq!(class("Mozilla/5.0 (X11)"), Class::Human);
+        assert!(ai_crawlers().all(|part| part == part.to_lowercase() && part == part.trim()));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Dates in and out. Requests come many to the second, so the last answer is kept in both directions.
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
 use crate::format::{Date, Moment};
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -9,7 +12,8 @@ const DAY_WIDTH: usize = 10;
 
 /// Reads dates of records and writes dates of hits.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub struct Clock {
+    zone: Option<TimeZone>,
     read: Option<Reading>,
     written: Option<(i64, [u8; DAY_WIDTH])>,
 }
@@ -24,8 +28,13 @@ struct Reading {
 }
 
 impl Clock {
+    /// A clock that reads dates without a zone in `zone`, or in UTC.
+    pub fn new(zone: Option<TimeZone>) -> Self {
+        Self { zone, ..Self::default() }
+    }
+
     /// The moment a date stands for; none if there is no such date.
-    pub(super) fn read(&mut self, date: &Date<'_>) -> Option<Moment> {
+    pub fn read(&mut self, date: &Date<'_>) -> Option<Moment> {
         let (pattern, text, zone) = match date {
             Date::Unix { .. } => return date.moment(),
             Date::Clf { date, zone } => ("", date, Some(zone)),
@@ -40,7 +49,10 @@ impl Clock {
         let known = reading.date == **text && reading.zone.as_deref() == zone.map(|zone| &**zone);
         if !known || reading.pattern != pattern {
             reading.remember(pattern, text, zone.map(|zone| &**zone));
-            reading.moment = date.moment();
+            reading.moment = match (zone, &self.zone) {
+                (None, Some(zone)) => date.moment().and_then(|moment| in_zone(moment, zone)),
+                _ => date.moment(),
+            };
         }
         reading.moment
     }
@@ -61,6 +73,14 @@ impl Clock {
             out.extend_from_slice(&fraction);
         }
     }
+}
+
+/// The moment at which clocks of a zone show what `moment` shows in UTC. Of an hour that comes twice it is the first,
+/// of one that is left out as much later as was left out.
+fn in_zone(moment: Moment, zone: &TimeZone) -> Option<Moment> {
+    let shown: DateTime = jiff::Timestamp::from_second(moment.seconds).ok()?.to_zoned(TimeZone::UTC).datetime();
+    let seconds = zone.to_ambiguous_timestamp(shown).compatible().ok()?.as_second();
+    Some(Moment { seconds, ..moment })
 }
 
 impl Reading {
@@ -135,6 +155,26 @@ mod tests {
         }
         assert_eq!(text(0, 584_000), "1970-01-01 00:00:00.584000");
         assert_eq!(text(0, 1), "1970-01-01 00:00:00.000001");
+    }
+
+    #[test]
+    fn a_date_without_a_zone_is_read_in_the_zone_that_was_named() {
+        let mut clock = Clock::new(TimeZone::get("Europe/Copenhagen").ok());
+        let mut read = |date: &'static str, zone: Option<&'static str>| {
+            let date = Date::Pattern {
+                pattern: Cow::Borrowed("%Y-%m-%d %H:%M:%S"),
+                date: Cow::Borrowed(date.as_bytes()),
+                zone: zone.map(|zone| Cow::Borrowed(zone.as_bytes())),
+            };
+            let moment = clock.read(&date).unwrap();
+            jiff::Timestamp::from_second(moment.seconds).unwrap().to_string()
+        };
+        assert_eq!(read("2026-01-05 12:00:00", None), "2026-01-05T11:00:00Z");
+        assert_eq!(read("2026-07-05 12:00:00", None), "2026-07-05T10:00:00Z");
+        // Clocks go from 02:00 to 03:00 in March and show 02:30 twice in October.
+        assert_eq!(read("2026-03-29 02:30:00", None), "2026-03-29T01:30:00Z");
+        assert_eq!(read("2026-10-25 02:30:00", None), "2026-10-25T00:30:00Z");
+        assert_eq!(read("2026-07-05 12:00:00", Some("+0000")), "2026-07-05T12:00:00Z");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The reference importer's filters, one function each; all answer with the reason for a no.
 
+use super::agent::{Agent, Class};
 use super::extension::Kind;
-use super::request::{Host, Request, host_of_address};
+use super::pattern::Pattern;
+use super::request::{Host, Request, Target, host_of_address};
 use super::rules::Rules;
 use super::skip::Skip;
 use super::text;
@@ -47,15 +49,29 @@ pub(super) fn path(rules: &Rules, path: &[u8]) -> Result<(), Skip> {
     if excluded || !included { Err(Skip::Path) } else { Ok(()) }
 }
 
+/// `--exclude-url` before `--include-url`: patterns of path and query together.
+pub(super) fn url(rules: &Rules, target: &Target<'_>, room: &mut Vec<u8>) -> Result<(), Skip> {
+    if rules.exclude_urls.is_empty() && rules.include_urls.is_empty() {
+        return Ok(());
+    }
+    let url = target.with_query(rules, room);
+    let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(url));
+    let included = rules.include_urls.is_empty() || matches(&rules.include_urls);
+    if matches(&rules.exclude_urls) || !included { Err(Skip::Url) } else { Ok(()) }
+}
+
 /// Static files and `robots.txt`; answers whether the hit is one, and so is sent as a download.
 pub(super) fn static_file(rules: &Rules, kind: Kind, path: &[u8]) -> Result<bool, Skip> {
     let is_static = kind.is_static || path == b"robots.txt" || path.ends_with(b"/robots.txt");
     if is_static && !rules.options.enable_static { Err(Skip::Static) } else { Ok(is_static) }
 }
 
-/// Bots.
-pub(super) fn bot(rules: &Rules, is_bot: bool) -> Result<(), Skip> {
-    if is_bot && !rules.options.enable_bots { Err(Skip::Bot) } else { Ok(()) }
+/// Bots, and crawlers of AI services.
+pub(super) fn bot(rules: &Rules, agent: &Agent) -> Result<(), Skip> {
+    if agent.class == Class::Ai && rules.options.exclude_ai_crawlers {
+        return Err(Skip::AiCrawler);
+    }
+    if agent.bot && !rules.options.enable_bots { Err(Skip::Bot) } else { Ok(()) }
 }
 
 /// `--exclude-host` before `--include-host`; lines without a host pass, and so do those with an empty one.

@@ -48,6 +48,8 @@ pub struct Judged<'r> {
     /// Counts as a download (by its extension; kept static files are sent as downloads but do not count as such).
     pub download: bool,
     pub(super) record: &'r Record<'r>,
+    /// The client's address as it is sent, where that is not as it stands in the log.
+    pub(super) masked_ip: Option<Box<str>>,
     pub(super) target: Target<'r>,
     pub(super) host: Host<'r>,
     pub(super) referrer: &'r [u8],
@@ -78,7 +80,7 @@ impl Judge {
         Ok(Self {
             agents: Agents::new(&options.useragent_excludes, rules.label()),
             rules,
-            clock: Clock::default(),
+            clock: Clock::new(options.zone.clone()),
             room: Vec::new(),
         })
     }
@@ -91,11 +93,13 @@ impl Judge {
         let passed = filter::download(kind)
             .and_then(|()| self.by_words(&request, kind, agent))
             .and_then(|(titled, is_static)| self.by_time(&request, now, titled, is_static));
+        let masked_ip = self.rules.addresses.masked(&record.ip);
         match passed {
             Err(reason) => Verdict::Skip(Skipped { reason, download: kind.download }),
             Ok(passed) => Verdict::Keep(Judged {
                 moment: passed.moment,
-                visitor: visitor(record, passed.replay.as_deref()),
+                visitor: visitor(record, masked_ip.as_deref(), passed.replay.as_deref()),
+                masked_ip,
                 agent,
                 download: kind.download,
                 record,
@@ -122,8 +126,10 @@ impl Judge {
         filter::hostname(rules, &request.host)?;
         let titled = filter::status(rules, &request.record.status)?;
         filter::path(rules, path)?;
+        filter::url(rules, &request.target, &mut self.room)?;
+        rules.addresses.judge(&request.record.ip)?;
         let is_static = filter::static_file(rules, kind, path)?;
-        filter::bot(rules, self.agents.get(agent, request.user_agent).bot)?;
+        filter::bot(rules, self.agents.get(agent, request.user_agent))?;
         Ok((titled, is_static))
     }
 
@@ -139,9 +145,10 @@ impl Judge {
     }
 }
 
-/// Hash of who asked.
-fn visitor(record: &Record<'_>, replay: Option<&Parameters>) -> u64 {
-    replay.and_then(Parameters::visitor).unwrap_or_else(|| xxh3_64(&record.ip))
+/// Hash of who asked, as Matomo will see them.
+fn visitor(record: &Record<'_>, masked_ip: Option<&str>, replay: Option<&Parameters>) -> u64 {
+    let ip = || masked_ip.map_or(&*record.ip, str::as_bytes);
+    replay.and_then(Parameters::visitor).unwrap_or_else(|| xxh3_64(ip()))
 }
 
 impl<'r> Judged<'r> {
@@ -157,6 +164,11 @@ impl<'r> Judged<'r> {
             None | Some(b"") if rules.host_mode => Some(NO_HOST),
             host => host,
         }
+    }
+
+    /// The client's address as it is sent.
+    pub(super) fn ip(&self) -> &[u8] {
+        self.masked_ip.as_deref().map_or(&*self.record.ip, str::as_bytes)
     }
 
     /// The user who logged in.

@@ -4,8 +4,10 @@
 //! Matomo's bulk API takes. The rules are those of Matomo's own log importer, so that a site that changes importers
 //! sees the same reports; the two reasons of our own are [`Skip::InFuture`] and [`Skip::BeforeMatomoLimit`].
 
+mod address;
 mod agent;
 mod clock;
+mod dimension;
 mod extension;
 mod filter;
 mod group;
@@ -25,6 +27,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use clock::Clock;
 pub use judge::{Judge, Judged, Verdict};
 pub use options::{HitOptions, OptionError, Replay};
 pub use site::Site;

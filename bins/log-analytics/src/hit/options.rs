@@ -1,5 +1,8 @@
 //! What to keep and what to send, as plain values.
 
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
 use super::group::Group;
 use crate::format::Moment;
 
@@ -18,6 +21,22 @@ pub struct HitOptions {
     pub exclude_paths: Vec<String>,
     /// Shell patterns of paths to keep; empty keeps all.
     pub include_paths: Vec<String>,
+    /// Shell patterns of path and query to drop.
+    pub exclude_urls: Vec<String>,
+    /// Shell patterns of path and query to keep; empty keeps all.
+    pub include_urls: Vec<String>,
+    /// Networks whose clients are dropped.
+    pub exclude_ips: Vec<IpNet>,
+    /// The only networks whose clients are kept; empty keeps all.
+    pub include_ips: Vec<IpNet>,
+    /// Bytes of client addresses that are not sent, 0 to 4.
+    pub masked_ip_bytes: u8,
+    /// Drop crawlers of AI services.
+    pub exclude_ai_crawlers: bool,
+    /// Custom dimensions: number, and the field that fills it (`agent_class` for human, bot or ai).
+    pub dimensions: Vec<(u32, String)>,
+    /// Zone of dates in formats that write none.
+    pub zone: Option<TimeZone>,
     /// More parts of user agents that mean a bot.
     pub useragent_excludes: Vec<String>,
     /// Shell patterns of hosts to keep; empty keeps all.
@@ -82,6 +101,14 @@ impl Default for HitOptions {
             enable_bots: false,
             exclude_paths: Vec::new(),
             include_paths: Vec::new(),
+            exclude_urls: Vec::new(),
+            include_urls: Vec::new(),
+            exclude_ips: Vec::new(),
+            include_ips: Vec::new(),
+            masked_ip_bytes: 0,
+            exclude_ai_crawlers: false,
+            dimensions: Vec::new(),
+            zone: None,
             useragent_excludes: Vec::new(),
             hostnames: Vec::new(),
             include_hosts: Vec::new(),

@@ -84,8 +84,13 @@ impl<'r> Target<'r> {
 
     /// Path and query as the address shows them; `room` is where they are put together if they stand apart.
     pub(super) fn text<'a>(&'a self, rules: &Rules, room: &'a mut Vec<u8>) -> &'a [u8] {
+        if rules.options.strip_query_string { self.path() } else { self.with_query(rules, room) }
+    }
+
+    /// Path and query, put together in `room` if they stand apart.
+    pub(super) fn with_query<'a>(&'a self, rules: &Rules, room: &'a mut Vec<u8>) -> &'a [u8] {
         let query = self.query();
-        if query.is_empty() || rules.options.strip_query_string {
+        if query.is_empty() {
             return self.path();
         }
         if self.column.is_none() {

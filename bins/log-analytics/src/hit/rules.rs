@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::address::Addresses;
 use super::agent::Label;
+use super::dimension::Dimension;
 use super::extension::Extensions;
 use super::group::Group;
 use super::json::{self, Stray};
@@ -17,6 +19,10 @@ pub(super) struct Rules {
     pub(super) extensions: Extensions,
     pub(super) exclude_paths: Vec<Pattern>,
     pub(super) include_paths: Vec<Pattern>,
+    pub(super) exclude_urls: Vec<Pattern>,
+    pub(super) include_urls: Vec<Pattern>,
+    pub(super) addresses: Addresses,
+    pub(super) dimensions: Vec<Dimension>,
     pub(super) hostnames: Vec<Pattern>,
     pub(super) include_hosts: HashSet<Vec<u8>>,
     pub(super) exclude_hosts: HashSet<Vec<u8>>,
@@ -50,6 +56,10 @@ impl Rules {
             extensions: Extensions::new(options),
             exclude_paths: patterns(&options.exclude_paths),
             include_paths: patterns(&options.include_paths),
+            exclude_urls: patterns(&options.exclude_urls),
+            include_urls: patterns(&options.include_urls),
+            addresses: Addresses::new(&options.include_ips, &options.exclude_ips, options.masked_ip_bytes),
+            dimensions: options.dimensions.iter().map(|(number, field)| Dimension::new(*number, field)).collect(),
             hostnames: patterns(&options.hostnames),
             include_hosts: hosts(&options.include_hosts),
             exclude_hosts: hosts(&options.exclude_hosts),

@@ -34,6 +34,14 @@ pub enum Skip {
     },
     /// More than 20 years back: Matomo would store it as if it happened at the time of the import.
     BeforeMatomoLimit,
+    /// `--exclude-url` or `--include-url`.
+    Url,
+    /// `--exclude-ip`.
+    IpExcluded,
+    /// Not in `--include-ip`.
+    IpNotIncluded,
+    /// `--exclude-ai-crawlers`.
+    AiCrawler,
     /// `--replay-tracking`, and the line is no request to a tracker for some site.
     NoTrackerRequest,
 }
@@ -50,7 +58,7 @@ pub struct Skipped {
 
 impl Skip {
     /// Number of reasons.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 19;
 
     /// One of each, in the order of [`Skip::index`].
     pub const ALL: [Self; Self::COUNT] = [
@@ -69,6 +77,10 @@ impl Skip {
         Self::InFuture { seconds_ahead: 0 },
         Self::BeforeMatomoLimit,
         Self::NoTrackerRequest,
+        Self::Url,
+        Self::IpExcluded,
+        Self::IpNotIncluded,
+        Self::AiCrawler,
     ];
 
     /// Place of the reason's counter, below [`Skip::COUNT`].
@@ -90,6 +102,10 @@ impl Skip {
             Self::InFuture { .. } => 12,
             Self::BeforeMatomoLimit => 13,
             Self::NoTrackerRequest => 14,
+            Self::Url => 15,
+            Self::IpExcluded => 16,
+            Self::IpNotIncluded => 17,
+            Self::AiCrawler => 18,
         }
     }
 
@@ -112,6 +128,10 @@ impl Skip {
             Self::InFuture { .. } => "in_future",
             Self::BeforeMatomoLimit => "before_matomo_limit",
             Self::NoTrackerRequest => "no_tracker_request",
+            Self::Url => "url",
+            Self::IpExcluded => "ip_excluded",
+            Self::IpNotIncluded => "ip_not_included",
+            Self::AiCrawler => "ai_crawlers",
         }
     }
 
@@ -133,6 +153,10 @@ impl Skip {
             Self::TooNew => "newer than --exclude-newer-than",
             Self::InFuture { .. } => "dated in the future: Matomo would count it at the time of the import",
             Self::BeforeMatomoLimit => "older than 20 years: Matomo would count it at the time of the import",
+            Self::Url => "the address is excluded by --exclude-url or matches no --include-url",
+            Self::IpExcluded => "the client's address is in a network of --exclude-ip",
+            Self::IpNotIncluded => "the client's address is in no network of --include-ip",
+            Self::AiCrawler => "the user agent belongs to an AI service, and --exclude-ai-crawlers is given",
             Self::NoTrackerRequest => "--replay-tracking is given, and this is no request to a tracker for some site",
         }
     }

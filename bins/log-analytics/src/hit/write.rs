@@ -26,7 +26,7 @@ impl Judge {
         out.extend_from_slice(site.id_text());
         push_addresses(out, hit, &address);
         out.extend_from_slice(br#"","cip":""#);
-        json::push(out, &hit.record.ip, Stray::Replace);
+        json::push(out, hit.ip(), Stray::Replace);
         out.extend_from_slice(br#"","cdt":""#);
         self.clock.push(out, hit.moment);
         out.extend_from_slice(br#"","#);
@@ -40,6 +40,9 @@ impl Judge {
             push_title(out, hit, &self.rules, &address);
         }
         push_rest(out, hit, &self.rules);
+        for dimension in &self.rules.dimensions {
+            dimension.push(out, hit, agent);
+        }
         out.push(b'}');
         if let Some(parameters) = &hit.replay {
             parameters.overlay(out, start);

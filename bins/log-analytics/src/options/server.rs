@@ -9,6 +9,7 @@ use shared::secret::Secret;
 use super::{ImportOptions, ServerOptions};
 use crate::discover::SiteId;
 use crate::matomo::{Address, Matomo};
+use crate::pipeline::Reading;
 
 /// A list of visits is the largest answer asked for.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -48,6 +49,11 @@ impl ServerOptions {
 }
 
 impl ImportOptions {
+    /// How lines are read.
+    pub fn reading(&self) -> Reading {
+        Reading { format: self.format.clone(), encoding: self.encoding(), zone: self.hits.zone.clone() }
+    }
+
     /// How to read bytes that are not UTF-8, if `--encoding` says so.
     pub fn encoding(&self) -> Option<&'static encoding_rs::Encoding> {
         let encoding = encoding_rs::Encoding::for_label(self.encoding.as_deref()?.as_bytes())?;

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
 use super::ImportOptionsError;
 use crate::format::Moment;
 
@@ -47,6 +50,36 @@ pub(super) fn patterns(option: &'static str, path: &Path) -> Result<Vec<String>,
         source,
     })?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// A network such as `192.0.2.0/24`, or a single address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let single = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(single).ok_or_else(|| format!("`{text}` is no network such as 192.0.2.0/24"))
+}
+
+/// The networks in a file: one a line, trimmed; blank lines and those that begin with `#` are skipped.
+pub(super) fn networks(option: &'static str, path: &Path) -> Result<Vec<IpNet>, ImportOptionsError> {
+    let lines = patterns(option, path)?;
+    let read = |line: &String| {
+        let explain = |why| ImportOptionsError::Word { why: format!("{option} {}: {why}", path.display()) };
+        network(line).map_err(explain)
+    };
+    lines.iter().filter(|line| !line.starts_with('#')).map(read).collect()
+}
+
+/// A dimension and the field that fills it, as in `3=status`.
+pub(super) fn dimension(text: &str) -> Result<(u32, String), String> {
+    let (number, field) = text.split_once('=').ok_or("it is not of the form N=field")?;
+    match number.parse() {
+        Ok(number) if number > 0 && !field.is_empty() => Ok((number, field.to_owned())),
+        _ => Err(format!("`{text}` is not of the form N=field, with the number of a dimension in Matomo")),
+    }
+}
+
+/// A time zone by its name.
+pub(super) fn zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text).map_err(|_| format!("`{text}` is no time zone such as Europe/Copenhagen"))
 }
 
 /// An address with a scheme; `http://` if it has none.

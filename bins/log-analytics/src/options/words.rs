@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
+use super::own::OwnWords;
 use super::value::{self, Pairs};
 use super::{ImportOptions, ImportOptionsError, ServerOptions, SiteOptions};
 use crate::format::{FormatOptions, Moment};
@@ -194,6 +195,9 @@ pub(super) struct Words {
     #[arg(long, value_name = "FILE")]
     replay_tracking_expected_tracker_file: Option<String>,
 
+    #[command(flatten)]
+    own: OwnWords,
+
     /// Parse and count, send nothing.
     #[arg(long)]
     dry_run: bool,
@@ -225,6 +229,7 @@ impl Words {
             self.include_paths.extend(value::patterns("--include-path-from", path)?);
         }
         Ok(ImportOptions {
+            words: super::Words::default(),
             notices: self.notices(),
             files: std::mem::take(&mut self.files),
             server: self.server(),
@@ -239,7 +244,7 @@ impl Words {
             skip: self.skip.unwrap_or_default(),
             debug_request_limit: self.debug_request_limit,
             summary_json: self.summary_json.take(),
-            hits: self.hits(),
+            hits: self.hits()?,
         })
     }
 
@@ -263,6 +268,8 @@ impl Words {
 
     fn format(&mut self) -> FormatOptions {
         FormatOptions {
+            template: given(self.own.log_format.take()),
+            json_fields: self.own.json_fields.take().unwrap_or_default().0,
             name: self.log_format_name.take(),
             regex: self.log_format_regex.take(),
             date_format: self.log_date_format.take(),
@@ -273,9 +280,9 @@ impl Words {
         }
     }
 
-    fn hits(self) -> HitOptions {
+    fn hits(self) -> Result<HitOptions, ImportOptionsError> {
         let defaults = HitOptions::default();
-        HitOptions {
+        let mut hits = HitOptions {
             enable_http_errors: self.enable_http_errors,
             enable_http_redirects: self.enable_http_redirects,
             enable_static: self.enable_static,
@@ -302,7 +309,10 @@ impl Words {
             add_to_date_seconds: self.add_to_date.unwrap_or_default(),
             log_hostname: given(self.log_hostname),
             replay: self.replay_tracking.then(|| replay(self.replay_tracking_expected_tracker_file)),
-        }
+            ..defaults
+        };
+        self.own.add_to(&mut hits)?;
+        Ok(hits)
     }
 
     /// Options about the reference's output: they hurt nobody, so they are taken and named.

@@ -159,7 +159,7 @@ impl Adhoc<'_> {
         let days = Days::new(TimeZone::UTC, Timestamp::now());
         Ok(Under {
             adhoc: self,
-            reading: Reading { format: options.format.clone(), encoding: options.encoding() },
+            reading: options.reading(),
             judge: Judge::new(&options.hits, host_mode)?,
             sites,
             flow: Flow::new(Rc::clone(&self.delivery), self.shape.clone(), site, days, None),

@@ -6,6 +6,7 @@ use super::cursor::{Ending, Opened};
 use super::wanted::Wanted;
 use crate::file::{self, Lines, ReadError};
 use crate::format::{self, Choice, Detector, FormatOptions, Found, Moment, NotFound, Parsed};
+use crate::hit::Clock;
 use crate::ledger::FileId;
 
 /// How to read log files.
@@ -15,6 +16,8 @@ pub struct Reading {
     pub format: FormatOptions,
     /// Encoding of lines that are not UTF-8.
     pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// Zone of dates in formats that write none.
+    pub zone: Option<jiff::tz::TimeZone>,
 }
 
 /// Why a file cannot be imported.
@@ -62,12 +65,13 @@ impl Reading {
         };
         let begin = if parser.needs_header() { 0 } else { wanted.begin() };
         let mut lines = file::lines_from(path, begin)?;
+        let mut clock = Clock::new(self.zone.clone());
         let mut begins = None;
         for _ in 0..UNDATED_LINES_MAX {
             // A damaged archive is found out when it is read to its end, with a better sentence.
             let Ok(Some(line)) = lines.next_line() else { break };
             if let Parsed::Record(record) = parser.parse(line.bytes) {
-                begins = record.date.moment();
+                begins = clock.read(&record.date);
             }
             if begins.is_some() {
                 break;

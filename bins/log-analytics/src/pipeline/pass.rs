@@ -10,12 +10,12 @@ use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
 use super::flow::{Shape, Stop};
-use super::open::Reading;
 use super::site::{SiteImport, SiteReport, recognise};
 use crate::config::Settings;
 use crate::discover::{self, Discovery, Settled, SiteId};
 use crate::ledger::{Ledger, LedgerError, Standing};
 use crate::matomo::{ApiError, Delivery, Hands, Invalidation, Matomo, Refusal, SiteFacts, Throttle, sentence};
+use crate::options::ImportOptions;
 
 /// A pass waits so long for young files to settle; longer settle times are left to the next pass.
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -63,9 +63,22 @@ pub struct Pass<'a> {
     pub matomo: Matomo,
     /// The wish to stop.
     pub shutdown: &'a Shutdown,
+    options: ImportOptions,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// A pass by these settings. The files of patterns are read again for it, so that a change of them needs no restart.
+    pub fn new(settings: &'a Settings, matomo: Matomo, shutdown: &'a Shutdown) -> Self {
+        let options = settings.import_options.read_again().unwrap_or_else(|error| {
+            warn!(
+                why = sentence(&error),
+                "Lists of MATOMO_IMPORT_OPTIONS cannot be read again, using them as they were at the start"
+            );
+            settings.import_options.clone()
+        });
+        Self { settings, matomo, shutdown, options }
+    }
+
     /// Imports what is there to import.
     pub async fn run(mut self) -> PassReport {
         let begin = Instant::now();
@@ -181,7 +194,7 @@ impl Pass<'_> {
         facts: &SiteFacts,
         shape: Shape,
     ) -> SiteReport {
-        let options = &self.settings.import_options;
+        let options = &self.options;
         let delivery = Delivery {
             sink: self.matomo.clone(),
             patience: self.settings.patience(lease.book().slowest_ms()),
@@ -189,7 +202,7 @@ impl Pass<'_> {
             throttle: Throttle::new(self.settings.requests_per_second.map(|count| count.get() as u32)),
             shutdown: self.shutdown.clone(),
         };
-        let reading = Reading { format: options.format.clone(), encoding: options.encoding() };
+        let reading = options.reading();
         let import = SiteImport {
             delivery: Rc::new(delivery),
             shape,
@@ -240,8 +253,8 @@ impl Pass<'_> {
     }
 
     fn shape(&self) -> Shape {
-        let Settings { recorders, batch_size, window, import_options, .. } = self.settings;
-        let server = &import_options.server;
+        let Settings { recorders, batch_size, window, .. } = self.settings;
+        let server = &self.options.server;
         Shape {
             recorders: server.recorders.unwrap_or(recorders.as_usize()),
             batch_hits_max: server.recorder_max_payload_size.unwrap_or(batch_size.as_usize()),

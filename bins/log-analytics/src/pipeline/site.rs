@@ -373,6 +373,12 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             debug!(site = %self.import.facts.id, file = %work.path.display(), hits, "File holds nothing new");
             return Ok(());
         }
+        if counts.hits == 0 {
+            let because = counts.reasons();
+            warn!(site = %self.import.facts.id, file = %work.path.display(), format = work.format, lines = counts.lines, because,
+                "No line of the file became a hit");
+            return Ok(());
+        }
         info!(
             site = %self.import.facts.id,
             file = %work.path.display(),

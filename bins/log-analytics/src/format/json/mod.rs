@@ -1,6 +1,7 @@
 //! The formats that write one JSON object per line: Traefik, nginx (with the reference's log format) and Caddy.
 
 mod caddy;
+mod mapped;
 mod nginx;
 mod raw;
 mod traefik;
@@ -14,6 +15,7 @@ use self::value::Object;
 use super::{Chosen, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record};
 
 pub use self::caddy::CADDY;
+pub use self::mapped::Mapped;
 pub use self::nginx::NGINX;
 pub use self::traefik::TRAEFIK;
 

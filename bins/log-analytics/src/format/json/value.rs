@@ -66,6 +66,18 @@ impl<'v> Value<'v> {
         self.into_str().map(into_bytes)
     }
 
+    /// A copy of the text as Python prints it, see [`Value::into_text`].
+    pub fn to_text(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text.as_bytes())),
+            Self::Bool(truth) => Value::Bool(*truth).into_text(),
+            Self::Signed(number) => Value::Signed(*number).into_text(),
+            Self::Unsigned(number) => Value::Unsigned(*number).into_text(),
+            Self::Float(number) => Value::Float(*number).into_text(),
+            Self::Null | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
     /// The same, as UTF-8.
     pub fn into_str(self) -> Option<Cow<'v, str>> {
         match self {
