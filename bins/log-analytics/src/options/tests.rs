@@ -117,10 +117,10 @@ fn secrets_are_not_printed() {
 #[test]
 fn format_options_arrive_whole() {
     let options = read(
-        "--log-format-regex='(?P<ip>\\S+) -' --log-date-format='%B - %d' --w3c-map-field=a=date,cs(Host)=cs-host \
+        "--log-format-regex='(?P<ip>\\S+) - (?P<date>\\S+) (?P<path>\\S+) (?P<status>\\d+)' --log-date-format='%B - %d' --w3c-map-field=a=date,cs(Host)=cs-host \
          --w3c-field-regex='sc-substatus=(?P<substatus>\\S+)' --w3c-fields='#Fields: date time'",
     );
-    assert_eq!(options.format.regex.as_deref(), Some("(?P<ip>\\S+) -"));
+    assert_eq!(options.format.regex.as_deref(), Some("(?P<ip>\\S+) - (?P<date>\\S+) (?P<path>\\S+) (?P<status>\\d+)"));
     assert_eq!(options.format.w3c_map_fields[1], ("cs(Host)".to_owned(), "cs-host".to_owned()));
     assert_eq!(options.format.w3c_field_regexes, [("sc-substatus".to_owned(), "(?P<substatus>\\S+)".to_owned())]);
     assert_eq!(options.format.w3c_fields.as_deref(), Some("#Fields: date time"));
