@@ -37,6 +37,8 @@ shared::settings! {
         pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
         /// Where the ledger is: `file:` and a folder. Default: `ledger` below ANALYTICS_DIR.
         pub ledger_url: Option<LedgerUrl> = optional("LEDGER_URL").example("file:/analytics/ledger"),
+        /// Where the shell image kept its state, to be taken over. Default: `processed` below ANALYTICS_DIR.
+        pub legacy_state_dir: Option<PathBuf> = optional("LEGACY_STATE_DIR").example("/analytics/processed"),
         /// Names of the files to take: shell patterns, those after a `!` are left out.
         pub files: Names = default("IMPORT_FILES", "*access*,*.log,*.log.*,!*error*"),
         /// A file that changed less than this ago is still being written.
@@ -125,6 +127,11 @@ impl Settings {
     /// Folder with one folder per site.
     pub fn logs_folder(&self) -> PathBuf {
         self.analytics_dir.join("logs")
+    }
+
+    /// Folder of the shell image's state.
+    pub fn legacy_folder(&self) -> PathBuf {
+        self.legacy_state_dir.clone().unwrap_or_else(|| self.analytics_dir.join("processed"))
     }
 
     /// Folder of the embedded ledger.

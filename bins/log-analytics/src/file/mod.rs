@@ -94,6 +94,32 @@ pub fn verify(path: &Path) -> Result<(), ReadError> {
     Ok(())
 }
 
+/// How far a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Original bytes.
+    pub bytes: u64,
+    /// Its last line has a terminator.
+    pub ends_a_line: bool,
+}
+
+/// Reads a file to its end to learn how far it goes.
+///
+/// # Errors
+/// When it cannot be read, or is an archive cut short.
+pub fn extent(path: &Path) -> Result<Extent, ReadError> {
+    let (_, mut source) = open(path)?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut extent = Extent { bytes: 0, ends_a_line: true };
+    loop {
+        let count =
+            read_full(&mut source, &mut buffer).map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
+        let Some(last) = buffer[..count].last() else { return Ok(extent) };
+        extent.bytes += count as u64;
+        extent.ends_a_line = matches!(last, b'\n' | b'\r');
+    }
+}
+
 /// Fills `buffer` as far as the source goes; answers how far.
 ///
 /// # Errors

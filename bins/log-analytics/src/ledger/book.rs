@@ -20,6 +20,7 @@ pub struct Book {
     slowest_ms: Option<u64>,
     salt: u64,
     days: BTreeSet<Date>,
+    took_over_ms: Option<i64>,
 }
 
 /// One file by its content, whatever it is called.
@@ -107,6 +108,7 @@ impl Book {
             slowest_ms: None,
             salt: 0,
             days: BTreeSet::new(),
+            took_over_ms: None,
         };
         for record in records {
             match record {
@@ -162,6 +164,7 @@ impl Book {
             Record::Slowest { ms } => self.slowest_ms = self.slowest_ms.max(Some(ms)),
             Record::Salted { salt } => self.salt = salt,
             Record::Days { days } => self.days.extend(days),
+            Record::TookOver { at_ms } => self.took_over_ms = Some(at_ms),
             Record::Kept { file, finished, cut, hits, lines, holes, done, at_ms, newest } => {
                 for path in done {
                     if let Some(sighting) = self.sightings.get_mut(&path) {
@@ -288,6 +291,11 @@ impl Book {
         &self.days
     }
 
+    /// When the state of the shell image was taken over, milliseconds since 1970.
+    pub fn took_over_ms(&self) -> Option<i64> {
+        self.took_over_ms
+    }
+
     /// The slowest answer seen, in milliseconds.
     pub fn slowest_ms(&self) -> Option<u64> {
         self.slowest_ms
@@ -355,6 +363,7 @@ impl Book {
         let mut records =
             vec![Record::Opened { version: VERSION, site: self.site }, Record::Salted { salt: self.salt }];
         records.extend(self.slowest_ms.map(|ms| Record::Slowest { ms }));
+        records.extend(self.took_over_ms.map(|at_ms| Record::TookOver { at_ms }));
         let mut sightings: HashMap<FileId, Vec<(&String, &Sighting)>> = HashMap::new();
         for (path, sighting) in &self.sightings {
             sightings.entry(sighting.file).or_default().push((path, sighting));

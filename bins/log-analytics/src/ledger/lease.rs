@@ -219,6 +219,18 @@ impl Lease {
         self.journal.sync()
     }
 
+    /// Writes down that the state of the shell image was taken over, and the days that it left to be invalidated.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn took_over(&mut self, days: Vec<jiff::civil::Date>, at_ms: i64) -> Result<(), LedgerError> {
+        if !days.is_empty() {
+            self.write(Record::Days { days })?;
+        }
+        self.write(Record::TookOver { at_ms })?;
+        self.journal.sync()
+    }
+
     /// Makes everything written so far survive a power cut.
     ///
     /// # Errors

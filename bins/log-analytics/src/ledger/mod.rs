@@ -3,6 +3,7 @@
 mod book;
 mod journal;
 mod lease;
+mod legacy;
 mod offsets;
 mod record;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use book::{Book, FileEntry, FileState, Pending, Standing, path_text};
 pub use lease::{Finish, Lease, Ledger};
+pub use legacy::{ShellState, below_site};
 pub use offsets::Offsets;
 pub use record::{FileId, Intent, IntentId, Mark, Part, Receipt, Totals};
 

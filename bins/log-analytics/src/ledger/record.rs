@@ -132,6 +132,8 @@ pub enum Record {
     Quarantined { file: FileId, why: String, at_ms: i64 },
     /// A person gave a file another chance.
     Released { file: FileId },
+    /// The state of the shell image was taken over.
+    TookOver { at_ms: i64 },
     /// Reports of these days were invalidated.
     Invalidated { days: Vec<Date> },
     /// The slowest answer known when the journal was last rewritten.

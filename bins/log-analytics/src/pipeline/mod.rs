@@ -8,6 +8,7 @@ mod open;
 mod pass;
 mod recovery;
 mod site;
+mod takeover;
 mod tracker;
 mod wanted;
 

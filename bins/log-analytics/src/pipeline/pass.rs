@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::flow::{Shape, Stop};
 use super::site::{SiteImport, SiteReport, recognise};
+use super::takeover::{TakeOverError, take_over};
 use crate::config::Settings;
 use crate::discover::{self, Discovery, Settled, SiteId};
 use crate::ledger::{Ledger, LedgerError, Standing};
@@ -122,6 +123,12 @@ impl<'a> Pass<'a> {
                     error!(%site, why = problem, help = error.help(), "IMPORT_LOG_ERROR Ledger cannot be used");
                     return Err((exit, problem));
                 }
+                Err(SiteProblem::TakeOver(error)) => {
+                    let why = sentence(&error);
+                    error!(%site, why, help = "let the container's user read the folder, or set LEGACY_STATE_DIR; nothing of the site was imported",
+                        "IMPORT_LOG_ERROR State of the shell image cannot be taken over");
+                    report.problem(Exit::Failed, format!("site {site}: {why}"));
+                }
                 Err(SiteProblem::Busy) => {
                     warn!(%site, "Another importer is at work on the site, leaving it alone");
                     report.problem(Exit::TryAgain, format!("another importer is at work on site {site}"));
@@ -163,6 +170,7 @@ impl<'a> Pass<'a> {
         report: &mut PassReport,
     ) -> Result<(), SiteProblem> {
         let Some(mut lease) = ledger.claim(site)? else { return Err(SiteProblem::Busy) };
+        take_over(&mut lease, files, &self.settings.legacy_folder())?;
         let in_doubt = lease.book().pending().any(|pending| pending.standing == Standing::Open);
         let work = in_doubt || !recognise(&mut lease, files)?.is_empty();
         if work {
@@ -314,8 +322,19 @@ enum SiteProblem {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    TakeOver(TakeOverError),
     #[error("another importer is at work")]
     Busy,
+}
+
+impl From<TakeOverError> for SiteProblem {
+    fn from(error: TakeOverError) -> Self {
+        match error {
+            TakeOverError::Ledger(error) => Self::Ledger(error),
+            error => Self::TakeOver(error),
+        }
+    }
 }
 
 fn ledger_problem(error: &LedgerError) -> (Exit, String) {
