@@ -262,7 +262,7 @@ fn a_configuration_that_cannot_be_edited_safely_is_refused_with_the_lines() {
     let matomo = Installation::new(PROGRAM, 0);
     let twice = matomo.config() + "[General]\nmaintenance_mode = 0\n";
     fs::write(matomo.config_path(), &twice).unwrap();
-    let done = matomo.run(&["lock"]).ends_with(78).says(&["[General]", "more than once", "lines 11, 19"]).never_says(PASSWORD);
+    let done = matomo.run(&["lock"]).ends_with(78).says(&["[General]", "more than once", "lines 12, 19"]).never_says(PASSWORD);
     assert!(done.stderr.contains("help:"), "{done}");
     assert_eq!(matomo.config(), twice);
     matomo.run(&["check"]).ends_with(78).says(&["FAULT", "cannot be edited"]);

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Neighbours, Span};
+use shared::health_http::ListenOptions;
+use shared::job::JobOptions;
 use shared::logging::LogOptions;
+use shared::notify::NotifyOptions;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
 
@@ -59,6 +62,12 @@ shared::settings! {
         pub ca_file: Option<PathBuf> = optional("CA_FILE").example("/run/secrets/ca.pem"),
         /// Time zone of the schedule.
         pub zone: TimeZone = default("TZ", "UTC").example("Europe/Copenhagen"),
+        /// When the job may run, and when its failures matter.
+        pub job: JobOptions,
+        /// Who is told about backups that fail.
+        pub notify: NotifyOptions,
+        /// Where health checks are answered by HTTP.
+        pub listen: ListenOptions,
         /// How long a program under way may take after a wish to stop.
         pub grace: Span = shared::shutdown::GRACE,
         /// Where the health of `run` is written. Default: `health.json` in the state folder.

@@ -173,9 +173,9 @@ impl ConfigFile {
         if metadata.nlink() > 1 {
             return Err(Errno::MLINK.into());
         }
-        // Should it be left behind, its name still keeps the web server from showing it.
-        let beside = self.path.with_file_name(format!(".maintenance-{}.ini.php", std::process::id()));
-        // Left behind by one who died and had our number.
+        // Whoever holds the lock is alone with this name. Should the file be left behind, its ending keeps a web server from
+        // showing it, and the next edit takes it away.
+        let beside = self.path.with_file_name(".maintenance.ini.php");
         let _ = fs::remove_file(&beside);
         let written = write_like(&beside, text, held, &metadata).and_then(|()| fs::rename(&beside, &self.path));
         if written.is_err() {
