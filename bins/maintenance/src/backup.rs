@@ -9,7 +9,7 @@ use shared::shutdown::Shutdown;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
-use crate::database::{Account, Database, DumpScan};
+use crate::database::{Account, Database, DumpScan, program};
 use crate::ini::Document;
 use crate::session::Session;
 use crate::set::{Content, DatabaseFacts, Draft, Kind, Manifest, Member, Set, SetError, pack_program, pack_text};
@@ -114,7 +114,7 @@ async fn facts(database: &Database<'_>) -> Result<Facts, Failure> {
         warn!(why = sentence(&error), "The database does not say which Matomo it belongs to");
         None
     });
-    let client = first_line(Program::new("mariadb-dump").arg("--version"), database.limits(), database.shutdown()).await;
+    let client = first_line(program("mariadb-dump").arg("--version"), database.limits(), database.shutdown()).await;
     Ok(Facts { server, client: client.unwrap_or_default(), matomo, bytes: database.bytes(name).await? })
 }
 
@@ -163,8 +163,8 @@ async fn members(session: &Session, draft: &Draft, database: &Database<'_>, conf
     let files = session.place.files().map_err(failed("misc"))?;
     for (name, content, paths) in [("plugins.tar.zst", Content::Plugins, plugins), ("files.tar.zst", Content::Files, files)] {
         if !paths.is_empty() {
-            let program = archive(session.place.folder(), &paths);
-            members.push(pack_program(program, (draft.folder(), name, content), level, control, |_| {}).await?);
+            let tar = archive(session.place.folder(), &paths);
+            members.push(pack_program(tar, (draft.folder(), name, content), level, control, |_| {}).await?);
         }
     }
     Ok((members, tables))
@@ -172,8 +172,8 @@ async fn members(session: &Session, draft: &Draft, database: &Database<'_>, conf
 
 /// Paths are read as they are, owners by number, in an order that does not change.
 fn archive(folder: &Path, paths: &[PathBuf]) -> Program {
-    let program = Program::new("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
-    program.arg("--directory").arg(folder).arg("--").args(paths.iter().map(PathBuf::as_path)).quiet()
+    let tar = program("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
+    tar.arg("--directory").arg(folder).arg("--").args(paths.iter().map(PathBuf::as_path))
 }
 
 fn manifest(

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shared::entry::{Exit, Failure};
 use shared::files;
-use shared::process::Program;
 use tracing::{info, warn};
 
-use crate::database::{Account, Database, Swap, quoted};
+use crate::database::{Account, Database, Swap, program, quoted};
 use crate::ini::{Document, FileTrouble};
 use crate::rehearse::{compare, load, scratch};
 use crate::session::Session;
@@ -179,9 +178,9 @@ async fn prepare(session: &Session, database: &Database<'_>, set: &Set, journal:
     for content in [Content::Plugins, Content::Files] {
         let Some(member) = set.manifest.member(content) else { continue };
         let owner = if rustix::process::geteuid().is_root() { "--same-owner" } else { "--no-same-owner" };
-        let program = Program::new("tar").args(["--extract", "--file=-", "--numeric-owner", "--same-permissions", owner]);
-        let program = program.arg("--directory").arg(&new).quiet();
-        unpack_into(program, &set.path(member), &member.name, "unpack it", (limits, shutdown)).await?;
+        let tar = program("tar").args(["--extract", "--file=-", "--numeric-owner", "--same-permissions", owner]);
+        let tar = tar.arg("--directory").arg(&new);
+        unpack_into(tar, &set.path(member), &member.name, "unpack it", (limits, shutdown)).await?;
     }
     journal.items = found_items(&new).map_err(failed)?;
     same_file_system(session, &stage, &journal.items)?;

@@ -4,11 +4,11 @@ use std::fs;
 
 use serde::Serialize;
 use shared::entry::{Exit, Failure};
-use shared::process::{Limits, Program};
+use shared::process::Limits;
 
 use super::{Report, block_on, reading, tell};
 use crate::backup::first_line;
-use crate::database::Account;
+use crate::database::{Account, program};
 use crate::probe::Half;
 use crate::rehearse::scratch;
 use crate::session::Session;
@@ -108,7 +108,7 @@ fn matomo(session: &Session, findings: &mut Findings) {
 
 async fn programs(session: &Session, findings: &mut Findings) {
     for (name, package) in [("mariadb-dump", "mariadb-client"), ("mariadb", "mariadb-client"), ("tar", "tar")] {
-        match first_line(Program::new(name).arg("--version"), &Limits::default(), &session.shutdown).await {
+        match first_line(program(name).arg("--version"), &Limits::default(), &session.shutdown).await {
             Some(version) => findings.good(version),
             None => findings.fault(Exit::Code(127), format!("{name} cannot be run"), format!("install the package {package}")),
         }

@@ -21,7 +21,7 @@ pub fn run() -> Result<Exit, Failure> {
 async fn serve(settings: &Settings, shutdown: &Shutdown) -> Result<Exit, Failure> {
     let schedule = settings.cron.clone().in_zone(&settings.zone);
     // What an interrupted run left is repaired now, not at the next slot.
-    let repaired = Session::begin(settings.clone(), shutdown.clone()).await;
+    let repaired = Session::begin(settings.clone(), shutdown.clone()).await.map(drop);
     let state = Session::reading(settings.clone(), shutdown.clone()).state_folder();
     if let Err(failure) = repaired {
         if failure.exit == Exit::CannotCreate {

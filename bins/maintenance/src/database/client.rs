@@ -111,6 +111,12 @@ impl From<DatabaseError> for Failure {
     }
 }
 
+/// A program that learns our secrets from nobody: those that we got in our environment are not in its own.
+pub fn program(name: &str) -> Program {
+    const SECRETS: [&str; 3] = ["MATOMO_DATABASE_PASSWORD", "MARIADB_ROOT_PASSWORD", "MATOMO_TOKEN"];
+    SECRETS.iter().fold(Program::new(name), |program, secret| program.env_remove(secret)).quiet()
+}
+
 /// As whom we connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {
@@ -156,7 +162,7 @@ impl<'s> Database<'s> {
     /// The program that reads statements.
     pub fn client(&self) -> Program {
         let quiet = ["--batch", "--skip-column-names", "--connect-timeout=10", "--default-character-set=utf8mb4"];
-        Program::new("mariadb").arg(self.options.argument()).args(quiet).quiet()
+        program("mariadb").arg(self.options.argument()).args(quiet).quiet()
     }
 
     /// The program that writes a dump of Matomo's database.
@@ -171,7 +177,7 @@ impl<'s> Database<'s> {
             "--no-tablespaces",
             "--default-character-set=utf8mb4",
         ];
-        let program = Program::new("mariadb-dump").arg(self.options.argument()).args(ARGUMENTS);
+        let program = program("mariadb-dump").arg(self.options.argument()).args(ARGUMENTS);
         program.arg(&self.connection.name).stdout_as_stream().quiet()
     }
 

@@ -5,7 +5,7 @@ mod connection;
 mod scan;
 mod schema;
 
-pub use client::{Account, Database, DatabaseError};
+pub use client::{Account, Database, DatabaseError, program};
 pub use connection::{Connection, OptionFile};
 pub use scan::{DumpFault, DumpScan, Tables};
 pub use schema::{Swap, quoted};
