@@ -72,7 +72,10 @@ impl Done {
     #[track_caller]
     pub fn says(self, words: &[&str]) -> Self {
         let output = format!("{}{}", self.stdout, self.stderr);
-        assert!(output.lines().any(|line| words.iter().all(|word| line.contains(word))), "no line says {words:?}\n{self}");
+        assert!(
+            output.lines().any(|line| words.iter().all(|word| line.contains(word))),
+            "no line says {words:?}\n{self}"
+        );
         self
     }
 
@@ -178,7 +181,11 @@ impl Installation {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).current_dir(self.folder()).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        command.envs(&*self.variables.lock().unwrap()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .envs(&*self.variables.lock().unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,11 @@ impl MariaDb {
     /// A server with nothing in it.
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("mariadb-").tempdir().expect("a folder for the server");
-        let copied = Command::new("cp").args(["--archive", "--reflink=auto"]).arg(template().join("data")).arg(folder.path()).status();
+        let copied = Command::new("cp")
+            .args(["--archive", "--reflink=auto"])
+            .arg(template().join("data"))
+            .arg(folder.path())
+            .status();
         assert!(copied.unwrap().success(), "the server's files cannot be copied");
         give_to_server(folder.path());
         let (port, server) = start_server(folder.path());
@@ -92,8 +97,18 @@ impl MariaDb {
 
     fn client(&self) -> Command {
         let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--batch", "--skip-column-names"]);
-        command.arg("--default-character-set=utf8mb4").arg(format!("--port={}", self.port)).env("MYSQL_PWD", ROOT_PASSWORD);
+        command.args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "--host=127.0.0.1",
+            "--user=root",
+            "--batch",
+            "--skip-column-names",
+        ]);
+        command
+            .arg("--default-character-set=utf8mb4")
+            .arg(format!("--port={}", self.port))
+            .env("MYSQL_PWD", ROOT_PASSWORD);
         command
     }
 
@@ -115,10 +130,15 @@ impl MariaDb {
 
     /// `CHECKSUM TABLE` of every table of a database.
     pub fn checksums(&self, database: &str) -> BTreeMap<String, String> {
-        let tables = self.ask(&format!("SELECT table_name FROM information_schema.tables WHERE table_schema='{database}'"));
-        let statements: String = tables.lines().map(|table| format!("CHECKSUM TABLE `{database}`.`{table}` EXTENDED;\n")).collect();
+        let tables =
+            self.ask(&format!("SELECT table_name FROM information_schema.tables WHERE table_schema='{database}'"));
+        let statements: String =
+            tables.lines().map(|table| format!("CHECKSUM TABLE `{database}`.`{table}` EXTENDED;\n")).collect();
         let sums = self.ask(&statements);
-        sums.lines().filter_map(|line| line.split_once('\t')).map(|(table, sum)| (table.to_owned(), sum.to_owned())).collect()
+        sums.lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(table, sum)| (table.to_owned(), sum.to_owned()))
+            .collect()
     }
 
     /// Names of all databases but the server's own.
@@ -126,6 +146,31 @@ impl MariaDb {
         let own = ["information_schema", "mysql", "performance_schema", "sys"];
         let all = self.ask("SHOW DATABASES");
         all.lines().filter(|name| !own.contains(name)).map(str::to_owned).collect()
+    }
+
+    /// Insert a visit with its three actions, again and again, until told to stop; how many, and the longest wait.
+    pub fn longest_write(&self, database: &str, stop: &AtomicBool) -> (u64, Duration) {
+        const WRITE: &str = "START TRANSACTION; INSERT INTO matomo_log_visit (idsite, user_id) VALUES (9, 'w'); \
+             INSERT INTO matomo_log_link_visit_action (idsite, idvisit) VALUES (9, LAST_INSERT_ID()), (9, LAST_INSERT_ID()), (9, LAST_INSERT_ID()); \
+             COMMIT; SELECT 'done';\n";
+        let mut client = self.client();
+        client.args(["--unbuffered", database]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut client = client.spawn().expect("mariadb");
+        let mut stdin = client.stdin.take().unwrap();
+        let mut stdout = BufReader::new(client.stdout.take().unwrap());
+        let (mut written, mut longest) = (0, Duration::ZERO);
+        while !stop.load(Ordering::Relaxed) {
+            let begin = Instant::now();
+            stdin.write_all(WRITE.as_bytes()).unwrap();
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            assert_eq!(line, "done\n");
+            longest = longest.max(begin.elapsed());
+            written += 1;
+        }
+        drop(stdin);
+        client.wait().unwrap();
+        (written, longest)
     }
 
     /// A database like Matomo's, about `megabytes` of dump, and a user with all rights on it and nothing else.
@@ -214,9 +259,13 @@ fn template() -> PathBuf {
     let output = install.output().expect("mariadb-install-db, from the package mariadb-server");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (port, mut server) = start_server_as(fresh.path(), "");
-    let password = format!("ALTER USER root@localhost IDENTIFIED BY '{ROOT_PASSWORD}'; CREATE OR REPLACE USER root@'127.0.0.1' IDENTIFIED BY '{ROOT_PASSWORD}'; GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION; SHUTDOWN");
+    let password = format!(
+        "ALTER USER root@localhost IDENTIFIED BY '{ROOT_PASSWORD}'; CREATE OR REPLACE USER root@'127.0.0.1' IDENTIFIED BY '{ROOT_PASSWORD}'; GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION; SHUTDOWN"
+    );
     let mut client = Command::new("mariadb");
-    client.args(["--no-defaults", "--protocol=socket", "--user=root"]).arg(format!("--socket={}", fresh.path().join("s").display()));
+    client
+        .args(["--no-defaults", "--protocol=socket", "--user=root"])
+        .arg(format!("--socket={}", fresh.path().join("s").display()));
     let output = client.arg("--execute").arg(password).output().unwrap();
     assert!(output.status.success(), "port {port}: {}", String::from_utf8_lossy(&output.stderr));
     server.0.take().unwrap().wait().unwrap();

@@ -105,7 +105,10 @@ fn answer(stream: &TcpStream, config: &PathBuf, torn: &AtomicUsize) {
     let request = format!("{line}{}", String::from_utf8_lossy(&body));
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let (status, kind, text) = judge(&path, &request, config, torn);
-    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", text.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        text.len()
+    );
     let mut stream = stream;
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
     let _ = stream.shutdown(Shutdown::Write);
@@ -119,7 +122,11 @@ fn judge(path: &str, request: &str, config: &PathBuf, torn: &AtomicUsize) -> (u1
     };
     let state = effective(&document);
     if path.starts_with("/matomo.php") || path.starts_with("/piwik.php") {
-        return if state.tracking { (200, "text/html", "This resource is part of Matomo".to_owned()) } else { (503, "image/gif", "GIF89a".to_owned()) };
+        return if state.tracking {
+            (200, "text/html", "This resource is part of Matomo".to_owned())
+        } else {
+            (503, "image/gif", "GIF89a".to_owned())
+        };
     }
     if !state.ui {
         let is_one_of_many = document.get("General", "multi_server_environment").as_deref() == Some("1");

@@ -50,7 +50,8 @@ fn a_backup_holds_everything_and_says_of_what_it_is_a_copy() {
     }
     assert_eq!(fs::read_to_string(folder.join("config.ini.php")).unwrap(), matomo.config());
     // A person needs no program of ours to check it or to read it.
-    let sums = Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&folder).output().unwrap();
+    let sums =
+        Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&folder).output().unwrap();
     assert!(sums.status.success(), "{}", String::from_utf8_lossy(&sums.stdout));
     matomo.run(&["verify"]).ends_with(0).says(&[&set, "is whole", "4 members"]);
     matomo.run(&["status"]).ends_with(0).says(&["newest backup", &set, "never rehearsed"]);
@@ -77,42 +78,12 @@ fn c_147_a_rehearsal_restores_compares_boots_and_leaves_nothing() {
     matomo.run(&["rehearse"]).ends_with(0);
 }
 
-/// A writer that inserts a visit with its three actions, again and again, and notes its longest wait.
-fn write_until(matomo: &Installation, stop: &AtomicBool) -> (u64, Duration) {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let mut client = Command::new("mariadb")
-        .args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--batch", "--skip-column-names", "--unbuffered", DATABASE])
-        .arg(format!("--port={}", matomo.database.port()))
-        .env("MYSQL_PWD", ROOT_PASSWORD)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = client.stdin.take().unwrap();
-    let mut stdout = BufReader::new(client.stdout.take().unwrap());
-    let (mut written, mut longest) = (0, Duration::ZERO);
-    while !stop.load(Ordering::Relaxed) {
-        let begin = Instant::now();
-        let statements = "START TRANSACTION; INSERT INTO matomo_log_visit (idsite, user_id) VALUES (9, 'w'); \
-             INSERT INTO matomo_log_link_visit_action (idsite, idvisit) VALUES (9, LAST_INSERT_ID()), (9, LAST_INSERT_ID()), (9, LAST_INSERT_ID()); COMMIT; SELECT 'done';\n";
-        stdin.write_all(statements.as_bytes()).unwrap();
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, "done\n");
-        longest = longest.max(begin.elapsed());
-        written += 1;
-    }
-    drop(stdin);
-    client.wait().unwrap();
-    (written, longest)
-}
-
 #[test]
 fn c7_06_a_backup_while_writes_go_on_is_of_one_moment_and_blocks_nobody() {
     let matomo = Installation::new(PROGRAM, 40);
     let stop = AtomicBool::new(false);
     let (set, (written, longest)) = thread::scope(|scope| {
-        let writer = scope.spawn(|| write_until(&matomo, &stop));
+        let writer = scope.spawn(|| matomo.database.longest_write(DATABASE, &stop));
         thread::sleep(Duration::from_millis(300));
         let set = matomo.backup();
         stop.store(true, Ordering::Relaxed);
@@ -122,7 +93,8 @@ fn c7_06_a_backup_while_writes_go_on_is_of_one_moment_and_blocks_nobody() {
     // The bar is 0.1 s on a quiet machine; a copy that locks tables would block for the whole dump.
     assert!(longest < Duration::from_millis(500), "a write waited {longest:?}");
     let tables = &matomo.manifest(&set)["database"]["tables"];
-    let (visits, actions) = (tables["matomo_log_visit"].as_u64().unwrap(), tables["matomo_log_link_visit_action"].as_u64().unwrap());
+    let (visits, actions) =
+        (tables["matomo_log_visit"].as_u64().unwrap(), tables["matomo_log_link_visit_action"].as_u64().unwrap());
     assert_eq!(actions, visits * 3, "a visit and its actions were written together and are copied together");
     matomo.run(&["rehearse"]).ends_with(0);
     eprintln!("{written} writes, the longest waited {longest:?}");
@@ -143,7 +115,9 @@ fn c7_09_a_restore_gives_back_database_configuration_plugins_and_files() {
     matomo.write("misc/user/logo.png", "another logo");
     fs::remove_file(matomo.matomo().join("misc/DBIP-City.mmdb")).unwrap();
     // The connection may have changed since; it is kept.
-    let moved = config.replace("host = \"127.0.0.1\"", "host = \"localhost\"").replace("salt = \"secret-salt\"", "salt = \"lost\"");
+    let moved = config
+        .replace("host = \"127.0.0.1\"", "host = \"localhost\"")
+        .replace("salt = \"secret-salt\"", "salt = \"lost\"");
     fs::write(matomo.config_path(), &moved).unwrap();
     matomo.set("MARIADB_HOST", "127.0.0.1");
 
@@ -162,7 +136,11 @@ fn c7_09_a_restore_gives_back_database_configuration_plugins_and_files() {
     let mode = |path: &str| fs::metadata(matomo.matomo().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("plugins/LoginLdap/LoginLdap.php"), mode("config/config.ini.php")), (0o751, 0o640));
     assert!(!matomo.matomo().join(".maintenance-restore").exists());
-    assert_eq!((matomo.web.get("/matomo.php").0, matomo.web.get("/index.php?module=API").0), (200, 401), "tracking records, the UI answers");
+    assert_eq!(
+        (matomo.web.get("/matomo.php").0, matomo.web.get("/index.php?module=API").0),
+        (200, 401),
+        "tracking records, the UI answers"
+    );
 
     // What was there before is a set as well, and its restore brings the damage back.
     let safety = done["safety"].as_str().unwrap();
@@ -179,7 +157,9 @@ fn c7_09_owners_are_as_they_were() {
         return;
     }
     let matomo = healthy();
-    let owned = |path: &str, user: u32, group: u32| std::os::unix::fs::chown(matomo.matomo().join(path), Some(user), Some(group)).unwrap();
+    let owned = |path: &str, user: u32, group: u32| {
+        std::os::unix::fs::chown(matomo.matomo().join(path), Some(user), Some(group)).unwrap()
+    };
     owned("plugins/LoginLdap/LoginLdap.php", 1001, 33);
     owned("misc/user/logo.png", 1001, 34);
     owned("config/config.ini.php", 1001, 35);
@@ -233,7 +213,8 @@ fn c7_08_a_set_that_was_altered_anywhere_is_found_and_named() {
     let keep = matomo.folder().join("keep");
     let copied = Command::new("cp").args(["--archive"]).arg(&folder).arg(&keep).status().unwrap();
     assert!(copied.success());
-    let names = ["database.sql.zst", "config.ini.php", "plugins.tar.zst", "files.tar.zst", "manifest.json", "SHA256SUMS"];
+    let names =
+        ["database.sql.zst", "config.ini.php", "plugins.tar.zst", "files.tar.zst", "manifest.json", "SHA256SUMS"];
     let restored = || {
         fs::remove_dir_all(&folder).unwrap();
         assert!(Command::new("cp").args(["--archive"]).arg(&keep).arg(&folder).status().unwrap().success());
@@ -278,7 +259,8 @@ fn c_147_a_wrong_password_and_an_absent_server_are_said_and_nothing_is_left() {
         assert!(!matomo.config().contains("maintenance_mode"), "the switches are back");
     };
     matomo.set("MATOMO_DATABASE_PASSWORD", "wrong-password");
-    let done = matomo.run(&["backup", "--lock"]).ends_with(78).says(&["Access denied"]).says(&["MATOMO_DATABASE_PASSWORD"]);
+    let done =
+        matomo.run(&["backup", "--lock"]).ends_with(78).says(&["Access denied"]).says(&["MATOMO_DATABASE_PASSWORD"]);
     assert!(!done.to_string().contains("wrong-password"), "{done}");
     nothing_new(&matomo);
     matomo.unset("MATOMO_DATABASE_PASSWORD");
@@ -329,7 +311,10 @@ struct Tmpfs(PathBuf);
 impl Tmpfs {
     fn mount(place: &Path, kilobytes: u64) -> Self {
         fs::create_dir_all(place).unwrap();
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "tmpfs"]).arg(place).status();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "tmpfs"])
+            .arg(place)
+            .status();
         assert!(status.unwrap().success(), "a small disk can be mounted");
         Self(place.to_owned())
     }
@@ -349,7 +334,10 @@ fn c7_07_a_full_disk_leaves_earlier_sets_and_no_new_one() {
     }
     let matomo = healthy();
     let small = matomo.backup();
-    let bytes: u64 = fs::read_dir(matomo.backups().join(&small)).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 = fs::read_dir(matomo.backups().join(&small))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
     // Room for two of them and a half, by the estimate; then the database grows.
     let disk = matomo.folder().join("small");
     let _disk = Tmpfs::mount(&disk, bytes * 5 / 2 / 1024 + 64);
@@ -402,14 +390,22 @@ fn spied(run: &mut tests::installation::Run, matomo: &Installation) -> String {
     let mut all = String::new();
     while !run.has_ended() {
         for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-            let read = |name: &str| fs::read(entry.path().join(name)).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+            let read = |name: &str| {
+                fs::read(entry.path().join(name))
+                    .map(|text| String::from_utf8_lossy(&text).into_owned())
+                    .unwrap_or_default()
+            };
             let command = read("cmdline");
             let environment = read("environ");
             if environment.contains(&folder) {
                 let own = entry.file_name().to_string_lossy() == run.id().to_string();
                 all += &command;
                 // What our own environment holds, the operator put there; the first moment of a child is still us.
-                all += &if own || command.contains("--become-the-program") || command.starts_with(PROGRAM) { String::new() } else { environment };
+                all += &if own || command.contains("--become-the-program") || command.starts_with(PROGRAM) {
+                    String::new()
+                } else {
+                    environment
+                };
             }
         }
     }
@@ -526,7 +522,8 @@ fn c_147_random_kills_of_a_restore_end_before_or_behind_it_and_never_between() {
         matomo.database.ask(&format!("UPDATE {DATABASE}.matomo_site SET name = 'damage {round}' WHERE idsite = 1"));
         matomo.write("plugins/LoginLdap/LoginLdap.php", "damage");
     };
-    let state = || (matomo.database.checksums(DATABASE), matomo.read("plugins/LoginLdap/LoginLdap.php").unwrap_or_default());
+    let state =
+        || (matomo.database.checksums(DATABASE), matomo.read("plugins/LoginLdap/LoginLdap.php").unwrap_or_default());
     damage(0);
     let whole = Instant::now();
     matomo.run(&["restore", &set, "--yes"]).ends_with(0);
@@ -605,7 +602,10 @@ fn an_upgrade_that_fails_stays_locked_and_names_the_way_back() {
 #[test]
 fn run_takes_backups_by_its_schedule_and_health_says_how_it_is() {
     let matomo = Installation::new(PROGRAM, 1);
-    matomo.set("MAINTENANCE_BACKUP_CRON", "* * * * * *").set("MAINTENANCE_KEEP", "2").set("MAINTENANCE_REHEARSE", "yes");
+    matomo
+        .set("MAINTENANCE_BACKUP_CRON", "* * * * * *")
+        .set("MAINTENANCE_KEEP", "2")
+        .set("MAINTENANCE_REHEARSE", "yes");
     let daemon = matomo.start(&["run"]);
     until("two backups", || matomo.sets().len() >= 2);
     until("a good health", || matomo.run(&["health"]).code == Some(0));
@@ -621,7 +621,11 @@ fn run_takes_backups_by_its_schedule_and_health_says_how_it_is() {
         let said = matomo.run(&["health"]).stdout;
         said.starts_with("failing") && said.contains("Access denied")
     });
-    rustix::process::kill_process(rustix::process::Pid::from_raw(daemon.id() as i32).unwrap(), rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(daemon.id() as i32).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
     daemon.wait().ends_with(0).says(&["ERROR", "Backup failed", "Access denied"]);
 }
 
@@ -629,21 +633,37 @@ fn run_takes_backups_by_its_schedule_and_health_says_how_it_is() {
 fn check_reports_everything_at_once() {
     let matomo = healthy();
     let done = matomo.run(&["check"]).ends_with(0);
-    for words in [&["ok", "can be edited"][..], &["ok", "MariaDB"], &["ok", "9 tables"], &["ok", "scratch databases"], &["ok", "tracking on (200)"], &["ok", "tar"]] {
+    for words in [
+        &["ok", "can be edited"][..],
+        &["ok", "MariaDB"],
+        &["ok", "9 tables"],
+        &["ok", "scratch databases"],
+        &["ok", "tracking on (200)"],
+        &["ok", "tar"],
+    ] {
         assert!(done.stdout.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}\n{done}");
     }
     matomo.database.ask(&format!("ALTER TABLE {DATABASE}.matomo_goal ENGINE=MyISAM"));
     matomo.unset("MARIADB_ROOT_PASSWORD").set("MATOMO_URL", "http://127.0.0.1:1").set("MAINTENANCE_DIR", "/proc/none");
     let done = matomo.run(&["check", "--json"]).ends_with(73).json();
     let kinds: Vec<&Json> = done.as_array().unwrap().iter().map(|finding| &finding["kind"]).collect();
-    assert!(kinds.iter().filter(|kind| **kind == "fault").count() == 2 && kinds.iter().filter(|kind| **kind == "advice").count() == 2, "{done}");
+    assert!(
+        kinds.iter().filter(|kind| **kind == "fault").count() == 2
+            && kinds.iter().filter(|kind| **kind == "advice").count() == 2,
+        "{done}"
+    );
 }
 
 #[test]
 fn wrong_settings_are_all_told_at_once() {
     let matomo = Installation::new(PROGRAM, 1);
     matomo.set("MAINTENANCE_BACKUP_CRON", "never").set("MAINTENANCE_KEEP", "0").set("MAINTENANCE_KEEEP", "3");
-    matomo.run(&["status"]).ends_with(78).says(&["MAINTENANCE_BACKUP_CRON"]).says(&["MAINTENANCE_KEEP is"]).says(&["did you mean MAINTENANCE_KEEP"]);
+    matomo
+        .run(&["status"])
+        .ends_with(78)
+        .says(&["MAINTENANCE_BACKUP_CRON"])
+        .says(&["MAINTENANCE_KEEP is"])
+        .says(&["did you mean MAINTENANCE_KEEP"]);
 }
 
 #[test]

@@ -31,7 +31,11 @@ fn c7_04_lock_and_unlock_are_proved_by_what_matomo_answers() {
     assert_eq!((&locked["tracking"], &locked["ui"], &locked["changed"]), (&false.into(), &false.into(), &true.into()));
     assert_eq!(locked["containers"][0]["tracking_status"], 503);
     assert_eq!(answers(&matomo), (503, 503));
-    matomo.run(&["status"]).ends_with(0).says(&["configuration", "tracking off", "user interface off"]).says(&["locked", "Hand"]);
+    matomo
+        .run(&["status"])
+        .ends_with(0)
+        .says(&["configuration", "tracking off", "user interface off"])
+        .says(&["locked", "Hand"]);
     // Locked twice is locked once.
     assert_eq!(matomo.run(&["lock", "--json"]).ends_with(0).json()["changed"], false);
     matomo.run(&["unlock"]).ends_with(0).says(&["tracking on (200)", "user interface on (401)"]);
@@ -130,7 +134,10 @@ fn c_147_random_kills_of_lock_and_unlock_leave_a_configuration_that_comes_back()
         let word = *random.pick(&["lock", "unlock"]);
         let done = matomo.start(&[word]).kill_after(random.duration(Duration::ZERO, Duration::from_millis(60)));
         let config = matomo.config();
-        assert!(config.starts_with("; <?php exit;") && config.contains("LoginLdap\"\n"), "round {round}, {done}: torn\n{config}");
+        assert!(
+            config.starts_with("; <?php exit;") && config.contains("LoginLdap\"\n"),
+            "round {round}, {done}: torn\n{config}"
+        );
         if round % 5 == 4 {
             matomo.run(&["unlock"]).ends_with(0);
             assert_eq!(matomo.config(), before, "round {round}");
@@ -247,13 +254,17 @@ fn c_132_a_configuration_mounted_by_itself_is_written_in_place_with_owner_and_mo
     }
     let matomo = Installation::new(PROGRAM, 0);
     std::os::unix::fs::chown(matomo.config_path(), Some(33), Some(33)).unwrap();
-    let mounted = Command::new("mount").arg("--bind").arg(matomo.config_path()).arg(matomo.config_path()).status().unwrap();
+    let mounted =
+        Command::new("mount").arg("--bind").arg(matomo.config_path()).arg(matomo.config_path()).status().unwrap();
     assert!(mounted.success(), "the file can be mounted over itself");
     let _mounted = Mounted(matomo.config_path());
     let before = (matomo.config(), fs::metadata(matomo.config_path()).unwrap());
     matomo.run(&["lock"]).ends_with(0);
     let locked = fs::metadata(matomo.config_path()).unwrap();
-    assert_eq!((locked.uid(), locked.gid(), locked.permissions().mode() & 0o7777, locked.ino()), (33, 33, 0o640, before.1.ino()));
+    assert_eq!(
+        (locked.uid(), locked.gid(), locked.permissions().mode() & 0o7777, locked.ino()),
+        (33, 33, 0o640, before.1.ino())
+    );
     matomo.run(&["unlock"]).ends_with(0);
     assert_eq!(matomo.config(), before.0);
 }
@@ -263,7 +274,8 @@ fn a_configuration_that_cannot_be_edited_safely_is_refused_with_the_lines() {
     let matomo = Installation::new(PROGRAM, 0);
     let twice = matomo.config() + "[General]\nmaintenance_mode = 0\n";
     fs::write(matomo.config_path(), &twice).unwrap();
-    let done = matomo.run(&["lock"]).ends_with(78).says(&["[General]", "more than once", "lines 12, 19"]).never_says(PASSWORD);
+    let done =
+        matomo.run(&["lock"]).ends_with(78).says(&["[General]", "more than once", "lines 12, 19"]).never_says(PASSWORD);
     assert!(done.stderr.contains("help:"), "{done}");
     assert_eq!(matomo.config(), twice);
     matomo.run(&["check"]).ends_with(78).says(&["FAULT", "cannot be edited"]);
@@ -294,7 +306,10 @@ fn c7_13_the_importer_waits_while_matomo_is_locked_and_goes_on_by_itself() {
         assert!(matches!(outcome.code(), Some(69 | 75)), "{outcome}");
     }
     let status = stack.run(&["status", "--json"]).succeeds();
-    assert!(status.stdout.contains("\"quarantined\": []") || status.stdout.contains("\"quarantined\":[]"), "no attempt was counted: {status}");
+    assert!(
+        status.stdout.contains("\"quarantined\": []") || status.stdout.contains("\"quarantined\":[]"),
+        "no attempt was counted: {status}"
+    );
     matomo.run(&["unlock"]).ends_with(0);
     stack.matomo().set(Switch::RecordingOff, matomo.web.get("/matomo.php").0 == 503);
     stack.until_all_is_in(3);

@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask`: see the importer at work, test everything, measure its speed.
 
+mod backup;
 mod bench;
 mod build;
 mod demo;
@@ -32,6 +33,8 @@ enum Chore {
     Test,
     /// Measure an import of a generated log against a server that only counts.
     Bench(bench::Options),
+    /// Measure a backup of a database against `mariadb-dump | gzip -6`, in turns.
+    BenchBackup(backup::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Demo { release } => demo::show(release),
         Chore::Test => suite::run(),
         Chore::Bench(options) => bench::measure(&options),
+        Chore::BenchBackup(options) => backup::measure(&options),
     }
 }
 

@@ -44,7 +44,13 @@ pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Fa
                 plugins = manifest.plugins.len(),
                 "Backup is whole"
             );
-            history::note(session, "backup", true, &format!("{} rows in {seconds} s", manifest.rows()), Some(&set.name));
+            history::note(
+                session,
+                "backup",
+                true,
+                &format!("{} rows in {seconds} s", manifest.rows()),
+                Some(&set.name),
+            );
         }
         Err(failure) => history::note(session, "backup", false, &sentence(failure.error.as_ref()), None),
     }
@@ -53,8 +59,11 @@ pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Fa
 
 async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
     let Some(config) = session.config()? else {
-        return Err(Failure::new(Exit::Config, format!("there is no configuration of Matomo at {}", session.place.config().path().display()))
-            .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG"));
+        return Err(Failure::new(
+            Exit::Config,
+            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
+        )
+        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG"));
     };
     let config = as_wanted(session, config)?;
     let database = session.database(Account::Matomo)?;
@@ -108,7 +117,10 @@ async fn facts(database: &Database<'_>) -> Result<Facts, Failure> {
     }
     let without = database.tables_without_transactions(name).await?;
     if !without.is_empty() {
-        warn!(tables = without.join(" "), "Tables without transactions are not copied as of one moment; convert them to InnoDB");
+        warn!(
+            tables = without.join(" "),
+            "Tables without transactions are not copied as of one moment; convert them to InnoDB"
+        );
     }
     let matomo = database.matomo_version(name, &database.connection.prefix).await.unwrap_or_else(|error| {
         warn!(why = sentence(&error), "The database does not say which Matomo it belongs to");
@@ -134,7 +146,11 @@ fn room(session: &Session, database_bytes: u64) -> Result<(), SetError> {
     let folder = session.shelf.folder();
     let newest = session.shelf.sets()?.0.last().map(|set| set.manifest.bytes() / 2 * 3);
     let needed = newest.unwrap_or(database_bytes / 2);
-    let failed = |source: rustix::io::Errno| SetError::Io { action: "look for room in", path: folder.to_owned(), source: source.into() };
+    let failed = |source: rustix::io::Errno| SetError::Io {
+        action: "look for room in",
+        path: folder.to_owned(),
+        source: source.into(),
+    };
     let volume = rustix::fs::statvfs(folder).map_err(failed)?;
     let free = volume.f_bavail.saturating_mul(volume.f_frsize);
     if free < needed {
@@ -145,7 +161,12 @@ fn room(session: &Session, database_bytes: u64) -> Result<(), SetError> {
 
 type Made = (Vec<Member>, crate::database::Tables);
 
-async fn members(session: &Session, draft: &Draft, database: &Database<'_>, config: &Document) -> Result<Made, SetError> {
+async fn members(
+    session: &Session,
+    draft: &Draft,
+    database: &Database<'_>,
+    config: &Document,
+) -> Result<Made, SetError> {
     let level = i32::try_from(session.settings.zstd_level.get()).unwrap_or(3);
     let control = (database.limits(), database.shutdown());
     let mut scan = DumpScan::default();
@@ -161,7 +182,9 @@ async fn members(session: &Session, draft: &Draft, database: &Database<'_>, conf
     let plugins = session.place.plugins().map_err(failed("plugins"))?;
     let plugins: Vec<PathBuf> = plugins.iter().map(|plugin| Path::new("plugins").join(&plugin.name)).collect();
     let files = session.place.files().map_err(failed("misc"))?;
-    for (name, content, paths) in [("plugins.tar.zst", Content::Plugins, plugins), ("files.tar.zst", Content::Files, files)] {
+    for (name, content, paths) in
+        [("plugins.tar.zst", Content::Plugins, plugins), ("files.tar.zst", Content::Files, files)]
+    {
         if !paths.is_empty() {
             let tar = archive(session.place.folder(), &paths);
             members.push(pack_program(tar, (draft.folder(), name, content), level, control, |_| {}).await?);

@@ -137,9 +137,8 @@ impl Place {
         }
         let is_geoip = |name: &str| name.ends_with(".mmdb") || name.ends_with(".dat");
         found.extend(self.named("misc", is_geoip)?);
-        let is_config = |name: &str| {
-            name.ends_with(".config.ini.php") || ["config.php", "common.config.ini.php"].contains(&name)
-        };
+        let is_config =
+            |name: &str| name.ends_with(".config.ini.php") || ["config.php", "common.config.ini.php"].contains(&name);
         found.extend(self.named("config", is_config)?);
         found.sort();
         Ok(found)

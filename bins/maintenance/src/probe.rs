@@ -113,7 +113,11 @@ impl Probe {
         let mut containers = Vec::new();
         for address in &settings.containers {
             let url = address.as_str().to_owned();
-            containers.push(Container { name: address.to_string(), http: client(None, url.starts_with("https:"))?, url });
+            containers.push(Container {
+                name: address.to_string(),
+                http: client(None, url.starts_with("https:"))?,
+                url,
+            });
         }
         if containers.is_empty() {
             let url = settings.matomo_url.as_str();
@@ -124,7 +128,11 @@ impl Probe {
                 containers.push(Container { name, url: url.to_owned(), http: client(Some(*at), https)? });
             }
             if found.is_empty() {
-                containers.push(Container { name: settings.matomo_url.to_string(), url: url.to_owned(), http: client(None, https)? });
+                containers.push(Container {
+                    name: settings.matomo_url.to_string(),
+                    url: url.to_owned(),
+                    http: client(None, https)?,
+                });
             }
         }
         Ok(Self { containers, token: settings.matomo_token.clone() })
@@ -193,7 +201,8 @@ fn judge_tracker(answer: &Answer) -> Half {
 }
 
 fn judge_api(answer: &Answer) -> Half {
-    let is_page = answer.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') && !answer.body.starts_with(b"<?xml");
+    let is_page = answer.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<')
+        && !answer.body.starts_with(b"<?xml");
     match answer.status {
         401 => Half::On,
         503 => Half::Off,

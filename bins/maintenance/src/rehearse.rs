@@ -30,7 +30,11 @@ pub async fn rehearse(session: &Session, set: &Set) -> Result<Rehearsal, Failure
     let name = scratch(&database.connection.name, "rehearsal");
     let result = load_and_compare(&database, set, &name).await;
     if let Err(error) = database.drop_database(&name).await {
-        warn!(database = name, why = sentence(&error), "The scratch database cannot be dropped; the next rehearsal does it");
+        warn!(
+            database = name,
+            why = sentence(&error),
+            "The scratch database cannot be dropped; the next rehearsal does it"
+        );
     }
     let found = match result {
         Ok(found) => Ok(found),
@@ -109,15 +113,19 @@ pub async fn compare(database: &Database<'_>, set: &Set, name: &str) -> Result<T
         return Ok(found);
     }
     let shown = differences.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
-    let sentence = format!("the restored database differs from the set {} in {} tables: {shown}", set.name, differences.len());
+    let sentence =
+        format!("the restored database differs from the set {} in {} tables: {shown}", set.name, differences.len());
     Err(Failure::new(Exit::Failed, sentence).help("do not trust this set; take a new backup and rehearse that"))
 }
 
 /// What Matomo reads first when it starts.
 async fn boots(database: &Database<'_>, set: &Set, name: &str, tables: &Tables) -> Result<(), Failure> {
     let facts = &set.manifest.database;
-    let missing: Vec<String> =
-        ESSENTIAL.iter().map(|table| format!("{}{table}", facts.prefix)).filter(|table| !tables.contains_key(table)).collect();
+    let missing: Vec<String> = ESSENTIAL
+        .iter()
+        .map(|table| format!("{}{table}", facts.prefix))
+        .filter(|table| !tables.contains_key(table))
+        .collect();
     if !missing.is_empty() {
         return Err(Failure::new(Exit::Failed, format!("Matomo cannot start on it: {} missing", missing.join(", ")))
             .help("is MATOMO_DATABASE_NAME the database of Matomo?"));
@@ -126,7 +134,11 @@ async fn boots(database: &Database<'_>, set: &Set, name: &str, tables: &Tables) 
     if version != facts.matomo {
         return Err(Failure::new(
             Exit::Failed,
-            format!("the restored schema is of Matomo {}, the set says {}", or_unknown(&version), or_unknown(&facts.matomo)),
+            format!(
+                "the restored schema is of Matomo {}, the set says {}",
+                or_unknown(&version),
+                or_unknown(&facts.matomo)
+            ),
         ));
     }
     Ok(())

@@ -118,7 +118,8 @@ pub fn judge(session: &Session, set: &Set, options: Options) -> Result<(), Failu
 /// `5.0.10` is newer than `5.0.9`, and `5.0.0` than `5.0.0-rc1`.
 fn is_newer(one: &str, other: &str) -> bool {
     let parts = |version: &str| {
-        let (numbers, suffix) = version.split_once('-').map_or((version, None), |(numbers, suffix)| (numbers, Some(suffix)));
+        let (numbers, suffix) =
+            version.split_once('-').map_or((version, None), |(numbers, suffix)| (numbers, Some(suffix)));
         let numbers: Vec<u64> = numbers.split('.').map(|part| part.parse().unwrap_or(0)).collect();
         (numbers, suffix.is_none(), suffix.unwrap_or_default().to_owned())
     };
@@ -155,8 +156,11 @@ async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restor
     journal.phase = Phase::Swapping;
     write(session, &journal)?;
     swap(session, &database, &journal).await.map_err(|failure| {
-        let sentence = format!("the restore stopped in the middle of its last step: {}", sentence(failure.error.as_ref()));
-        Failure::new(failure.exit, sentence).help("run any changing command again (for example `maintenance unlock`): it goes on where this one stopped")
+        let sentence =
+            format!("the restore stopped in the middle of its last step: {}", sentence(failure.error.as_ref()));
+        Failure::new(failure.exit, sentence).help(
+            "run any changing command again (for example `maintenance unlock`): it goes on where this one stopped",
+        )
     })?;
     Ok(Restored { set: set.name.clone(), safety, rows: set.manifest.rows() })
 }
@@ -168,7 +172,13 @@ fn items(set: &Set) -> Vec<PathBuf> {
 }
 
 /// Loads and unpacks everything beside what is in use, and compares.
-async fn prepare(session: &Session, database: &Database<'_>, set: &Set, journal: &mut Journal, options: Options) -> Result<(), Failure> {
+async fn prepare(
+    session: &Session,
+    database: &Database<'_>,
+    set: &Set,
+    journal: &mut Journal,
+    options: Options,
+) -> Result<(), Failure> {
     let stage = session.place.folder().join(STAGE);
     let failed = |source| SetError::Io { action: "unpack into", path: stage.clone(), source };
     remove_if_there(&stage).map_err(failed)?;
@@ -188,11 +198,16 @@ async fn prepare(session: &Session, database: &Database<'_>, set: &Set, journal:
     let incoming = scratch(&journal.live, "restore");
     load(database, set, &incoming).await?;
     if database.things_besides_tables(&incoming).await? > 0 {
-        return Err(Failure::new(Exit::Failed, "the set holds views, triggers, routines or events, which cannot be moved between databases")
-            .help("Matomo has none: restore this set by hand, `zstd -dc database.sql.zst | mariadb`"));
+        return Err(Failure::new(
+            Exit::Failed,
+            "the set holds views, triggers, routines or events, which cannot be moved between databases",
+        )
+        .help("Matomo has none: restore this set by hand, `zstd -dc database.sql.zst | mariadb`"));
     }
     match compare(database, set, &incoming).await {
-        Err(failure) if options.force => warn!(why = sentence(failure.error.as_ref()), "It is restored nevertheless, as asked"),
+        Err(failure) if options.force => {
+            warn!(why = sentence(failure.error.as_ref()), "It is restored nevertheless, as asked");
+        }
         other => drop(other?),
     }
     let live = quoted(&journal.live);
@@ -229,8 +244,13 @@ fn same_file_system(session: &Session, stage: &Path, items: &[PathBuf]) -> Resul
         let parent = place.parent().unwrap_or(stage);
         let differs = |path: &Path| device(path).is_some_and(|found| Some(found) != device(stage));
         if differs(parent) || differs(&place) {
-            return Err(Failure::new(Exit::Config, format!("{} lies on another volume than {}", place.display(), stage.display()))
-                .help("mount Matomo as one volume, or unpack this member by hand: `zstd -dc … | tar -x`; nothing was changed"));
+            return Err(Failure::new(
+                Exit::Config,
+                format!("{} lies on another volume than {}", place.display(), stage.display()),
+            )
+            .help(
+                "mount Matomo as one volume, or unpack this member by hand: `zstd -dc … | tar -x`; nothing was changed",
+            ));
         }
     }
     Ok(())
@@ -264,7 +284,8 @@ async fn swap(session: &Session, database: &Database<'_>, journal: &Journal) -> 
     swap_tables(database, journal).await?;
     let stage = session.place.folder().join(STAGE);
     for item in &journal.items {
-        let failed = |source| SetError::Io { action: "put in its place", path: session.place.folder().join(item), source };
+        let failed =
+            |source| SetError::Io { action: "put in its place", path: session.place.folder().join(item), source };
         swap_item(session.place.folder(), &stage, item).map_err(failed)?;
     }
     let staged = stage.join("new/config.ini.php");
@@ -372,7 +393,6 @@ pub async fn recover(session: &Session) -> Result<(), Failure> {
 pub fn command_for(set: &str) -> String {
     format!("maintenance restore {set} --yes")
 }
-
 
 #[cfg(test)]
 mod tests {

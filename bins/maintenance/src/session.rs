@@ -48,8 +48,11 @@ impl Session {
         let mut session = Self::reading(settings, shutdown);
         let state = session.state_folder();
         let unwritable = |error: std::io::Error| {
-            Failure::new(Exit::CannotCreate, format!("cannot use the folder for backups at {}: {error}", state.display()))
-                .help("mount a volume there that our user may write, or set MAINTENANCE_DIR")
+            Failure::new(
+                Exit::CannotCreate,
+                format!("cannot use the folder for backups at {}: {error}", state.display()),
+            )
+            .help("mount a volume there that our user may write, or set MAINTENANCE_DIR")
         };
         fs::create_dir_all(&state).map_err(unwritable)?;
         fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).map_err(unwritable)?;
@@ -81,7 +84,13 @@ impl Session {
         restore::recover(self).await?;
         if let Some(state) = self.switches_of_a_job().unlock()? {
             warn!(purpose = ?state.purpose, since = %state.since, "An interrupted run left the switches off; they have their previous values again");
-            history::note(self, "repair", true, "the switches got their previous values back after an interrupted run", None);
+            history::note(
+                self,
+                "repair",
+                true,
+                "the switches got their previous values back after an interrupted run",
+                None,
+            );
         }
         let by_hand = self.switches();
         if by_hand.state()?.is_some_and(|state| !state.complete && state.purpose == Purpose::Hand) {
@@ -177,7 +186,11 @@ impl Session {
     ///
     /// # Errors
     /// Those of `work`; else those of the switches.
-    pub async fn while_locked<T>(&self, purpose: Purpose, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    pub async fn while_locked<T>(
+        &self,
+        purpose: Purpose,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let switches = self.switches_of_a_job();
         let locked = switches.lock(purpose, Halves::BOTH, Timestamp::now());
         let result = match locked {

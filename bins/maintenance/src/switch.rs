@@ -146,7 +146,9 @@ impl From<SwitchError> for Failure {
         let (exit, help) = match &error {
             SwitchError::Config(trouble) => (Exit::CannotCreate, trouble.help()),
             SwitchError::State(file) => (Exit::CannotCreate, file.help()),
-            SwitchError::Memory { .. } => (Exit::Software, "look at the file; remove it and use `unlock --open` if it is lost"),
+            SwitchError::Memory { .. } => {
+                (Exit::Software, "look at the file; remove it and use `unlock --open` if it is lost")
+            }
             SwitchError::Undone => (Exit::TryAgain, "stop what saves Matomo's configuration so often, then try again"),
         };
         Failure::new(exit, error).help(help)
@@ -273,7 +275,10 @@ impl<'c> Switches<'c> {
 
     fn put_copy_back(&self, trouble: FileTrouble) -> Result<(), SwitchError> {
         let Ok(text) = fs::read(self.copy()) else { return Err(trouble.into()) };
-        tracing::warn!(why = crate::sentence(&trouble), "Matomo's configuration was torn; the copy from before is put back");
+        tracing::warn!(
+            why = crate::sentence(&trouble),
+            "Matomo's configuration was torn; the copy from before is put back"
+        );
         Ok(self.config.put(&text)?)
     }
 

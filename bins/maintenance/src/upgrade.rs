@@ -48,12 +48,12 @@ pub async fn guard(session: &Session, options: Options) -> Result<String, Failur
     match update(session).await {
         Ok(version) => {
             session.switches().unlock()?;
-            session.prove(Halves::BOTH).await.map_err(|failure| rollback(session, &set, failure))?;
+            session.prove(Halves::BOTH).await.map_err(|failure| rollback(session, &set, &failure))?;
             info!(version, set = set.name, "Upgrade is done");
             history::note(session, "upgrade", true, &format!("the schema is of Matomo {version}"), Some(&set.name));
             Ok(version)
         }
-        Err(failure) => Err(rollback(session, &set, failure)),
+        Err(failure) => Err(rollback(session, &set, &failure)),
     }
 }
 
@@ -100,16 +100,18 @@ async fn update(session: &Session) -> Result<String, Failure> {
         return Err(Failure::new(Exit::Failed, format!("{}: {}", ended.sentence(), ended.tail.replace('\n', " / "))));
     }
     let database = session.database(Account::Matomo)?;
-    let schema = database.matomo_version(&database.connection.name, &database.connection.prefix).await?.unwrap_or_default();
+    let schema =
+        database.matomo_version(&database.connection.name, &database.connection.prefix).await?.unwrap_or_default();
     match session.place.version() {
-        Some(code) if code != schema => {
-            Err(Failure::new(Exit::Failed, format!("after the update the schema is of Matomo {schema}, the code of {code}")))
-        }
+        Some(code) if code != schema => Err(Failure::new(
+            Exit::Failed,
+            format!("after the update the schema is of Matomo {schema}, the code of {code}"),
+        )),
         _ => Ok(schema),
     }
 }
 
-fn rollback(session: &Session, set: &Set, failure: Failure) -> Failure {
+fn rollback(session: &Session, set: &Set, failure: &Failure) -> Failure {
     let sentence = sentence(failure.error.as_ref());
     history::note(session, "upgrade", false, &sentence, Some(&set.name));
     let version = set.manifest.database.matomo.as_deref().unwrap_or("the version before");

@@ -33,7 +33,9 @@ pub fn backup(options: &BackupOptions) -> Result<Exit, Failure> {
         let lock = options.lock || settings.lock_backups;
         let session = Session::begin(settings, shutdown).await?;
         let set = backup::backup(&session, Kind::Backup, lock).await?;
-        tell(options.report, &serde_json::json!({ "set": set.name, "manifest": set.manifest }), || format!("{}\n", set.name));
+        tell(options.report, &serde_json::json!({ "set": set.name, "manifest": set.manifest }), || {
+            format!("{}\n", set.name)
+        });
         Ok(Exit::Done)
     })?
 }
@@ -41,7 +43,8 @@ pub fn backup(options: &BackupOptions) -> Result<Exit, Failure> {
 async fn plan(session: &Session) -> Result<Planned, Failure> {
     let database = session.database(Account::Matomo)?;
     let name = database.connection.name.clone();
-    let unreadable = |error: std::io::Error| Failure::new(Exit::Config, format!("Matomo's folder cannot be listed: {error}"));
+    let unreadable =
+        |error: std::io::Error| Failure::new(Exit::Config, format!("Matomo's folder cannot be listed: {error}"));
     Ok(Planned {
         dry_run: true,
         tables: database.tables(&name).await?.len(),

@@ -89,7 +89,9 @@ fn volume(session: &Session, findings: &mut Findings) {
 
 fn matomo(session: &Session, findings: &mut Findings) {
     match session.config() {
-        Ok(Some(_)) => findings.good(format!("the configuration at {} can be edited", session.place.config().path().display())),
+        Ok(Some(_)) => {
+            findings.good(format!("the configuration at {} can be edited", session.place.config().path().display()));
+        }
         Ok(None) => findings.fault(
             Exit::Config,
             format!("there is no configuration at {}", session.place.config().path().display()),
@@ -98,7 +100,9 @@ fn matomo(session: &Session, findings: &mut Findings) {
         Err(failure) => findings.failure(&failure),
     }
     match session.place.version() {
-        Some(version) => findings.good(format!("the code of Matomo {version} lies in {}", session.place.folder().display())),
+        Some(version) => {
+            findings.good(format!("the code of Matomo {version} lies in {}", session.place.folder().display()));
+        }
         None => findings.advice(
             format!("the version of Matomo's code cannot be read in {}", session.place.folder().display()),
             "a restore then cannot tell whether a schema fits; mount the folder of Matomo's code",
@@ -110,7 +114,11 @@ async fn programs(session: &Session, findings: &mut Findings) {
     for (name, package) in [("mariadb-dump", "mariadb-client"), ("mariadb", "mariadb-client"), ("tar", "tar")] {
         match first_line(program(name).arg("--version"), &Limits::default(), &session.shutdown).await {
             Some(version) => findings.good(version),
-            None => findings.fault(Exit::Code(127), format!("{name} cannot be run"), format!("install the package {package}")),
+            None => findings.fault(
+                Exit::Code(127),
+                format!("{name} cannot be run"),
+                format!("install the package {package}"),
+            ),
         }
     }
 }
@@ -121,13 +129,18 @@ async fn database(session: &Session, findings: &mut Findings) {
         let name = &database.connection.name;
         findings.good(format!("MariaDB {} answers", database.version().await?));
         let tables = database.tables(name).await?.len();
-        findings.good(format!("the database {name} has {tables} tables, about {} MB", database.bytes(name).await? >> 20));
+        findings
+            .good(format!("the database {name} has {tables} tables, about {} MB", database.bytes(name).await? >> 20));
         let without = database.tables_without_transactions(name).await?;
         if !without.is_empty() {
-            findings.advice(format!("not InnoDB: {}", without.join(", ")), "a backup does not see them as of one moment");
+            findings
+                .advice(format!("not InnoDB: {}", without.join(", ")), "a backup does not see them as of one moment");
         }
         if database.things_besides_tables(name).await? > 0 {
-            findings.advice("the database has views, triggers, routines or events", "`restore` refuses a set with them; Matomo has none");
+            findings.advice(
+                "the database has views, triggers, routines or events",
+                "`restore` refuses a set with them; Matomo has none",
+            );
         }
         Ok::<(), Failure>(())
     };

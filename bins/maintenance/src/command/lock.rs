@@ -32,8 +32,11 @@ impl Thrown {
 
 fn now(session: &Session) -> Result<Effective, Failure> {
     let config = session.config()?.ok_or_else(|| {
-        Failure::new(Exit::Config, format!("there is no configuration of Matomo at {}", session.place.config().path().display()))
-            .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG")
+        Failure::new(
+            Exit::Config,
+            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
+        )
+        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG")
     })?;
     Ok(effective(&config))
 }
@@ -45,8 +48,13 @@ pub fn lock(options: &LockOptions) -> Result<Exit, Failure> {
     if options.dry_run {
         let before = now(&Session::reading(settings, shutdown))?;
         let after = Effective { tracking: before.tracking && !halves.tracking, ui: before.ui && !halves.ui };
-        let thrown =
-            Thrown { changed: before != after, dry_run: true, tracking: after.tracking, ui: after.ui, containers: Vec::new() };
+        let thrown = Thrown {
+            changed: before != after,
+            dry_run: true,
+            tracking: after.tracking,
+            ui: after.ui,
+            containers: Vec::new(),
+        };
         tell(options.report, &thrown, || thrown.words());
         return Ok(Exit::Done);
     }
@@ -58,7 +66,8 @@ pub fn lock(options: &LockOptions) -> Result<Exit, Failure> {
         note(&session, "lock", &proved);
         let containers = proved?;
         let after = now(&session)?;
-        let thrown = Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
+        let thrown =
+            Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
         tell(options.report, &thrown, || thrown.words());
         Ok(Exit::Done)
     })?
@@ -79,8 +88,13 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
             }
             None => before,
         };
-        let thrown =
-            Thrown { changed: before != after, dry_run: true, tracking: after.tracking, ui: after.ui, containers: Vec::new() };
+        let thrown = Thrown {
+            changed: before != after,
+            dry_run: true,
+            tracking: after.tracking,
+            ui: after.ui,
+            containers: Vec::new(),
+        };
         tell(options.report, &thrown, || thrown.words());
         return Ok(Exit::Done);
     }
@@ -96,7 +110,8 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
         let proved = session.prove(Halves::BOTH).await;
         note(&session, "unlock", &proved);
         let containers = proved?;
-        let thrown = Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
+        let thrown =
+            Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
         tell(options.report, &thrown, || thrown.words() + advice(&session, after));
         Ok(Exit::Done)
     })?

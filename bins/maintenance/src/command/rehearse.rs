@@ -13,7 +13,9 @@ pub fn rehearse(options: &RehearseOptions) -> Result<Exit, Failure> {
         let session = Session::reading(settings, shutdown);
         let found = session.shelf.find(&options.set)?;
         let verified = set::verify(&found, &session.shutdown)?;
-        tell(options.report, &verified, || format!("would restore {} rows of {} into a scratch database\n", verified.rows, verified.set));
+        tell(options.report, &verified, || {
+            format!("would restore {} rows of {} into a scratch database\n", verified.rows, verified.set)
+        });
         return Ok(Exit::Done);
     }
     block_on(async {

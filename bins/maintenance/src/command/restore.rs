@@ -42,7 +42,8 @@ pub fn restore(options: &RestoreOptions) -> Result<Exit, Failure> {
         let set = session.shelf.find(&options.set)?;
         let restored = restore::restore(&session, &set, wanted).await?;
         tell(options.report, &restored, || {
-            let safety = restored.safety.as_deref().map_or(String::new(), |name| format!("; what was there before is {name}"));
+            let safety =
+                restored.safety.as_deref().map_or(String::new(), |name| format!("; what was there before is {name}"));
             format!("{} is in force, {} rows{safety}\n", restored.set, restored.rows)
         });
         Ok(Exit::Done)

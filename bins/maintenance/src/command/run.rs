@@ -27,7 +27,11 @@ async fn serve(settings: &Settings, shutdown: &Shutdown) -> Result<Exit, Failure
         if failure.exit == Exit::CannotCreate {
             return Err(failure);
         }
-        error!(why = sentence(failure.error.as_ref()), help = failure.help, "An interrupted run cannot be repaired yet");
+        error!(
+            why = sentence(failure.error.as_ref()),
+            help = failure.help,
+            "An interrupted run cannot be repaired yet"
+        );
     }
     let job = Job::new("backup", settings.job.clone(), state, settings.health_file());
     let job = job.notify(Notifier::new(&settings.notify)?).listen(settings.listen.clone());

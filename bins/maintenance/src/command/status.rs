@@ -61,7 +61,8 @@ async fn look(session: &Session) -> Result<Status, Failure> {
     });
     let (sets, bad) = session.shelf.sets()?;
     let now = Timestamp::now();
-    let rehearsed = |set: &crate::set::Set| set.rehearsal.as_ref().filter(|rehearsal| rehearsal.good).map(|rehearsal| rehearsal.at);
+    let rehearsed =
+        |set: &crate::set::Set| set.rehearsal.as_ref().filter(|rehearsal| rehearsal.good).map(|rehearsal| rehearsal.at);
     let newest_backup = sets.last().map(|set| Newest {
         name: set.name.clone(),
         ended: set.manifest.ended,
@@ -70,7 +71,9 @@ async fn look(session: &Session) -> Result<Status, Failure> {
     });
     let busy = session.is_busy();
     let by_job = session.switches_of_a_job().state()?;
-    let described = |state: crate::switch::State| format!("{:?} since {}", state.purpose, state.since.strftime("%Y-%m-%d %H:%M:%SZ"));
+    let described = |state: crate::switch::State| {
+        format!("{:?} since {}", state.purpose, state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
+    };
     Ok(Status {
         switches: config.as_ref().map(effective),
         locked: session.switches().state()?.map(described),
@@ -96,7 +99,8 @@ fn words(status: &Status) -> String {
     let or_unknown = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
     let mut text = String::new();
     if let Some(switches) = &status.switches {
-        text += &format!("configuration    tracking {}, user interface {}\n", word(switches.tracking), word(switches.ui));
+        text +=
+            &format!("configuration    tracking {}, user interface {}\n", word(switches.tracking), word(switches.ui));
     }
     if let Some(locked) = &status.locked {
         text += &format!("locked           {locked}; `maintenance unlock` gives the previous values back\n");
@@ -105,11 +109,17 @@ fn words(status: &Status) -> String {
         text += &format!("INTERRUPTED      {interrupted}; the next command that changes something repairs it\n");
     }
     status.containers.iter().for_each(|seen| text += &format!("container        {seen}\n"));
-    text += &format!("matomo           code {}, schema {}\n", or_unknown(&status.code_of_matomo), or_unknown(&status.schema_of_matomo));
+    text += &format!(
+        "matomo           code {}, schema {}\n",
+        or_unknown(&status.code_of_matomo),
+        or_unknown(&status.schema_of_matomo)
+    );
     text += &match &status.newest_backup {
         None => "newest backup    none\n".to_owned(),
         Some(newest) => {
-            let rehearsed = newest.rehearsed.map_or("never rehearsed".to_owned(), |at| format!("rehearsed {}", at.strftime("%Y-%m-%d %H:%M:%SZ")));
+            let rehearsed = newest
+                .rehearsed
+                .map_or("never rehearsed".to_owned(), |at| format!("rehearsed {}", at.strftime("%Y-%m-%d %H:%M:%SZ")));
             format!("newest backup    {}, {} h old, {rehearsed}\n", newest.name, newest.age_seconds / 3600)
         }
     };

@@ -18,7 +18,9 @@ pub fn upgrade(options: &UpgradeOptions) -> Result<Exit, Failure> {
         let session = Session::begin(settings, shutdown).await?;
         let wanted = Options { fresh: options.fresh.get(), rehearse: options.rehearse };
         let version = upgrade::guard(&session, wanted).await?;
-        tell(options.report, &serde_json::json!({ "schema_of_matomo": version }), || format!("the schema is of Matomo {version}\n"));
+        tell(options.report, &serde_json::json!({ "schema_of_matomo": version }), || {
+            format!("the schema is of Matomo {version}\n")
+        });
         Ok(Exit::Done)
     })?
 }

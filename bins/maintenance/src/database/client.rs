@@ -76,7 +76,8 @@ impl DatabaseError {
 
     fn says(&self, numbers: &[u16]) -> bool {
         let DatabaseError::Ended { tail, .. } = self else { return false };
-        let spoken = |number: &u16| tail.contains(&format!("ERROR {number}")) || tail.contains(&format!("error: {number}"));
+        let spoken =
+            |number: &u16| tail.contains(&format!("ERROR {number}")) || tail.contains(&format!("error: {number}"));
         numbers.iter().any(spoken) || numbers.iter().any(|number| tail.contains(&format!("({number})")))
     }
 
@@ -105,7 +106,9 @@ impl From<DatabaseError> for Failure {
             other if other.is_absence() => {
                 (Exit::Unavailable, "is the server up, and are MARIADB_HOST and MARIADB_PORT_NUMBER right?")
             }
-            DatabaseError::Ended { .. } => (Exit::Failed, "the words above are the program's own; nothing was replaced"),
+            DatabaseError::Ended { .. } => {
+                (Exit::Failed, "the words above are the program's own; nothing was replaced")
+            }
         };
         Failure::new(exit, error).help(help)
     }
@@ -141,10 +144,17 @@ impl<'s> Database<'s> {
     ///
     /// # Errors
     /// When the system gives no memory file for the password.
-    pub fn new(connection: Connection, root: Option<(&str, &Secret)>, timeout: Duration, grace: Duration, shutdown: &'s Shutdown) -> Result<Self, DatabaseError> {
+    pub fn new(
+        connection: Connection,
+        root: Option<(&str, &Secret)>,
+        timeout: Duration,
+        grace: Duration,
+        shutdown: &'s Shutdown,
+    ) -> Result<Self, DatabaseError> {
         let (user, password) = root.unwrap_or((&connection.user, &connection.password));
         let options = OptionFile::new(&connection, user, password);
-        let options = options.map_err(|source| DatabaseError::Io { action: "hand over the password".to_owned(), source })?;
+        let options =
+            options.map_err(|source| DatabaseError::Io { action: "hand over the password".to_owned(), source })?;
         let limits = Limits { hard: Some(timeout), grace, ..Limits::default() };
         Ok(Self { connection, options, limits, shutdown })
     }
@@ -201,7 +211,13 @@ impl<'s> Database<'s> {
         self.exchange(action, program, statements, self.shutdown).await
     }
 
-    async fn exchange(&self, action: &str, program: Program, statements: &str, shutdown: &Shutdown) -> Result<Vec<Vec<String>>, DatabaseError> {
+    async fn exchange(
+        &self,
+        action: &str,
+        program: Program,
+        statements: &str,
+        shutdown: &Shutdown,
+    ) -> Result<Vec<Vec<String>>, DatabaseError> {
         let started = program.input(statements).stdout_as_stream().start();
         let mut running = started.map_err(|source| DatabaseError::Start { action: action.to_owned(), source })?;
         let stdout = running.take_stdout();

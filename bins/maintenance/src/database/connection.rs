@@ -44,7 +44,8 @@ impl Connection {
         let name = needed(settings.database_name.clone().or_else(|| written("dbname")), "MATOMO_DATABASE_NAME");
         let user = needed(settings.database_user.clone().or_else(|| written("username")), "MATOMO_DATABASE_USER");
         // An empty password is one; a password that cannot be read is none.
-        let password = match (&settings.database_password, config.and_then(|config| config.raw("database", "password"))) {
+        let password = match (&settings.database_password, config.and_then(|config| config.raw("database", "password")))
+        {
             (Some(password), _) => Some(password.reveal().to_owned()),
             (None, Some(raw)) => crate::ini::decode(raw),
             (None, None) => None,
@@ -127,7 +128,9 @@ mod tests {
 
     #[test]
     fn the_settings_win_and_the_configuration_fills_the_gaps() {
-        let config = config("host = \"db\"\nport = 3307\nusername = \"m\"\npassword = \"p&quot;w\"\ndbname = \"d\"\ntables_prefix = \"m_\"\n");
+        let config = config(
+            "host = \"db\"\nport = 3307\nusername = \"m\"\npassword = \"p&quot;w\"\ndbname = \"d\"\ntables_prefix = \"m_\"\n",
+        );
         let found = Connection::of(&settings(&[("MATOMO_DATABASE_NAME", "other")]), Some(&config)).unwrap();
         assert_eq!((found.host.as_str(), found.port, found.name.as_str()), ("db", 3307, "other"));
         assert_eq!((found.password.reveal(), found.prefix.as_str()), ("p\"w", "m_"));

@@ -29,7 +29,12 @@ pub struct Swap {
 impl Swap {
     /// One statement for what is left to do, or none. It can be asked for again after a crash: a live table is old as
     /// long as its successor waits, and new when that is gone.
-    pub fn statement(&self, new: &BTreeSet<String>, waiting: &BTreeSet<String>, live: &BTreeSet<String>) -> Option<String> {
+    pub fn statement(
+        &self,
+        new: &BTreeSet<String>,
+        waiting: &BTreeSet<String>,
+        live: &BTreeSet<String>,
+    ) -> Option<String> {
         let path = |database: &str, table: &str| format!("{}.{}", quoted(database), quoted(table));
         let old = live.iter().filter(|table| waiting.contains(*table) || !new.contains(*table));
         let mut moves: Vec<String> =
@@ -116,9 +121,7 @@ impl Database<'_> {
     /// An empty database, whatever was there.
     pub async fn create_empty(&self, database: &str) -> Result<(), DatabaseError> {
         let name = quoted(database);
-        let statements = format!(
-            "DROP DATABASE IF EXISTS {name};\nCREATE DATABASE {name} CHARACTER SET utf8mb4;\n"
-        );
+        let statements = format!("DROP DATABASE IF EXISTS {name};\nCREATE DATABASE {name} CHARACTER SET utf8mb4;\n");
         self.ask(&format!("create the database {database}"), &statements).await.map(drop)
     }
 
@@ -142,7 +145,12 @@ mod tests {
         let swap = Swap { from: "r".to_owned(), live: "m".to_owned(), before: "b".to_owned() };
         let new = set(&["a", "c"]);
         let whole = swap.statement(&new, &set(&["a", "c"]), &set(&["a", "old"])).unwrap();
-        assert!(whole.ends_with("RENAME TABLE `m`.`a` TO `b`.`a`, `m`.`old` TO `b`.`old`, `r`.`a` TO `m`.`a`, `r`.`c` TO `m`.`c`;\n"), "{whole}");
+        assert!(
+            whole.ends_with(
+                "RENAME TABLE `m`.`a` TO `b`.`a`, `m`.`old` TO `b`.`old`, `r`.`a` TO `m`.`a`, `r`.`c` TO `m`.`c`;\n"
+            ),
+            "{whole}"
+        );
         let rest = swap.statement(&new, &set(&["c"]), &set(&["a"])).unwrap();
         assert!(rest.ends_with("RENAME TABLE `r`.`c` TO `m`.`c`;\n"), "{rest}");
         assert_eq!(swap.statement(&new, &set(&[]), &set(&["a", "c"])), None);

@@ -81,7 +81,8 @@ impl Document {
         if !is_guard(self.text.split(|byte| *byte == b'\n').next().unwrap_or_default()) {
             return Err(IniError::NoGuard);
         }
-        let sections: Vec<(&[u8], usize)> = self.sections().map(|(name, _)| (&self.text[name.clone()], name.start)).collect();
+        let sections: Vec<(&[u8], usize)> =
+            self.sections().map(|(name, _)| (&self.text[name.clone()], name.start)).collect();
         for (place, (name, _)) in sections.iter().enumerate() {
             if sections[..place].iter().any(|(other, _)| other == name) {
                 let places = sections.iter().filter(|(other, _)| other == name);
@@ -226,7 +227,8 @@ impl Document {
     }
 
     fn entries_of(&self, section: &str) -> impl Iterator<Item = &Entry> {
-        let is_header = |item: &Item| matches!(item, Item::Section { name, .. } if self.text[name.clone()] == *section.as_bytes());
+        let is_header =
+            |item: &Item| matches!(item, Item::Section { name, .. } if self.text[name.clone()] == *section.as_bytes());
         let begin = self.items.iter().position(is_header).map_or(self.items.len(), |place| place + 1);
         self.items[begin..].iter().map_while(|item| match item {
             Item::Entry(entry) => Some(entry),

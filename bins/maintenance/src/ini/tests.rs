@@ -44,7 +44,8 @@ fn edits(before: &str, after: &str) {
     let (old, new) = (php(whole(before).as_bytes()).unwrap(), php(edited.as_bytes()).unwrap());
     assert_eq!(new["General"]["maintenance_mode"], "1", "PHP reads {edited:?}");
     let mut expected = old;
-    let general = expected.as_object_mut().unwrap().entry("General").or_insert_with(|| Json::Object(Default::default()));
+    let general =
+        expected.as_object_mut().unwrap().entry("General").or_insert_with(|| Json::Object(Default::default()));
     if general.as_array().is_some() {
         *general = Json::Object(Default::default());
     }
@@ -93,8 +94,14 @@ fn c7_01_each_kind_of_text_is_edited_in_one_place() {
     edits("[General]\nMaintenance_Mode = 0\n", "[General]\nmaintenance_mode = 1\nMaintenance_Mode = 0\n");
     edits("[general]\nmaintenance_mode = 0\n", "[general]\nmaintenance_mode = 0\n[General]\nmaintenance_mode = 1\n");
     edits("[ General ]\na = 0\n", "[ General ]\na = 0\n[General]\nmaintenance_mode = 1\n");
-    edits("[Tracker]\nmaintenance_mode = 0\n[General]\n", "[Tracker]\nmaintenance_mode = 0\n[General]\nmaintenance_mode = 1\n");
-    edits("[General]\nlist[] = \"a\"\nlist[] = \"b\"\n", "[General]\nmaintenance_mode = 1\nlist[] = \"a\"\nlist[] = \"b\"\n");
+    edits(
+        "[Tracker]\nmaintenance_mode = 0\n[General]\n",
+        "[Tracker]\nmaintenance_mode = 0\n[General]\nmaintenance_mode = 1\n",
+    );
+    edits(
+        "[General]\nlist[] = \"a\"\nlist[] = \"b\"\n",
+        "[General]\nmaintenance_mode = 1\nlist[] = \"a\"\nlist[] = \"b\"\n",
+    );
     // A value may hold line ends, and among them lines that look like ours.
     edits(
         "[General]\na = \"x\n[T]\nmaintenance_mode = 9\n\"\n",
@@ -187,10 +194,18 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn config() -> impl Strategy<Value = String> {
-    let section = (prop::sample::select(vec!["General", "Tracker", "Plugins", "mail", "general"]), prop::collection::vec(line(), 0..5));
+    let section = (
+        prop::sample::select(vec!["General", "Tracker", "Plugins", "mail", "general"]),
+        prop::collection::vec(line(), 0..5),
+    );
     let sections = prop::collection::vec(section, 0..4).prop_map(|mut all| {
         let mut seen = Vec::new();
-        all.retain(|(name, _)| !seen.contains(name) && { seen.push(*name); true });
+        all.retain(|(name, _)| {
+            !seen.contains(name) && {
+                seen.push(*name);
+                true
+            }
+        });
         all
     });
     let ends = prop::sample::select(vec!["\n", "\r\n"]);
@@ -294,7 +309,8 @@ fn c_132_links_and_read_only_folders_fall_back_to_writing_in_place() {
 
     let twin = folder.path().join("twin.ini.php");
     fs::hard_link(&real, &twin).unwrap();
-    let edited = ConfigFile::at(&real).edit(|document| document.set("General", "maintenance_mode", &Value::switch(false)));
+    let edited =
+        ConfigFile::at(&real).edit(|document| document.set("General", "maintenance_mode", &Value::switch(false)));
     edited.unwrap();
     assert_eq!(fs::read(&real).unwrap(), fs::read(&twin).unwrap());
     assert_eq!(fs::metadata(&real).unwrap().ino(), fs::metadata(&twin).unwrap().ino(), "both names stay one file");

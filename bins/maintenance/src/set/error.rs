@@ -76,17 +76,16 @@ impl From<SetError> for Failure {
                 let help = failure.help.unwrap_or_default();
                 Failure::new(failure.exit, sentence).help(help)
             }
-            SetError::Io { .. } => {
-                Failure::new(Exit::CannotCreate, error).help("look at the volume: is there room, and may we write? earlier sets are untouched")
+            SetError::Io { .. } => Failure::new(Exit::CannotCreate, error)
+                .help("look at the volume: is there room, and may we write? earlier sets are untouched"),
+            SetError::Dump { .. } => {
+                Failure::new(Exit::Failed, error).help("nothing was kept of it; earlier sets are untouched")
             }
-            SetError::Dump { .. } => Failure::new(Exit::Failed, error).help("nothing was kept of it; earlier sets are untouched"),
             SetError::Missing { .. } => Failure::new(Exit::Usage, error).help("`maintenance history` lists the sets"),
-            SetError::Damaged { .. } => {
-                Failure::new(Exit::Failed, error).help("do not restore it; take another set (`maintenance history`), and look at the disk")
-            }
-            SetError::Room { .. } => {
-                Failure::new(Exit::CannotCreate, error).help("make room, or lower MAINTENANCE_KEEP; nothing was removed")
-            }
+            SetError::Damaged { .. } => Failure::new(Exit::Failed, error)
+                .help("do not restore it; take another set (`maintenance history`), and look at the disk"),
+            SetError::Room { .. } => Failure::new(Exit::CannotCreate, error)
+                .help("make room, or lower MAINTENANCE_KEEP; nothing was removed"),
             SetError::Stopped => Failure::new(Exit::TryAgain, error),
         }
     }

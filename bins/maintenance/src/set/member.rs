@@ -30,7 +30,8 @@ pub async fn pack_program(
     let program_failed = |source| SetError::Program { member: name.to_owned(), source };
     let mut packer = Packer::start(&path, level).map_err(failed)?;
     let started = program.stdout_as_stream().start();
-    let mut running = started.map_err(|source| program_failed(DatabaseError::Start { action: action.clone(), source }))?;
+    let mut running =
+        started.map_err(|source| program_failed(DatabaseError::Start { action: action.clone(), source }))?;
     let stdout = running.take_stdout();
     let copy = async {
         let mut meter = Meter::default();
@@ -111,7 +112,8 @@ pub async fn unpack_into(
 ) -> Result<(), SetError> {
     let program_failed = |source| SetError::Program { member: member.to_owned(), source };
     let started = program.input_as_stream().start();
-    let mut running = started.map_err(|source| program_failed(DatabaseError::Start { action: action.to_owned(), source }))?;
+    let mut running =
+        started.map_err(|source| program_failed(DatabaseError::Start { action: action.to_owned(), source }))?;
     let stdin = running.take_stdin();
     let (mut chunks, end) = unpacked(path);
     let feed = async {

@@ -136,7 +136,8 @@ pub(super) fn unpack(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Re
     let mut metered = Metered::new(File::open(path)?);
     let mut plain = Meter::default();
     {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(CHUNK_BYTES, &mut metered))?;
+        let mut decoder =
+            zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(CHUNK_BYTES, &mut metered))?;
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             // A frame that ends early is an error, and so is one whose checksum does not fit.

@@ -112,7 +112,8 @@ impl Shelf {
         let text = read_bounded(&path).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
         let sums = read_bounded(&folder.join(SUMS)).map_err(|error| damaged(format!("{SUMS}: {error}")))?;
         let digest = digest_of(&path).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
         if manifest.format != FORMAT {
             return Err(damaged(format!("{MANIFEST}: its format is {}, this program reads {FORMAT}", manifest.format)));
         }
@@ -120,7 +121,8 @@ impl Shelf {
             return Err(damaged(format!("{MANIFEST} and {SUMS} do not belong together")));
         }
         for member in &manifest.members {
-            let found = fs::metadata(folder.join(&member.name)).map_err(|error| damaged(format!("{}: {error}", member.name)))?;
+            let found = fs::metadata(folder.join(&member.name))
+                .map_err(|error| damaged(format!("{}: {error}", member.name)))?;
             if found.len() != member.bytes {
                 return Err(damaged(format!("{}: {} bytes instead of {}", member.name, found.len(), member.bytes)));
             }
@@ -139,7 +141,8 @@ impl Shelf {
             Kind::Upgrade => "-upgrade",
         };
         let taken = self.names()?;
-        let names = (1..).map(|count| if count == 1 { format!("{moment}{suffix}") } else { format!("{moment}{suffix}-{count}") });
+        let names = (1..)
+            .map(|count| if count == 1 { format!("{moment}{suffix}") } else { format!("{moment}{suffix}-{count}") });
         let name = names.into_iter().find(|name| !taken.contains(name)).unwrap_or(moment);
         let folder = self.folder.join(format!("{DRAFT}{name}"));
         let failed = |source| SetError::Io { action: "create", path: folder.clone(), source };

@@ -61,7 +61,13 @@ fn verify_member(set: &Set, member: &Member, shutdown: &Shutdown) -> Result<(), 
     }
 }
 
-fn verify_packed(path: &Path, member: &Member, shutdown: &Shutdown, named: impl Fn(String) -> SetError, dump_of: Option<&Set>) -> Result<(), SetError> {
+fn verify_packed(
+    path: &Path,
+    member: &Member,
+    shutdown: &Shutdown,
+    named: impl Fn(String) -> SetError,
+    dump_of: Option<&Set>,
+) -> Result<(), SetError> {
     let mut scan = DumpScan::default();
     let unpacked = unpack(path, |bytes| {
         if dump_of.is_some() {
@@ -69,7 +75,8 @@ fn verify_packed(path: &Path, member: &Member, shutdown: &Shutdown, named: impl 
         }
         !shutdown.requested()
     });
-    let unpacked = unpacked.map_err(|error| named(format!("it cannot be decompressed: {error}")))?.ok_or(SetError::Stopped)?;
+    let unpacked =
+        unpacked.map_err(|error| named(format!("it cannot be decompressed: {error}")))?.ok_or(SetError::Stopped)?;
     compare(&unpacked.file, member.bytes, &member.sha256).map_err(&named)?;
     compare(&unpacked.plain, member.plain_bytes, &member.plain_sha256).map_err(&named)?;
     let Some(set) = dump_of else { return Ok(()) };
