@@ -223,7 +223,10 @@ fn adopt_orphans() {
 /// Waits for one child, or for all there are, orphans included, and tells who asked.
 fn wait_for(child: Option<Pid>) {
     loop {
-        let ended = match child { Some(pid) => waitpid(Some(pid), WaitOptions::empty()), None => wait(WaitOptions::empty()) };
+        let ended = match child {
+            Some(pid) => waitpid(Some(pid), WaitOptions::empty()),
+            None => wait(WaitOptions::empty()),
+        };
         match ended {
             Ok(Some((pid, status))) => tell(pid, status),
             Err(rustix::io::Errno::INTR) => continue,
