@@ -84,7 +84,14 @@ fn gzip(matomo: &Installation, out: &Path) -> anyhow::Result<f64> {
     let begin = Instant::now();
     let mut dump = Command::new("mariadb-dump")
         .args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--single-transaction", "--quick"])
-        .args(["--hex-blob", "--routines", "--events", "--triggers", "--no-tablespaces", "--default-character-set=utf8mb4"])
+        .args([
+            "--hex-blob",
+            "--routines",
+            "--events",
+            "--triggers",
+            "--no-tablespaces",
+            "--default-character-set=utf8mb4",
+        ])
         .arg(format!("--port={}", matomo.database.port()))
         .arg(DATABASE)
         .env("MYSQL_PWD", ROOT_PASSWORD)
@@ -113,6 +120,7 @@ fn pauses(matomo: &Installation) -> anyhow::Result<(f64, f64)> {
         stop.store(true, Ordering::Relaxed);
         usage.map(|_| writer.join())
     })?;
-    let seconds = |waited: std::thread::Result<(u64, Duration)>| waited.map_or(f64::NAN, |(_, longest)| longest.as_secs_f64());
+    let seconds =
+        |waited: std::thread::Result<(u64, Duration)>| waited.map_or(f64::NAN, |(_, longest)| longest.as_secs_f64());
     Ok((seconds(quiet), seconds(during)))
 }

@@ -12,6 +12,6 @@ pub use error::SetError;
 pub use manifest::{Content, DatabaseFacts, Kind, MANIFEST, Manifest, Member, Rehearsal, SUMS};
 pub use member::{pack_program, pack_text, unpack_into};
 pub use pack::{CHUNK_BYTES, Digest};
-pub use retention::{Kept, Rule, Stored, to_remove};
+pub use retention::{Rule, Stored, to_remove};
 pub use shelf::{Draft, Set, Shelf};
 pub use verify::{Verified, verify};

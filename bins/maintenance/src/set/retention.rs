@@ -26,27 +26,14 @@ pub struct Stored {
     pub rehearsed: bool,
 }
 
-/// Why a set stays although there are enough, or it is old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// It is the newest good one.
-    Newest,
-    /// It is the newest one that was restored in a rehearsal.
-    Proven,
-}
-
 /// The sets to remove, oldest first, among the good ones; damaged sets are for a person to look at.
 pub fn to_remove(good: &[Stored], rule: Rule, now: Timestamp) -> Vec<String> {
     let mut newest_first: Vec<&Stored> = good.iter().collect();
     newest_first.sort_by_key(|set| std::cmp::Reverse(set.sequence));
     let proven = newest_first.iter().find(|set| set.rehearsed).map(|set| set.sequence);
     let excess = newest_first.iter().enumerate().filter(|(place, set)| {
-        let why_kept = match place {
-            0 => Some(Kept::Newest),
-            _ if proven == Some(set.sequence) => Some(Kept::Proven),
-            _ => None,
-        };
-        why_kept.is_none() && (*place >= rule.keep.max(1) || is_older(set, rule.age, now))
+        let must_stay = *place == 0 || proven == Some(set.sequence);
+        !must_stay && (*place >= rule.keep.max(1) || is_older(set, rule.age, now))
     });
     let mut names: Vec<String> = excess.map(|(_, set)| set.name.clone()).collect();
     names.reverse();
