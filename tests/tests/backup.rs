@@ -97,7 +97,7 @@ fn c7_06_a_backup_while_writes_go_on_is_of_one_moment_and_blocks_nobody() {
         (tables["matomo_log_visit"].as_u64().unwrap(), tables["matomo_log_link_visit_action"].as_u64().unwrap());
     assert_eq!(actions, visits * 3, "a visit and its actions were written together and are copied together");
     matomo.run(&["rehearse"]).ends_with(0);
-    eprintln!("{written} writes, the longest waited {longest:?}");
+    println!("{written} writes, the longest waited {longest:?}");
 }
 
 #[test]
@@ -153,12 +153,12 @@ fn c7_09_a_restore_gives_back_database_configuration_plugins_and_files() {
 #[test]
 fn c7_09_owners_are_as_they_were() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("only root may give files to others");
+        println!("only root may give files to others");
         return;
     }
     let matomo = healthy();
     let owned = |path: &str, user: u32, group: u32| {
-        std::os::unix::fs::chown(matomo.matomo().join(path), Some(user), Some(group)).unwrap()
+        std::os::unix::fs::chown(matomo.matomo().join(path), Some(user), Some(group)).unwrap();
     };
     owned("plugins/LoginLdap/LoginLdap.php", 1001, 33);
     owned("misc/user/logo.png", 1001, 34);
@@ -194,7 +194,7 @@ fn a_newer_schema_is_not_put_under_older_code_without_force() {
     let set = matomo.backup();
     matomo.write("core/Version.php", "<?php\nfinal class Version\n{\n    const VERSION = '4.16.1';\n}\n");
     matomo.run(&["restore", &set, "--yes"]).ends_with(1).says(&["5.0.2", "4.16.1", "does not fit older code"]);
-    assert_eq!(matomo.sets(), [set.clone()], "no safety backup was needed, nothing was done");
+    assert_eq!(matomo.sets(), std::slice::from_ref(&set), "no safety backup was needed, nothing was done");
     matomo.run(&["restore", &set, "--yes", "--force"]).ends_with(0);
 }
 
@@ -254,7 +254,7 @@ fn c_147_a_wrong_password_and_an_absent_server_are_said_and_nothing_is_left() {
     let mut matomo = healthy();
     let set = matomo.backup();
     let nothing_new = |matomo: &Installation| {
-        assert_eq!(matomo.sets(), [set.clone()]);
+        assert_eq!(matomo.sets(), std::slice::from_ref(&set));
         assert_eq!(matomo.leftovers(), [""; 0]);
         assert!(!matomo.config().contains("maintenance_mode"), "the switches are back");
     };
@@ -329,7 +329,7 @@ impl Drop for Tmpfs {
 #[test]
 fn c7_07_a_full_disk_leaves_earlier_sets_and_no_new_one() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("only root may mount a small disk");
+        println!("only root may mount a small disk");
         return;
     }
     let matomo = healthy();
@@ -546,7 +546,7 @@ fn c_147_random_kills_of_a_restore_end_before_or_behind_it_and_never_between() {
         assert!(!matomo.matomo().join(".maintenance-restore").exists(), "round {round}");
     }
     assert!(killed > 0, "no run was killed");
-    eprintln!("{killed} of {} killed, {forward} of them behind the restore", kills());
+    println!("{killed} of {} killed, {forward} of them behind the restore", kills());
 }
 
 /// A console that does what Matomo's would, or does not.
