@@ -7,6 +7,14 @@ use std::{
     io::{self, Write as _},
     panic::{self, AssertUnwindSafe, PanicHookInfo},
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    logging,
+    process::{self, init, trampoline},
 };
 
 /// How a program ends; one published table for all sidecars.
@@ -108,8 +116,18 @@ impl fmt::Display for Failure {
 /// Reads the arguments, runs the program and says how it ended.
 /// Logging is not started here: `body` calls [`logging::start`](crate::logging::start) when it wants it.
 pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<Exit, Failure>) -> ExitCode {
+    if let Some(code) = trampoline::divert() {
+        return code.into();
+    }
+    trampoline::unblock_signals();
+    if let Some(code) = init::serve() {
+        return code.into();
+    }
+    process::become_parent();
     panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
-    ending(C::try_parse, body).into()
+    let exit = ending(C::try_parse, body);
+    logging::finish();
+    exit.into()
 }
 
 fn ending<C>(
@@ -153,9 +171,20 @@ fn plain_sentence(name: &str, panic: &PanicHookInfo<'_>) -> String {
     }
 }
 
-/// Writes to standard error; a reader that went away is no reason to die.
+/// Writes to standard error; a reader that went away, or does not read, is no reason to die or to stay.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    const PATIENCE: Duration = Duration::from_millis(500);
+    logging::finish();
+    let (done, written) = mpsc::channel();
+    let line = format!("{text}\n");
+    let write = move || {
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        // An error says that the reader does not read.
+        let _ = written.recv_timeout(PATIENCE);
+    }
 }
 
 #[cfg(test)]

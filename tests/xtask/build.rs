@@ -8,23 +8,28 @@ use anyhow::{Context, ensure};
 
 /// Build `log-analytics` and say where it is.
 pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
+    sidecar("log-analytics", release)
+}
+
+/// Build a sidecar and say where it is.
+pub fn sidecar(name: &str, release: bool) -> anyhow::Result<PathBuf> {
     let profile = if release { "release" } else { "dev" };
-    println!("Building log-analytics ({profile}) ...");
+    println!("Building {name} ({profile}) ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "log-analytics", "--profile", profile])
+        .args(["build", "--quiet", "--package", name, "--profile", profile])
         .current_dir(crate::root())
         .status()
         .context("cannot start cargo")?;
-    ensure!(built.success(), "log-analytics does not build");
-    binary(if release { "release" } else { "debug" })
+    ensure!(built.success(), "{name} does not build");
+    binary(name, if release { "release" } else { "debug" })
 }
 
 /// This program lies in the folder of its own profile, so the other profiles lie beside that folder.
-fn binary(profile: &str) -> anyhow::Result<PathBuf> {
+fn binary(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program lies")?;
     let target = own.ancestors().nth(2).context("this program lies outside of a target folder")?;
-    let binary = target.join(profile).join("log-analytics");
+    let binary = target.join(profile).join(name);
     ensure!(binary.is_file(), "cargo did not put the binary at {}", binary.display());
     Ok(binary)
 }

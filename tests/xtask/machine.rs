@@ -14,7 +14,12 @@ struct Peer {
 }
 
 /// In alphabetical order; a sidecar adds its peers here.
-const PEERS: &[Peer] = &[Peer { program: "mount", package: "mount" }];
+const PEERS: &[Peer] = &[
+    Peer { program: "mariadb-dump", package: "mariadb-client" },
+    Peer { program: "mariadbd", package: "mariadb-server" },
+    Peer { program: "mount", package: "mount" },
+    Peer { program: "php", package: "php-cli" },
+];
 
 /// Programs of the administrator are not in everybody's search path.
 const MORE_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/postfix/sbin"];

@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask`: see the importer at work, test everything, measure its speed.
 
+mod backup;
 mod bench;
 mod build;
 mod demo;
@@ -37,6 +38,8 @@ enum Chore {
     Bench(bench::Options),
     /// Stand in for Matomo, taking every hit and only counting: for measurements by hand. Ends with Ctrl-C.
     Sink,
+    /// Measure a backup of a database against `mariadb-dump | gzip -6`, in turns.
+    BenchBackup(backup::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test => suite::run(),
         Chore::Bench(options) => bench::measure(&options),
         Chore::Sink => sink::stay(),
+        Chore::BenchBackup(options) => backup::measure(&options),
     }
 }
 

@@ -6,6 +6,7 @@ mod roots;
 mod tests;
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -39,6 +40,8 @@ pub struct HttpOptions {
     pub accept_invalid_certificates: bool,
     /// User and password, for a server behind a door.
     pub basic_auth: Option<BasicAuth>,
+    /// A host name and the one address to reach it at, to ask one of several servers that share the name.
+    pub at: Option<(String, SocketAddr)>,
 }
 
 /// User and password for HTTP basic authentication.
@@ -62,6 +65,7 @@ impl HttpOptions {
             ca_file: None,
             accept_invalid_certificates: false,
             basic_auth: None,
+            at: None,
         }
     }
 }
@@ -94,7 +98,11 @@ impl Http {
     pub fn new(options: HttpOptions) -> Result<Self, SetupError> {
         // Another part of the program may have done it before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
+        let mut builder = Client::builder();
+        if let Some((name, address)) = &options.at {
+            builder = builder.resolve(name, *address);
+        }
+        let client = builder
             .user_agent(options.user_agent)
             .connect_timeout(options.connect_timeout)
             .timeout(options.deadline)

@@ -1,0 +1,230 @@
+//! `backup`: one set of everything, made aside, and named only when it is whole.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use shared::entry::{Exit, Failure};
+use shared::process::{Limits, Program};
+use shared::shutdown::Shutdown;
+use tokio::io::AsyncReadExt as _;
+use tracing::{info, warn};
+
+use crate::database::{Account, Database, DumpScan, program};
+use crate::ini::Document;
+use crate::session::Session;
+use crate::set::{Content, DatabaseFacts, Draft, Kind, Manifest, Member, Set, SetError, pack_program, pack_text};
+use crate::switch::Purpose;
+use crate::{history, sentence};
+
+/// Asks a server that is not there, or a password that is wrong, before anything is written.
+struct Facts {
+    server: String,
+    client: String,
+    matomo: Option<String>,
+    bytes: u64,
+}
+
+/// Takes a backup, with the switches off meanwhile if asked for.
+///
+/// # Errors
+/// Whatever kept it from being whole; nothing is left of it then, and earlier sets are untouched.
+pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
+    let began = Timestamp::now();
+    let result = attempt(session, kind, lock).await;
+    match &result {
+        Ok(set) => {
+            let seconds = began.duration_until(Timestamp::now()).as_secs();
+            let manifest = &set.manifest;
+            info!(
+                set = set.name,
+                seconds,
+                tables = manifest.database.tables.len(),
+                rows = manifest.rows(),
+                megabytes = manifest.bytes() >> 20,
+                plugins = manifest.plugins.len(),
+                "Backup is whole"
+            );
+            history::note(
+                session,
+                "backup",
+                true,
+                &format!("{} rows in {seconds} s", manifest.rows()),
+                Some(&set.name),
+            );
+        }
+        Err(failure) => history::note(session, "backup", false, &sentence(failure.error.as_ref()), None),
+    }
+    result
+}
+
+async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
+    let Some(config) = session.config()? else {
+        return Err(Failure::new(
+            Exit::Config,
+            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
+        )
+        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG"));
+    };
+    let config = as_wanted(session, config)?;
+    let database = session.database(Account::Matomo)?;
+    let facts = facts(&database).await?;
+    room(session, facts.bytes)?;
+    let draft = session.shelf.begin(kind, Timestamp::now())?;
+    let members = async { Ok(members(session, &draft, &database, &config).await?) };
+    let made = if lock { session.while_locked(Purpose::Backup, members).await } else { members.await };
+    let committed = made.and_then(|(members, tables)| {
+        let manifest = manifest(session, (&draft, kind, lock), (&database, facts, tables), &config, members)?;
+        Ok((manifest, draft))
+    });
+    // Whatever failed, the draft is swept by the next start; now is better.
+    let (manifest, draft) = match committed {
+        Ok(whole) => whole,
+        Err(failure) => {
+            session.shelf.sweep();
+            return Err(failure);
+        }
+    };
+    let set = match draft.commit(&session.shelf, &manifest) {
+        Ok(set) => set,
+        Err(error) => {
+            session.shelf.sweep();
+            return Err(error.into());
+        }
+    };
+    let removed = session.shelf.retain(session.rule(), Timestamp::now());
+    match removed {
+        Ok(names) => names.iter().for_each(|name| info!(set = name, "An old set was removed")),
+        Err(error) => warn!(why = sentence(&error), "Old sets cannot be removed"),
+    }
+    Ok(set)
+}
+
+/// The configuration as it is when nothing is locked: what a person or an upgrade switched off for now is not kept.
+fn as_wanted(session: &Session, mut config: Document) -> Result<Document, Failure> {
+    if let Some(state) = session.switches().state()? {
+        state.undo(&mut config);
+    }
+    Ok(config)
+}
+
+async fn facts(database: &Database<'_>) -> Result<Facts, Failure> {
+    let name = &database.connection.name;
+    let server = database.version().await?;
+    let tables = database.tables(name).await?;
+    if tables.is_empty() {
+        return Err(Failure::new(Exit::Config, format!("the database {name} holds no table"))
+            .help("is MATOMO_DATABASE_NAME right? a backup of nothing would look like one of something"));
+    }
+    let without = database.tables_without_transactions(name).await?;
+    if !without.is_empty() {
+        warn!(
+            tables = without.join(" "),
+            "Tables without transactions are not copied as of one moment; convert them to InnoDB"
+        );
+    }
+    let matomo = database.matomo_version(name, &database.connection.prefix).await.unwrap_or_else(|error| {
+        warn!(why = sentence(&error), "The database does not say which Matomo it belongs to");
+        None
+    });
+    let client = first_line(program("mariadb-dump").arg("--version"), database.limits(), database.shutdown()).await;
+    Ok(Facts { server, client: client.unwrap_or_default(), matomo, bytes: database.bytes(name).await? })
+}
+
+/// The first line that a program writes.
+pub async fn first_line(program: Program, limits: &Limits, shutdown: &Shutdown) -> Option<String> {
+    let mut running = program.quiet().stdout_as_stream().start().ok()?;
+    let stdout = running.take_stdout()?;
+    let mut text = Vec::new();
+    let mut bounded = stdout.take(4096);
+    let (read, ended) = tokio::join!(bounded.read_to_end(&mut text), running.supervise(limits, shutdown));
+    read.ok().filter(|_| ended.succeeded())?;
+    String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
+}
+
+/// Room for one and a half times the newest set, or for half of the database where there is none.
+fn room(session: &Session, database_bytes: u64) -> Result<(), SetError> {
+    let folder = session.shelf.folder();
+    let newest = session.shelf.sets()?.0.last().map(|set| set.manifest.bytes() / 2 * 3);
+    let needed = newest.unwrap_or(database_bytes / 2);
+    let failed = |source: rustix::io::Errno| SetError::Io {
+        action: "look for room in",
+        path: folder.to_owned(),
+        source: source.into(),
+    };
+    let volume = rustix::fs::statvfs(folder).map_err(failed)?;
+    let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+    if free < needed {
+        return Err(SetError::Room { folder: folder.to_owned(), free_mb: free >> 20, needed_mb: needed >> 20 });
+    }
+    Ok(())
+}
+
+type Made = (Vec<Member>, crate::database::Tables);
+
+async fn members(
+    session: &Session,
+    draft: &Draft,
+    database: &Database<'_>,
+    config: &Document,
+) -> Result<Made, SetError> {
+    let level = i32::try_from(session.settings.zstd_level.get()).unwrap_or(3);
+    let control = (database.limits(), database.shutdown());
+    let mut scan = DumpScan::default();
+    let name = "database.sql.zst";
+    let place = (draft.folder(), name, Content::Database);
+    let dump = pack_program(database.dump(), place, level, control, |bytes| scan.feed(bytes)).await?;
+    let tables = scan.finish().map_err(|source| SetError::Dump { member: name.to_owned(), source })?;
+    let mut members = vec![dump, pack_text(draft.folder(), "config.ini.php", Content::Config, config.bytes())?];
+    let failed = |path: &str| {
+        let path = session.place.folder().join(path);
+        move |source| SetError::Io { action: "list", path, source }
+    };
+    let plugins = session.place.plugins().map_err(failed("plugins"))?;
+    let plugins: Vec<PathBuf> = plugins.iter().map(|plugin| Path::new("plugins").join(&plugin.name)).collect();
+    let files = session.place.files().map_err(failed("misc"))?;
+    for (name, content, paths) in
+        [("plugins.tar.zst", Content::Plugins, plugins), ("files.tar.zst", Content::Files, files)]
+    {
+        if !paths.is_empty() {
+            let tar = archive(session.place.folder(), &paths);
+            members.push(pack_program(tar, (draft.folder(), name, content), level, control, |_| {}).await?);
+        }
+    }
+    Ok((members, tables))
+}
+
+/// Paths are read as they are, owners by number, in an order that does not change.
+fn archive(folder: &Path, paths: &[PathBuf]) -> Program {
+    let tar = program("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
+    tar.arg("--directory").arg(folder).arg("--").args(paths.iter().map(PathBuf::as_path))
+}
+
+fn manifest(
+    session: &Session,
+    (draft, kind, locked): (&Draft, Kind, bool),
+    (database, facts, tables): (&Database<'_>, Facts, crate::database::Tables),
+    config: &Document,
+    members: Vec<Member>,
+) -> Result<Manifest, Failure> {
+    Ok(Manifest {
+        format: 1,
+        made_by: concat!("maintenance ", env!("CARGO_PKG_VERSION")).to_owned(),
+        kind,
+        sequence: draft.sequence(),
+        began: draft.began(),
+        ended: Timestamp::now(),
+        matomo: session.place.version(),
+        locked: locked || session.switches().state()?.is_some(),
+        database: DatabaseFacts {
+            name: database.connection.name.clone(),
+            prefix: database.connection.prefix.clone(),
+            server: facts.server,
+            client: facts.client,
+            matomo: facts.matomo,
+            tables,
+        },
+        plugins: session.place.plugins().unwrap_or_default(),
+        config_keys: config.keys(),
+        members,
+    })
+}

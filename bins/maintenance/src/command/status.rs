@@ -1,0 +1,135 @@
+//! `status`: switches, answers of the containers, versions, and the newest backup; nothing is changed.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::entry::{Exit, Failure};
+
+use super::{Report, block_on, reading, tell};
+use crate::database::Account;
+use crate::probe::Seen;
+use crate::session::Session;
+use crate::switch::{Effective, effective};
+
+#[derive(Debug, Serialize)]
+struct Newest {
+    name: String,
+    ended: Timestamp,
+    age_seconds: i64,
+    rehearsed: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    /// What the configuration says.
+    switches: Option<Effective>,
+    /// Since when and by whom they are off.
+    locked: Option<String>,
+    /// What an interrupted run left to repair.
+    interrupted: Option<String>,
+    busy: bool,
+    containers: Vec<Seen>,
+    code_of_matomo: Option<String>,
+    schema_of_matomo: Option<String>,
+    newest_backup: Option<Newest>,
+    /// When a set was last restored in a rehearsal, and found good.
+    last_rehearsal: Option<Timestamp>,
+    unusable_sets: Vec<String>,
+    /// What could not be found out.
+    troubles: Vec<String>,
+}
+
+/// Shows everything that is known.
+pub fn status(report: Report) -> Result<Exit, Failure> {
+    let session = reading()?;
+    let status = block_on(look(&session))??;
+    tell(report, &status, || words(&status));
+    Ok(if status.troubles.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+async fn look(session: &Session) -> Result<Status, Failure> {
+    let mut troubles = Vec::new();
+    let config = session.config().unwrap_or_else(|failure| {
+        troubles.push(crate::sentence(failure.error.as_ref()));
+        None
+    });
+    if config.is_none() && troubles.is_empty() {
+        troubles.push(format!("there is no configuration at {}", session.place.config().path().display()));
+    }
+    let schema = schema(session).await.unwrap_or_else(|failure| {
+        troubles.push(crate::sentence(failure.error.as_ref()));
+        None
+    });
+    let (sets, bad) = session.shelf.sets()?;
+    let now = Timestamp::now();
+    let rehearsed =
+        |set: &crate::set::Set| set.rehearsal.as_ref().filter(|rehearsal| rehearsal.good).map(|rehearsal| rehearsal.at);
+    let newest_backup = sets.last().map(|set| Newest {
+        name: set.name.clone(),
+        ended: set.manifest.ended,
+        age_seconds: set.manifest.ended.duration_until(now).as_secs(),
+        rehearsed: rehearsed(set),
+    });
+    let busy = session.is_busy();
+    let by_job = session.switches_of_a_job().state()?;
+    let described = |state: crate::switch::State| {
+        format!("{:?} since {}", state.purpose, state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
+    };
+    Ok(Status {
+        switches: config.as_ref().map(effective),
+        locked: session.switches().state()?.map(described),
+        interrupted: by_job.filter(|_| !busy).map(described),
+        busy,
+        containers: session.probe()?.look().await,
+        code_of_matomo: session.place.version(),
+        schema_of_matomo: schema,
+        newest_backup,
+        last_rehearsal: sets.iter().filter_map(rehearsed).max(),
+        unusable_sets: bad.iter().map(|error| crate::sentence(error)).collect(),
+        troubles,
+    })
+}
+
+async fn schema(session: &Session) -> Result<Option<String>, Failure> {
+    let database = session.database(Account::Matomo)?;
+    Ok(database.matomo_version(&database.connection.name, &database.connection.prefix).await?)
+}
+
+fn words(status: &Status) -> String {
+    let word = |on: bool| if on { "on" } else { "off" };
+    let or_unknown = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
+    let mut text = String::new();
+    if let Some(switches) = &status.switches {
+        text +=
+            &format!("configuration    tracking {}, user interface {}\n", word(switches.tracking), word(switches.ui));
+    }
+    if let Some(locked) = &status.locked {
+        text += &format!("locked           {locked}; `maintenance unlock` gives the previous values back\n");
+    }
+    if let Some(interrupted) = &status.interrupted {
+        text += &format!("INTERRUPTED      {interrupted}; the next command that changes something repairs it\n");
+    }
+    status.containers.iter().for_each(|seen| text += &format!("container        {seen}\n"));
+    text += &format!(
+        "matomo           code {}, schema {}\n",
+        or_unknown(&status.code_of_matomo),
+        or_unknown(&status.schema_of_matomo)
+    );
+    text += &match &status.newest_backup {
+        None => "newest backup    none\n".to_owned(),
+        Some(newest) => {
+            let rehearsed = newest
+                .rehearsed
+                .map_or("never rehearsed".to_owned(), |at| format!("rehearsed {}", at.strftime("%Y-%m-%d %H:%M:%SZ")));
+            format!("newest backup    {}, {} h old, {rehearsed}\n", newest.name, newest.age_seconds / 3600)
+        }
+    };
+    if let Some(at) = status.last_rehearsal {
+        text += &format!("last rehearsal   {}\n", at.strftime("%Y-%m-%d %H:%M:%SZ"));
+    }
+    if status.busy {
+        text += "busy             a maintenance run is under way\n";
+    }
+    status.unusable_sets.iter().for_each(|why| text += &format!("UNUSABLE SET     {why}\n"));
+    status.troubles.iter().for_each(|why| text += &format!("TROUBLE          {why}\n"));
+    text
+}

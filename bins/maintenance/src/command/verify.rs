@@ -1,0 +1,20 @@
+//! `verify`: is a set whole?
+
+use shared::entry::{Exit, Failure};
+
+use super::{SetOptions, reading, tell};
+use crate::set;
+
+/// Reads a set to its last byte.
+pub fn verify(options: &SetOptions) -> Result<Exit, Failure> {
+    let session = reading()?;
+    let found = session.shelf.find(&options.set)?;
+    let verified = set::verify(&found, &session.shutdown)?;
+    tell(options.report, &verified, || {
+        format!(
+            "{} is whole: {} members, {} bytes, {} tables, {} rows\n",
+            verified.set, verified.members, verified.bytes, verified.tables, verified.rows
+        )
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,41 @@
+//! Maintenance mode, backup, verified restore and upgrade guard for Matomo.
+//!
+//! ```text
+//! ini/         Matomo's configuration, edited by section        switch.rs   thrown, remembered, thrown back
+//! place.rs     where Matomo lies                                probe.rs    what its containers answer
+//! database/    mariadb and mariadb-dump                         set/        a backup and its manifest
+//! session.rs   alone on the backup folder, after repairs        history.rs  what was done
+//! backup.rs  rehearse.rs  restore.rs  upgrade.rs                command/    the sub-commands
+//! ```
+
+pub mod backup;
+mod command;
+pub mod config;
+pub mod database;
+pub mod history;
+pub mod ini;
+pub mod place;
+pub mod probe;
+pub mod rehearse;
+pub mod restore;
+pub mod session;
+pub mod set;
+pub mod switch;
+pub mod upgrade;
+
+pub use command::{Arguments, run};
+
+/// An error and its causes in one sentence, each said once.
+pub fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
+        cause = error.source();
+    }
+    text
+}

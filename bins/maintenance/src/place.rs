@@ -1,0 +1,162 @@
+//! Where Matomo lies: its folder, its configuration, its version, and what in it belongs to the operator.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Settings;
+use crate::ini::ConfigFile;
+
+const FOLDERS: [&str; 3] = ["/bitnami/matomo", "/opt/bitnami/matomo", "/var/www/html"];
+
+/// Plugins that come with Matomo although its default configuration does not load them.
+const BUNDLED: [&str; 14] = [
+    "CustomVariables",
+    "DBStats",
+    "ExampleAPI",
+    "ExampleCommand",
+    "ExampleLogTables",
+    "ExamplePlugin",
+    "ExampleReport",
+    "ExampleSettingsPlugin",
+    "ExampleTheme",
+    "ExampleTracker",
+    "ExampleUI",
+    "ExampleVisualization",
+    "MobileAppMeasurable",
+    "TagManager",
+];
+
+/// A plugin that does not come with Matomo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Its folder's name.
+    pub name: String,
+    /// As its `plugin.json` says.
+    pub version: Option<String>,
+}
+
+/// An installation of Matomo.
+#[derive(Debug, Clone)]
+pub struct Place {
+    folder: PathBuf,
+    config: ConfigFile,
+}
+
+impl Place {
+    /// The installation that the settings mean.
+    pub fn of(settings: &Settings) -> Self {
+        let folder = settings.matomo_dir.clone().unwrap_or_else(|| {
+            let found = FOLDERS.iter().map(PathBuf::from).find(|folder| folder.join("config").is_dir());
+            found.unwrap_or_else(|| PathBuf::from(FOLDERS[0]))
+        });
+        let config = settings.matomo_config.clone().unwrap_or_else(|| folder.join("config/config.ini.php"));
+        Self { folder, config: ConfigFile::at(&config) }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ConfigFile {
+        &self.config
+    }
+
+    /// The version of the code, as `core/Version.php` has it.
+    pub fn version(&self) -> Option<String> {
+        let text = fs::read_to_string(self.folder.join("core/Version.php")).ok()?;
+        let (_, rest) = text.split_once("const VERSION")?;
+        let (_, rest) = rest.split_once(['\'', '"'])?;
+        rest.split(['\'', '"']).next().map(str::to_owned)
+    }
+
+    /// Plugins that do not come with Matomo, by name. Where Matomo's own list is missing, all of them: to keep too much
+    /// costs little.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn plugins(&self) -> io::Result<Vec<Plugin>> {
+        let bundled = self.bundled();
+        let mut plugins: Vec<Plugin> = self
+            .folders_in("plugins")?
+            .into_iter()
+            .filter(|name| !bundled.contains(name))
+            .map(|name| Plugin { version: self.plugin_version(&name), name })
+            .collect();
+        plugins.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(plugins)
+    }
+
+    fn folders_in(&self, below: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.folder.join(below)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.path().is_dir() && !name.starts_with('.') {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn bundled(&self) -> BTreeSet<String> {
+        let Ok(text) = fs::read_to_string(self.folder.join("config/global.ini.php")) else {
+            return BTreeSet::new();
+        };
+        let in_section = text.lines().skip_while(|line| line.trim() != "[Plugins]").skip(1);
+        let entries = in_section.take_while(|line| !line.starts_with('['));
+        let named = entries.filter_map(|line| line.trim().strip_prefix("Plugins[]")?.split_once('='));
+        let named = named.map(|(_, name)| name.trim().trim_matches(['"', '\'']).to_owned());
+        named.chain(BUNDLED.map(str::to_owned)).collect()
+    }
+
+    fn plugin_version(&self, name: &str) -> Option<String> {
+        let text = fs::read(self.folder.join("plugins").join(name).join("plugin.json")).ok()?;
+        let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        value["version"].as_str().map(str::to_owned)
+    }
+
+    /// Files of the operator outside of plugins, as paths from the folder: logo and the like, GeoIP databases, further
+    /// configurations. The main configuration is a member of its own.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        if self.folder.join("misc/user").is_dir() {
+            found.push(PathBuf::from("misc/user"));
+        }
+        let is_geoip = |name: &str| name.ends_with(".mmdb") || name.ends_with(".dat");
+        found.extend(self.named("misc", is_geoip)?);
+        let is_config =
+            |name: &str| name.ends_with(".config.ini.php") || ["config.php", "common.config.ini.php"].contains(&name);
+        found.extend(self.named("config", is_config)?);
+        found.sort();
+        Ok(found)
+    }
+
+    fn named(&self, below: &str, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.folder.join(below)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if wanted(&name) && entry.file_type()?.is_file() {
+                found.push(Path::new(below).join(name));
+            }
+        }
+        Ok(found)
+    }
+}

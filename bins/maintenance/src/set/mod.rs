@@ -1,0 +1,17 @@
+//! A backup set: one folder that holds configuration, plugins, files and database of one moment, bound by a manifest.
+
+mod error;
+mod manifest;
+mod member;
+mod pack;
+mod retention;
+mod shelf;
+mod verify;
+
+pub use error::SetError;
+pub use manifest::{Content, DatabaseFacts, Kind, MANIFEST, Manifest, Member, Rehearsal, SUMS};
+pub use member::{pack_program, pack_text, unpack_into};
+pub use pack::{CHUNK_BYTES, Digest};
+pub use retention::{Rule, Stored, to_remove};
+pub use shelf::{Draft, Set, Shelf};
+pub use verify::{Verified, verify};

@@ -1,0 +1,374 @@
+//! Matomo's two switches, tracking and user interface: thrown with the previous values remembered, and thrown back.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::entry::{Exit, Failure};
+use shared::files::{self, FileError};
+
+use crate::ini::{ConfigFile, Document, FileTrouble, Value};
+
+/// A Matomo that saves its configuration at the same moment can undo ours; more than this is no coincidence.
+const ATTEMPTS_MAX: usize = 3;
+
+const TRACKING: (&str, &str) = ("Tracker", "record_statistics");
+const UI: (&str, &str) = ("General", "maintenance_mode");
+
+/// Which of the two are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halves {
+    /// Recording of visits.
+    pub tracking: bool,
+    /// User interface and API.
+    pub ui: bool,
+}
+
+impl Halves {
+    /// Both.
+    pub const BOTH: Self = Self { tracking: true, ui: true };
+
+    /// Section, key and the value that switches off.
+    fn locked(self) -> impl Iterator<Item = ((&'static str, &'static str), Value)> {
+        let tracking = self.tracking.then(|| (TRACKING, Value::switch(false)));
+        let ui = self.ui.then(|| (UI, Value::switch(true)));
+        tracking.into_iter().chain(ui)
+    }
+}
+
+/// Who threw the switches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// A person: they stay until `unlock`.
+    Hand,
+    /// `upgrade-guard`: they stay when it fails.
+    Upgrade,
+    /// A backup, for as long as it takes.
+    Backup,
+    /// A restore, for as long as it takes.
+    Restore,
+}
+
+/// One switch as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Remembered {
+    section: String,
+    key: String,
+    set: String,
+    /// As it was written; nothing where Matomo's default counted.
+    previous: Option<String>,
+    section_was_missing: bool,
+}
+
+/// What was thrown and must be thrown back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom.
+    pub purpose: Purpose,
+    /// Whether the throwing came to its end.
+    pub complete: bool,
+    switches: Vec<Remembered>,
+}
+
+impl State {
+    /// Throws the switches in a text, again.
+    pub fn redo(&self, document: &mut Document) {
+        for switch in &self.switches {
+            if let Some(value) = Value::new(&switch.set) {
+                document.set(&switch.section, &switch.key, &value);
+            }
+        }
+    }
+
+    /// Gives the switches in a text their previous values.
+    pub fn undo(&self, document: &mut Document) {
+        for switch in &self.switches {
+            match &switch.previous {
+                Some(raw) => document.put_back(&switch.section, &switch.key, raw),
+                None => document.remove(&switch.section, &switch.key),
+            }
+        }
+        for switch in self.switches.iter().filter(|switch| switch.section_was_missing) {
+            document.remove_empty_section(&switch.section);
+        }
+    }
+
+    fn remember(&mut self, document: &Document, halves: Halves) {
+        for ((section, key), value) in halves.locked() {
+            if self.switches.iter().any(|known| known.section == section && known.key == key) {
+                continue;
+            }
+            self.switches.push(Remembered {
+                section: section.to_owned(),
+                key: key.to_owned(),
+                set: value.as_str().to_owned(),
+                previous: document.raw(section, key).map(|raw| String::from_utf8_lossy(raw).into_owned()),
+                section_was_missing: !document.has_section(section),
+            });
+        }
+    }
+
+    fn holds_in(&self, document: &Document) -> bool {
+        self.switches.iter().all(|switch| document.get(&switch.section, &switch.key).as_deref() == Some(&*switch.set))
+    }
+}
+
+/// The switches cannot be thrown.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] FileTrouble),
+    /// Our memory of the previous values cannot be written.
+    #[error("the previous values cannot be remembered, so nothing was changed")]
+    State(#[source] FileError),
+    /// Our memory of the previous values cannot be read.
+    #[error("cannot read what the switches were before, at {}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody keeps writing.
+    #[error("another program undid the change of Matomo's configuration {ATTEMPTS_MAX} times")]
+    Undone,
+}
+
+impl From<SwitchError> for Failure {
+    fn from(error: SwitchError) -> Self {
+        let (exit, help) = match &error {
+            SwitchError::Config(trouble) => (Exit::CannotCreate, trouble.help()),
+            SwitchError::State(file) => (Exit::CannotCreate, file.help()),
+            SwitchError::Memory { .. } => {
+                (Exit::Software, "look at the file; remove it and use `unlock --open` if it is lost")
+            }
+            SwitchError::Undone => (Exit::TryAgain, "stop what saves Matomo's configuration so often, then try again"),
+        };
+        Failure::new(exit, error).help(help)
+    }
+}
+
+/// Whether tracking and user interface are on, by the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Effective {
+    /// Recording of visits.
+    pub tracking: bool,
+    /// User interface and API.
+    pub ui: bool,
+}
+
+/// What the file says; a missing key means on.
+pub fn effective(document: &Document) -> Effective {
+    let truth = |(section, key): (&str, &str)| {
+        let value = document.get(section, key)?.to_ascii_lowercase();
+        Some(!matches!(value.as_str(), "" | "0" | "no" | "off" | "false" | "none" | "null"))
+    };
+    Effective { tracking: truth(TRACKING).unwrap_or(true), ui: !truth(UI).unwrap_or(false) }
+}
+
+/// The switches, and the file in which the previous values are remembered.
+#[derive(Debug, Clone)]
+pub struct Switches<'c> {
+    config: &'c ConfigFile,
+    memory: PathBuf,
+}
+
+impl<'c> Switches<'c> {
+    /// Switches thrown by a person stay in one memory, those thrown for the time of a job in another, so that the job gives
+    /// back what the person wanted.
+    pub fn new(config: &'c ConfigFile, state_folder: &Path, name: &str) -> Self {
+        Self { config, memory: state_folder.join(format!("{name}.json")) }
+    }
+
+    /// What is remembered.
+    pub fn state(&self) -> Result<Option<State>, SwitchError> {
+        let failed = |source| SwitchError::Memory { path: self.memory.clone(), source };
+        match fs::read(&self.memory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| failed(error.into())),
+        }
+    }
+
+    /// Switches off. What is off already stays in the memory as it was first found.
+    pub fn lock(&self, purpose: Purpose, halves: Halves, now: Timestamp) -> Result<State, SwitchError> {
+        let document = self.config.read()?;
+        let fresh = State { version: 1, since: now, purpose, complete: false, switches: Vec::new() };
+        let mut state = self.state()?.unwrap_or(fresh);
+        state.remember(&document, halves);
+        state.complete = false;
+        // On disk before the first byte of the configuration changes.
+        self.keep_copy(document.bytes())?;
+        self.write(&state)?;
+        self.edit_until(|document| state.redo(document), |document| state.holds_in(document))?;
+        state.complete = true;
+        self.write(&state)?;
+        Ok(state)
+    }
+
+    /// Gives back what is remembered; nothing when nothing is.
+    pub fn unlock(&self) -> Result<Option<State>, SwitchError> {
+        let Some(state) = self.state()? else { return Ok(None) };
+        let mended = |document: &Document| {
+            let mut again = document.clone();
+            state.undo(&mut again);
+            again == *document
+        };
+        match self.edit_until(|document| state.undo(document), mended) {
+            Err(SwitchError::Config(trouble)) if trouble.is_torn() => self.put_copy_back(trouble)?,
+            other => other?,
+        }
+        self.forget()?;
+        Ok(Some(state))
+    }
+
+    /// Switches on, whatever was before, and forgets what is remembered.
+    pub fn open(&self) -> Result<(), SwitchError> {
+        let normal = |document: &mut Document| {
+            let effective = effective(document);
+            if !effective.tracking {
+                document.set(TRACKING.0, TRACKING.1, &Value::switch(true));
+            }
+            if !effective.ui {
+                document.set(UI.0, UI.1, &Value::switch(false));
+            }
+        };
+        self.edit_until(normal, |document| effective(document) == Effective { tracking: true, ui: true })?;
+        self.forget()
+    }
+
+    fn edit_until(&self, edit: impl Fn(&mut Document), holds: impl Fn(&Document) -> bool) -> Result<(), SwitchError> {
+        for _ in 0..ATTEMPTS_MAX {
+            self.config.edit(&edit)?;
+            if holds(&self.config.read()?) {
+                return Ok(());
+            }
+        }
+        Err(SwitchError::Undone)
+    }
+
+    fn forget(&self) -> Result<(), SwitchError> {
+        match fs::remove_file(&self.memory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(SwitchError::Memory { path: self.memory.clone(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, state: &State) -> Result<(), SwitchError> {
+        let text = serde_json::to_vec_pretty(state).unwrap_or_default();
+        files::replace_with_mode(&self.memory, &text, 0o600).map_err(SwitchError::State)
+    }
+
+    /// Where the file can only be written in place, a crash may tear it: this copy mends it.
+    fn keep_copy(&self, text: &[u8]) -> Result<(), SwitchError> {
+        files::replace_with_mode(&self.copy(), text, 0o600).map_err(SwitchError::State)
+    }
+
+    fn put_copy_back(&self, trouble: FileTrouble) -> Result<(), SwitchError> {
+        let Ok(text) = fs::read(self.copy()) else { return Err(trouble.into()) };
+        tracing::warn!(
+            why = crate::sentence(&trouble),
+            "Matomo's configuration was torn; the copy from before is put back"
+        );
+        Ok(self.config.put(&text)?)
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.memory.with_extension("config.ini.php")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "; <?php exit; ?>\n[database]\nhost = \"db\"\n[General]\nsalt = \"x\"\n";
+
+    struct Folder {
+        _folder: tempfile::TempDir,
+        config: ConfigFile,
+        state: PathBuf,
+    }
+
+    fn folder(text: &str) -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.ini.php");
+        fs::write(&path, text).unwrap();
+        Folder { config: ConfigFile::at(&path), state: folder.path().to_owned(), _folder: folder }
+    }
+
+    fn text(folder: &Folder) -> String {
+        fs::read_to_string(folder.config.path()).unwrap()
+    }
+
+    #[test]
+    fn what_was_before_comes_back_byte_for_byte() {
+        for before in [
+            PLAIN.to_owned(),
+            format!("{PLAIN}maintenance_mode = \"0\"\n"),
+            format!("{PLAIN}maintenance_mode = 1 ; since May\n[Tracker]\nrecord_statistics = 0\n"),
+            format!("{PLAIN}[Tracker]\n"),
+        ] {
+            let folder = folder(&before);
+            let switches = Switches::new(&folder.config, &folder.state, "lock");
+            switches.lock(Purpose::Hand, Halves::BOTH, Timestamp::now()).unwrap();
+            assert_eq!(effective(&folder.config.read().unwrap()), Effective { tracking: false, ui: false });
+            // Twice is once.
+            switches.lock(Purpose::Hand, Halves::BOTH, Timestamp::now()).unwrap();
+            assert!(switches.unlock().unwrap().is_some());
+            assert_eq!(text(&folder), before);
+            assert!(switches.unlock().unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn the_halves_may_be_thrown_one_after_the_other() {
+        let folder = folder(PLAIN);
+        let switches = Switches::new(&folder.config, &folder.state, "lock");
+        switches.lock(Purpose::Hand, Halves { tracking: true, ui: false }, Timestamp::now()).unwrap();
+        assert_eq!(effective(&folder.config.read().unwrap()), Effective { tracking: false, ui: true });
+        switches.lock(Purpose::Hand, Halves { tracking: false, ui: true }, Timestamp::now()).unwrap();
+        switches.unlock().unwrap();
+        assert_eq!(text(&folder), PLAIN);
+    }
+
+    #[test]
+    fn a_job_gives_back_what_a_person_wanted() {
+        let folder = folder(PLAIN);
+        let by_hand = Switches::new(&folder.config, &folder.state, "lock");
+        by_hand.lock(Purpose::Hand, Halves { tracking: true, ui: false }, Timestamp::now()).unwrap();
+        let wanted = text(&folder);
+        let job = Switches::new(&folder.config, &folder.state, "lock-during");
+        job.lock(Purpose::Backup, Halves::BOTH, Timestamp::now()).unwrap();
+        job.unlock().unwrap();
+        assert_eq!(text(&folder), wanted);
+        by_hand.unlock().unwrap();
+        assert_eq!(text(&folder), PLAIN);
+    }
+
+    #[test]
+    fn c7_05_a_torn_configuration_is_mended_from_the_copy() {
+        let folder = folder(PLAIN);
+        let switches = Switches::new(&folder.config, &folder.state, "lock");
+        switches.lock(Purpose::Backup, Halves::BOTH, Timestamp::now()).unwrap();
+        fs::write(folder.config.path(), "; <?php exit; ?>\n[data").unwrap();
+        switches.unlock().unwrap();
+        assert_eq!(text(&folder), PLAIN);
+    }
+
+    #[test]
+    fn open_means_on_whatever_was_before() {
+        let folder = folder(&format!("{PLAIN}maintenance_mode = 1\n[Tracker]\nrecord_statistics = 0\n"));
+        Switches::new(&folder.config, &folder.state, "lock").open().unwrap();
+        assert_eq!(text(&folder), format!("{PLAIN}maintenance_mode = 0\n[Tracker]\nrecord_statistics = 1\n"));
+    }
+}

@@ -1,0 +1,124 @@
+//! `upgrade-guard`: no update of the schema without a lock, a fresh proven backup, and a single container.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::entry::{Exit, Failure};
+use shared::process::{Limits, Program};
+use tracing::{error, info};
+
+use crate::database::Account;
+use crate::session::Session;
+use crate::set::{Kind, Set, verify};
+use crate::switch::{Halves, Purpose};
+use crate::{backup, history, rehearse, restore, sentence};
+
+/// What may differ.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// A verified set that is younger than this need not be made again.
+    pub fresh: Duration,
+    /// Restore the set into a scratch database before the update.
+    pub rehearse: bool,
+}
+
+/// Guards an update of the schema from its lock to its unlock.
+///
+/// # Errors
+/// Whatever failed. Before the update everything is as before; after its begin the lock stays, and the error holds the
+/// command that rolls back.
+pub async fn guard(session: &Session, options: Options) -> Result<String, Failure> {
+    one_container_left(session)?;
+    let already_locked = session.switches().state()?.is_some();
+    let locked = lock(session).await;
+    let prepared = match locked {
+        Ok(()) => prepare(session, options).await,
+        Err(failure) => Err(failure),
+    };
+    let set = match prepared {
+        Ok(set) => set,
+        Err(failure) => {
+            if !already_locked {
+                session.switches().unlock()?;
+            }
+            history::note(session, "upgrade", false, &sentence(failure.error.as_ref()), None);
+            return Err(failure);
+        }
+    };
+    match update(session).await {
+        Ok(version) => {
+            session.switches().unlock()?;
+            session.prove(Halves::BOTH).await.map_err(|failure| rollback(session, &set, &failure))?;
+            info!(version, set = set.name, "Upgrade is done");
+            history::note(session, "upgrade", true, &format!("the schema is of Matomo {version}"), Some(&set.name));
+            Ok(version)
+        }
+        Err(failure) => Err(rollback(session, &set, &failure)),
+    }
+}
+
+/// Two containers with different code on one schema damage it.
+fn one_container_left(session: &Session) -> Result<(), Failure> {
+    match session.probe()?.count() {
+        0 | 1 => Ok(()),
+        count => Err(Failure::new(Exit::TryAgain, format!("{count} containers of Matomo are running"))
+            .help("scale Matomo down to one container first: old code on a new schema damages data; nothing was done")),
+    }
+}
+
+async fn lock(session: &Session) -> Result<(), Failure> {
+    session.switches().lock(Purpose::Upgrade, Halves::BOTH, Timestamp::now())?;
+    session.prove(Halves::BOTH).await.map(drop)
+}
+
+/// A set that is fresh, verified and, if asked for, restored once.
+async fn prepare(session: &Session, options: Options) -> Result<Set, Failure> {
+    let newest = session.shelf.sets()?.0.pop();
+    let is_fresh = |set: &Set| {
+        let age = set.manifest.ended.duration_until(Timestamp::now());
+        Duration::try_from(age).is_ok_and(|age| age < options.fresh)
+    };
+    let set = match newest.filter(is_fresh) {
+        Some(set) => set,
+        None => backup::backup(session, Kind::Upgrade, false).await?,
+    };
+    let verified = verify(&set, &session.shutdown)?;
+    info!(set = set.name, rows = verified.rows, "Backup is verified");
+    if options.rehearse {
+        rehearse::rehearse(session, &set).await?;
+    }
+    Ok(set)
+}
+
+/// Runs Matomo's own update, and holds the version of the schema against that of the code.
+async fn update(session: &Session) -> Result<String, Failure> {
+    let command = format!("{} core:update --yes", session.settings.console);
+    let limits = Limits { hard: Some(session.settings.timeout.get()), grace: session.grace(), ..Limits::default() };
+    let program = Program::shell(&command).folder(session.place.folder()).label("core:update");
+    let ended = program.run(&limits, &session.shutdown).await?;
+    if !ended.succeeded() {
+        return Err(Failure::new(Exit::Failed, format!("{}: {}", ended.sentence(), ended.tail.replace('\n', " / "))));
+    }
+    let database = session.database(Account::Matomo)?;
+    let schema =
+        database.matomo_version(&database.connection.name, &database.connection.prefix).await?.unwrap_or_default();
+    match session.place.version() {
+        Some(code) if code != schema => Err(Failure::new(
+            Exit::Failed,
+            format!("after the update the schema is of Matomo {schema}, the code of {code}"),
+        )),
+        _ => Ok(schema),
+    }
+}
+
+fn rollback(session: &Session, set: &Set, failure: &Failure) -> Failure {
+    let sentence = sentence(failure.error.as_ref());
+    history::note(session, "upgrade", false, &sentence, Some(&set.name));
+    let version = set.manifest.database.matomo.as_deref().unwrap_or("the version before");
+    let command = restore::command_for(&set.name);
+    error!(rollback = command, version, "Upgrade failed; Matomo stays locked");
+    Failure::new(failure.exit, format!("the upgrade failed: {sentence}")).help(format!(
+        "Matomo stays locked. To go back: start the image of Matomo {version}, then `{command}`, then `maintenance unlock`. \
+         To try again: `maintenance upgrade-guard`"
+    ))
+}
