@@ -12,6 +12,7 @@
 pub mod acceptance;
 pub mod arrival;
 pub mod compare;
+pub mod console;
 pub mod fault;
 pub mod golden;
 pub mod installation;

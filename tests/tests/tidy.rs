@@ -140,8 +140,11 @@ fn stands_alone(line: &str, from: usize, mark: &str) -> bool {
 type Table = fn() -> String;
 
 /// Every sidecar and the table of its settings; a new one is added here.
-const SIDECARS: &[(&str, Table)] =
-    &[("log-analytics", log_analytics::config::reference), ("maintenance", maintenance::config::reference)];
+const SIDECARS: &[(&str, Table)] = &[
+    ("archiver", archiver::config::reference),
+    ("log-analytics", log_analytics::config::reference),
+    ("maintenance", maintenance::config::reference),
+];
 
 const PAGE_HEAD: &str = "\
 # Environment variables

@@ -15,10 +15,14 @@ struct Peer {
 
 /// In alphabetical order; a sidecar adds its peers here.
 const PEERS: &[Peer] = &[
+    Peer { program: "faketime", package: "faketime" },
+    Peer { program: "mariadb", package: "mariadb-client" },
     Peer { program: "mariadb-dump", package: "mariadb-client" },
     Peer { program: "mariadbd", package: "mariadb-server" },
     Peer { program: "mount", package: "mount" },
     Peer { program: "php", package: "php-cli" },
+    Peer { program: "/usr/share/doc/php-mysql", package: "php-mysql" },
+    Peer { program: "ps", package: "procps" },
 ];
 
 /// Programs of the administrator are not in everybody's search path.

@@ -123,16 +123,53 @@ impl Http {
     pub async fn post(&self, url: &str, content_type: &str, body: impl Into<Body>) -> Result<Answer, HttpError> {
         let url = parse(url)?;
         let request = self.client.post(url.clone()).header(header::CONTENT_TYPE, content_type).body(body);
-        self.exchange(&url, request).await
+        self.whole(&url, request).await
+    }
+
+    /// As [`Http::post`], for an answer of any size: `reader` gets it piece by piece, and the body in the
+    /// [`Answer`] stays empty.
+    pub async fn post_through(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: impl Into<Body>,
+        mut reader: impl FnMut(&[u8]),
+    ) -> Result<Answer, HttpError> {
+        let url = parse(url)?;
+        let request = self.client.post(url.clone()).header(header::CONTENT_TYPE, content_type).body(body);
+        let piece = |part: &[u8]| {
+            reader(part);
+            Ok(())
+        };
+        self.exchange(&url, request, piece).await
     }
 
     /// Asks for something.
     pub async fn get(&self, url: &str) -> Result<Answer, HttpError> {
         let url = parse(url)?;
-        self.exchange(&url, self.client.get(url.clone())).await
+        self.whole(&url, self.client.get(url.clone())).await
     }
 
-    async fn exchange(&self, url: &Url, request: RequestBuilder) -> Result<Answer, HttpError> {
+    /// Keeps the answer, up to the size agreed.
+    async fn whole(&self, url: &Url, request: RequestBuilder) -> Result<Answer, HttpError> {
+        let mut body = Vec::new();
+        let keep = |part: &[u8]| {
+            if body.len() + part.len() > self.answer_bytes_max {
+                return Err(HttpError::TooLarge { place: Place::of(url), bytes_max: self.answer_bytes_max });
+            }
+            body.extend_from_slice(part);
+            Ok(())
+        };
+        let answer = self.exchange(url, request, keep).await?;
+        Ok(Answer { body, ..answer })
+    }
+
+    async fn exchange(
+        &self,
+        url: &Url,
+        request: RequestBuilder,
+        mut piece: impl FnMut(&[u8]) -> Result<(), HttpError>,
+    ) -> Result<Answer, HttpError> {
         let begin = Instant::now();
         let request = match &self.basic_auth {
             Some(door) => request.basic_auth(&door.user, Some(door.password.reveal())),
@@ -143,15 +180,11 @@ impl Http {
         let status = response.status().as_u16();
         let content_type = text_of(&response, header::CONTENT_TYPE);
         let location = text_of(&response, header::LOCATION);
-        let mut body = Vec::new();
         // A body that ends early is an error here, never a short answer.
         while let Some(part) = response.chunk().await.map_err(failed)? {
-            if body.len() + part.len() > self.answer_bytes_max {
-                return Err(HttpError::TooLarge { place: Place::of(url), bytes_max: self.answer_bytes_max });
-            }
-            body.extend_from_slice(&part);
+            piece(&part)?;
         }
-        Ok(Answer { status, body, content_type, location, elapsed: begin.elapsed() })
+        Ok(Answer { status, body: Vec::new(), content_type, location, elapsed: begin.elapsed() })
     }
 }
 

@@ -42,7 +42,7 @@ crate::settings! {
         /// Who gets a mail when an incident begins and when it is over.
         pub mail_to: Vec<MailAddress> = optional("NOTIFY_MAIL_TO").example("ops@example.org"),
         /// Sender of these mails. Default: `sidecar` at the name of this host.
-        pub mail_from: Option<MailAddress> = optional("NOTIFY_MAIL_FROM").example("matomo@example.org"),
+        pub mail_from: Option<MailAddress> = optional("NOTIFY_MAIL_FROM").example("sidecar@example.org"),
         /// Mail server that takes them without a password: the Postfix of the stack.
         pub mail_relay: Relay = default("NOTIFY_MAIL_RELAY", "postfix:25"),
     }
@@ -94,13 +94,13 @@ impl Notifier {
     }
 
     /// A run begins.
-    pub(crate) async fn run_started(&mut self, _job: &str, shutdown: &Shutdown) {
+    pub async fn run_started(&mut self, _job: &str, shutdown: &Shutdown) {
         let Some(ping) = &mut self.ping else { return };
         told("ping", ping.started(), patience(START_PATIENCE, shutdown)).await;
     }
 
     /// A run ended; `was_bad` says how the one before did.
-    pub(crate) async fn run_ended(&mut self, job: &str, report: &Report, was_bad: bool, shutdown: &Shutdown) {
+    pub async fn run_ended(&mut self, job: &str, report: &Report, was_bad: bool, shutdown: &Shutdown) {
         let news = match (was_bad, report.is_bad()) {
             _ if report.result == crate::job::RunResult::Stopped => None,
             (false, true) => Some(News::Begins),

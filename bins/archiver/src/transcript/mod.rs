@@ -1,0 +1,221 @@
+//! What a console command said, read while it runs: bounded, whatever it writes.
+//!
+//! Exit code 0 covers most of what can happen to `core:archive`, so its text is what a run is judged by. The phrases
+//! are those of Matomo 4 and 5.
+
+mod line;
+mod secret;
+mod site;
+
+use std::collections::{BTreeMap, VecDeque};
+
+pub use line::{Level, without_colours};
+pub use secret::hide;
+pub use site::SiteRun;
+
+const TAIL_LINES_MAX: usize = 30;
+const SAMPLES_MAX: usize = 5;
+/// Characters of a line that are looked at or kept; what Matomo says of itself is shorter.
+const LINE_CHARS_MAX: usize = 1_000;
+const SITES_MAX: usize = 20_000;
+
+/// Something in the output that decides how a run is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// As many archivers run as are allowed.
+    TooManyArchivers,
+    /// Maintenance mode is on.
+    Maintenance,
+    /// PHP had not enough memory.
+    Memory,
+    /// The database does not answer, or refuses us.
+    Database,
+    /// There is no configuration.
+    NotInstalled,
+    /// Without `ps` Matomo asks itself over HTTP and does not know its address.
+    NoUrl,
+    /// Archiving went through to its end.
+    Complete,
+    /// Matomo heard a signal and ended early by itself.
+    Interrupted,
+    /// An answer of the API that says it failed.
+    ApiError,
+}
+
+/// In small letters.
+const MARKS: &[(&str, Mark)] = &[
+    ("reached maximum concurrent archivers", Mark::TooManyArchivers),
+    ("maintenance mode is enabled", Mark::Maintenance),
+    ("allowed memory size of", Mark::Memory),
+    ("out of memory", Mark::Memory),
+    ("sqlstate[hy000] [2002]", Mark::Database),
+    ("sqlstate[hy000] [1045]", Mark::Database),
+    ("mysql server has gone away", Mark::Database),
+    ("error while sending query packet", Mark::Database),
+    ("the configuration file", Mark::NotInstalled),
+    ("matomo is not installed", Mark::NotInstalled),
+    ("missing scheme in given url", Mark::NoUrl),
+    ("done archiving", Mark::Complete),
+    ("received system signal", Mark::Interrupted),
+    ("\"result\":\"error\"", Mark::ApiError),
+    ("result: error", Mark::ApiError),
+];
+
+/// What has been said so far.
+#[derive(Clone, Debug, Default)]
+pub struct Transcript {
+    marks: Vec<Mark>,
+    /// `Processed N archives`.
+    pub archives: Option<u64>,
+    /// `N total errors during this script execution`.
+    pub errors_total: Option<u64>,
+    /// Lines of level error, counted.
+    pub errors: u64,
+    /// Lines of level warning, counted.
+    pub warnings: u64,
+    /// The first of both, for people.
+    pub samples: Vec<String>,
+    /// Sites, each with what was done for it.
+    pub sites: BTreeMap<u32, SiteRun>,
+    /// Lines in all.
+    pub lines: u64,
+    tail: VecDeque<String>,
+}
+
+/// What a line tells at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// Nothing that cannot wait for the end.
+    Nothing,
+    /// Matomo is done with a site.
+    Site(u32, SiteRun),
+}
+
+impl Transcript {
+    /// Takes a line, as it was written.
+    pub fn hear(&mut self, bytes: &[u8]) -> Heard {
+        let plain = without_colours(&bytes[..bytes.len().min(4 * LINE_CHARS_MAX)]);
+        let shown = hide(plain.chars().take(LINE_CHARS_MAX).collect::<String>().trim_end());
+        self.lines += 1;
+        let line = line::read(&shown);
+        self.count(line);
+        self.note_marks(line.text);
+        self.note_numbers(line.text);
+        let heard = site::hear(&mut self.sites, line.text, SITES_MAX);
+        self.keep(&shown);
+        heard.map_or(Heard::Nothing, |(site, run)| Heard::Site(site, run))
+    }
+
+    fn count(&mut self, line: line::Line<'_>) {
+        match line.level {
+            Some(Level::Error) => self.errors += 1,
+            Some(Level::Warning) => self.warnings += 1,
+            Some(Level::Calm) | None => return,
+        }
+        if self.samples.len() < SAMPLES_MAX {
+            self.samples.push(line.text.to_owned());
+        }
+    }
+
+    fn note_marks(&mut self, text: &str) {
+        let text = text.to_ascii_lowercase();
+        for (phrase, mark) in MARKS {
+            if !self.marks.contains(mark) && text.contains(phrase) {
+                self.marks.push(*mark);
+            }
+        }
+    }
+
+    fn note_numbers(&mut self, text: &str) {
+        let found = between(text, "Processed ", " archives").and_then(number);
+        self.archives = found.or(self.archives);
+        // The command repeats the sentence on standard error: not added up.
+        let errors = text.split_once(" total errors during").and_then(|(before, _)| number(before.rsplit(' ').next()?));
+        self.errors_total = errors.or(self.errors_total);
+    }
+
+    fn keep(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if self.tail.len() == TAIL_LINES_MAX {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(text.to_owned());
+    }
+
+    /// Whether this was said.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
+    }
+
+    /// Whether anything was said by which archiving can be judged.
+    pub fn is_telling(&self) -> bool {
+        !self.marks.is_empty() || self.archives.is_some() || !self.sites.is_empty()
+    }
+
+    /// The last lines, tokens hidden.
+    pub fn tail(&self) -> impl Iterator<Item = &str> {
+        self.tail.iter().map(String::as_str)
+    }
+}
+
+/// The text between two others, the first occurrence of each.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    Some(text.split_once(before)?.1.split_once(after)?.0)
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim().replace([',', '\u{a0}'], "").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(text: &str) -> Transcript {
+        let mut transcript = Transcript::default();
+        text.lines().for_each(|line| {
+            transcript.hear(line.as_bytes());
+        });
+        transcript
+    }
+
+    #[test]
+    fn a_good_run_is_read() {
+        let transcript = heard(include_str!("samples/ok.txt"));
+        assert_eq!((transcript.archives, transcript.errors, transcript.warnings), (Some(16), 0, 0));
+        assert!(transcript.has(Mark::Complete) && !transcript.has(Mark::Database));
+        let sites: Vec<_> = transcript.sites.iter().map(|(site, run)| (*site, run.finished, run.requests)).collect();
+        assert_eq!(sites, [(1, true, 8), (2, true, 8)]);
+        assert_eq!(transcript.sites[&1].seconds, Some(3.344));
+        assert_eq!(transcript.sites[&1].last_day, Some(jiff::civil::date(2026, 11, 24)));
+    }
+
+    #[test]
+    fn errors_are_counted_once_and_belong_to_their_site() {
+        let transcript = heard(
+            "ERROR [14:03:59] 1 Got invalid response from API request: ?module=API&idSite=7&period=day&token_auth=0123abcd. Response was 'x'\n\
+             INFO [14:03:59] 1 Error: Got invalid response from API request: ?module=API&idSite=7&token_auth=0123abcd\n\
+             ERROR [14:03:59] 1 1 total errors during this script execution, please investigate and try and fix these errors.\n\
+             1 total errors during this script execution, please investigate",
+        );
+        assert_eq!((transcript.errors, transcript.errors_total), (2, Some(1)));
+        assert_eq!(transcript.sites[&7].errors, 1);
+        assert!(transcript.tail().all(|line| !line.contains("0123abcd")));
+        assert!(transcript.samples.iter().all(|line| !line.contains("0123abcd")));
+    }
+
+    #[test]
+    fn whatever_is_written_little_is_kept() {
+        let mut transcript = Transcript::default();
+        let long = "x".repeat(1 << 20);
+        for number in 0..2_000_u32 {
+            transcript.hear(format!("ERROR [1:2] 3 {number} {}", &long[..20_000]).as_bytes());
+        }
+        transcript.hear(long.as_bytes());
+        assert_eq!((transcript.lines, transcript.errors, transcript.samples.len()), (2_001, 2_000, SAMPLES_MAX));
+        assert_eq!(transcript.tail().count(), TAIL_LINES_MAX);
+        assert!(transcript.tail().map(str::len).sum::<usize>() <= TAIL_LINES_MAX * LINE_CHARS_MAX);
+    }
+}
