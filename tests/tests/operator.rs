@@ -7,7 +7,7 @@ use serde_json::Value;
 use tests::fault::{Fault, Faults};
 use tests::log::{self, Format};
 use tests::matomo::{Setup, TOKEN};
-use tests::stack::{ALL_IN, SETTINGS, Stack, TRY_AGAIN};
+use tests::stack::{ALL_IN, FAILED, SETTINGS, Stack, TRY_AGAIN};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
 const SITE: u64 = 4;
@@ -64,10 +64,10 @@ fn a_broken_file_is_given_up_after_its_attempts_and_imported_by_retry_once_it_is
     let file = stack.logs_of(SITE).join("access_log.2026-01-01-00.gz");
     fs::create_dir_all(stack.logs_of(SITE)).unwrap();
     fs::write(&file, &packed[..packed.len() / 2]).unwrap();
-    for _ in 0..3 {
-        stack.once().ends_with_one_of(&[ALL_IN, TRY_AGAIN]);
-    }
-    stack.run(&["status"]).says(&["quarantine"]);
+    stack.once().ends_with(TRY_AGAIN);
+    stack.once().ends_with(FAILED).says(&["IMPORT_LOG_ERROR File is quarantined"]);
+    stack.once().succeeds();
+    stack.run(&["status"]).says(&["quarantined at site 4", "access_log.2026-01-01-00.gz"]);
     fs::write(&file, &packed).unwrap();
     stack.run(&["retry"]).succeeds();
     stack.until_all_is_in(2);

@@ -1,5 +1,6 @@
 //! The pipeline against a simulated Matomo, thousands of seeded lives: every answer may fail before, during or after the
-//! commit, the process may die at every event, and what was not synced may be lost. Time is simulated too.
+//! commit, the process may die at every event, turns may end anywhere, and what was not synced may be lost. Time is
+//! simulated too.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +19,7 @@ use log_analytics::ledger::{Ledger, Mark, Receipt};
 use log_analytics::matomo::{
     ApiError, Asked, Batch, Delivery, Doubt, Hands, Outcome, Patience, Rejection, Seen, Sink, SiteFacts, Throttle,
 };
-use log_analytics::pipeline::{Reading, Shape, SiteImport, Stop};
+use log_analytics::pipeline::{Reading, Shape, SiteImport, Stop, Turn};
 use serde_json::Value;
 use shared::shutdown::Shutdown;
 use tests::log::{self, Format, Line, Traffic};
@@ -140,7 +141,7 @@ enum Life {
     Ended(Option<Stop>),
 }
 
-async fn live(folder: &Path, world: &World, shape: Shape) -> Life {
+async fn live(folder: &Path, world: &World, shape: Shape, turn_length: Option<Duration>) -> Life {
     let names = Names::parse("*").unwrap();
     let found = discover::discover(&folder.join("logs"), &names, SystemTime::now(), Duration::ZERO).unwrap();
     let ledger = Ledger::open(&folder.join("ledger")).unwrap();
@@ -179,9 +180,20 @@ async fn live(folder: &Path, world: &World, shape: Shape) -> Life {
         }
     };
     let local = LocalSet::new();
-    let run = local.run_until(import.run(&mut lease, &found.settled[&SITE]));
+    let mut turn = Turn::without_end();
+    let run = local.run_until(async {
+        loop {
+            if let Some(length) = turn_length {
+                turn.begin(length);
+            }
+            let report = import.run(&mut lease, &found.settled[&SITE], &mut turn).await;
+            if !matches!(report.stop, Some(Stop::TurnOver)) {
+                return report.stop;
+            }
+        }
+    });
     tokio::select! {
-        report = run => Life::Ended(report.stop),
+        stop = run => Life::Ended(stop),
         () = dies => Life::Died,
     }
 }
@@ -231,7 +243,9 @@ async fn story(seed: u64, with_ledger_site: bool) -> Story {
             events_left: Rc::new(Cell::new(dies_at)),
             dead: Rc::new(Cell::new(false)),
         };
-        let lived = timeout(Duration::from_secs(24 * 3_600), live(folder.path(), &world, shape)).await;
+        // Turns that end before their first answer, within a file, or never.
+        let turn = random.chance(0.7).then(|| Duration::from_millis(random.below(60)));
+        let lived = timeout(Duration::from_secs(24 * 3_600), live(folder.path(), &world, shape, turn)).await;
         match lived.unwrap_or_else(|_| panic!("seed {seed}, life {life}: it never ended")) {
             Life::Died => lose_what_was_not_synced(folder.path(), &mut random),
             Life::Ended(None) if !troubled => {

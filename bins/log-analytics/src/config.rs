@@ -47,6 +47,8 @@ shared::settings! {
         pub attempts: Count<1, 1000> = default("IMPORT_ATTEMPTS", "3"),
         /// Hits in one request, at most.
         pub batch_size: Count<1, 10_000> = default("MATOMO_BATCH_SIZE", "500"),
+        /// Longest turn of a site, while other sites wait for theirs: a backlog does not keep their fresh logs waiting.
+        pub site_turn: Span = default("SITE_TURN", "10m"),
         /// Hits that are rearranged together, so that Matomo meets each user agent less often.
         pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2000"),
         /// Longest wait for an answer of Matomo.

@@ -1,5 +1,6 @@
 //! Identity of a file's content, independent of its name and compression.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -27,17 +28,17 @@ pub struct Fingerprint {
 }
 
 impl Head {
-    /// Reads the first original bytes of a file.
+    /// Reads the first original bytes of a file. An archive damaged within them is known by those before the damage.
     ///
     /// # Errors
-    /// When the file cannot be opened, or an archive is damaged within its first bytes.
+    /// When the file cannot be opened, or not one byte can be read.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let (_, mut source) = file::open(path)?;
-        let mut bytes = vec![0; HEAD_BYTES_MAX];
-        let known = file::read_full(&mut source, &mut bytes)
-            .map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
-        bytes.truncate(known);
-        Ok(Self(bytes))
+        let (_, source) = file::open(path)?;
+        let mut bytes = Vec::new();
+        match source.take(HEAD_BYTES_MAX as u64).read_to_end(&mut bytes) {
+            Err(error) if bytes.is_empty() => Err(ReadError::Read { path: path.to_owned(), error }),
+            _ => Ok(Self(bytes)),
+        }
     }
 
     /// The bytes.

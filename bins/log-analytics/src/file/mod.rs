@@ -103,17 +103,22 @@ pub struct Extent {
     pub ends_a_line: bool,
 }
 
-/// Reads a file to its end to learn how far it goes.
+/// How far a file goes; an archive is read to its end for it.
 ///
 /// # Errors
 /// When it cannot be read, or is an archive cut short.
 pub fn extent(path: &Path) -> Result<Extent, ReadError> {
-    let (_, mut source) = open(path)?;
+    let failed = |error| ReadError::Read { path: path.to_owned(), error };
+    let (compression, mut source) = open(path)?;
     let mut buffer = vec![0; 1 << 16];
     let mut extent = Extent { bytes: 0, ends_a_line: true };
+    if compression == Compression::None {
+        let size = std::fs::metadata(path).map_err(failed)?.len();
+        extent.bytes = size.saturating_sub(1);
+        source = Box::new(seek_to(path, extent.bytes)?);
+    }
     loop {
-        let count =
-            read_full(&mut source, &mut buffer).map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
+        let count = read_full(&mut source, &mut buffer).map_err(failed)?;
         let Some(last) = buffer[..count].last() else { return Ok(extent) };
         extent.bytes += count as u64;
         extent.ends_a_line = matches!(last, b'\n' | b'\r');

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use super::offsets::Offsets;
 use super::record::{FileId, Intent, IntentId, Record, VERSION};
+use super::tally::{TakeOver, Tally, TurnEnded};
 use crate::discover::{Fingerprint, Head, LogFile, SiteId};
 
 /// Everything the ledger knows of one site.
@@ -20,7 +21,7 @@ pub struct Book {
     slowest_ms: Option<u64>,
     salt: u64,
     days: BTreeSet<Date>,
-    took_over_ms: Option<i64>,
+    tally: Tally,
 }
 
 /// One file by its content, whatever it is called.
@@ -108,7 +109,7 @@ impl Book {
             slowest_ms: None,
             salt: 0,
             days: BTreeSet::new(),
-            took_over_ms: None,
+            tally: Tally::default(),
         };
         for record in records {
             match record {
@@ -153,6 +154,10 @@ impl Book {
                     entry.newest = entry.newest.max(newest);
                 });
             }
+            Record::PutAway { file, offset, totals } => {
+                self.advanced(file, offset);
+                self.change(file, |entry| entry.lines += totals.lines);
+            }
             Record::Failed { file, .. } => self.change(file, |entry| entry.failures += 1),
             Record::Quarantined { file, why, .. } => {
                 self.change(file, |entry| entry.state = FileState::Quarantined(why));
@@ -164,7 +169,11 @@ impl Book {
             Record::Slowest { ms } => self.slowest_ms = self.slowest_ms.max(Some(ms)),
             Record::Salted { salt } => self.salt = salt,
             Record::Days { days } => self.days.extend(days),
-            Record::TookOver { at_ms } => self.took_over_ms = Some(at_ms),
+            Record::TookOver { at_ms, imported, given_up } => {
+                self.tally.takeover = Some(TakeOver { at_ms, imported, given_up });
+            }
+            Record::Turn { at_ms, hits, took_ms } => self.tally.last_turn = Some(TurnEnded { at_ms, hits, took_ms }),
+            Record::ByDay { days } => self.tally.set(days),
             Record::Kept { file, finished, cut, hits, lines, holes, done, at_ms, newest } => {
                 for path in done {
                     if let Some(sighting) = self.sightings.get_mut(&path) {
@@ -220,6 +229,7 @@ impl Book {
         pending.standing = Standing::Received;
         let intent = pending.intent.clone();
         self.days.extend(&intent.days);
+        self.tally.add(&intent.by_day);
         for part in &intent.parts {
             self.change(part.file, |entry| {
                 entry.hits += part.lines.as_slice().len() as u64;
@@ -250,7 +260,12 @@ impl Book {
     }
 
     fn advanced(&mut self, file: FileId, offset: u64) {
-        self.change(file, |entry| entry.checkpoint = entry.checkpoint.max(offset));
+        self.change(file, |entry| {
+            if offset > entry.checkpoint {
+                // What was known of the line at the old checkpoint says nothing about the new one.
+                (entry.checkpoint, entry.cut) = (offset, false);
+            }
+        });
         self.forget_behind_checkpoints();
     }
 
@@ -291,9 +306,14 @@ impl Book {
         &self.days
     }
 
-    /// When the state of the shell image was taken over, milliseconds since 1970.
-    pub fn took_over_ms(&self) -> Option<i64> {
-        self.took_over_ms
+    /// What is remembered for people.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// When the youngest log file that was seen had last changed, nanoseconds since 1970.
+    pub fn newest_log_ns(&self) -> Option<i64> {
+        self.sightings.values().map(|sighting| sighting.modified_ns).max()
     }
 
     /// The slowest answer seen, in milliseconds.
@@ -363,7 +383,11 @@ impl Book {
         let mut records =
             vec![Record::Opened { version: VERSION, site: self.site }, Record::Salted { salt: self.salt }];
         records.extend(self.slowest_ms.map(|ms| Record::Slowest { ms }));
-        records.extend(self.took_over_ms.map(|at_ms| Record::TookOver { at_ms }));
+        records.extend(self.tally.takeover.map(|TakeOver { at_ms, imported, given_up }| Record::TookOver {
+            at_ms,
+            imported,
+            given_up,
+        }));
         let mut sightings: HashMap<FileId, Vec<(&String, &Sighting)>> = HashMap::new();
         for (path, sighting) in &self.sightings {
             sightings.entry(sighting.file).or_default().push((path, sighting));
@@ -387,6 +411,7 @@ impl Book {
         if !self.days.is_empty() {
             records.push(Record::Days { days: self.days.iter().copied().collect() });
         }
+        records.extend(self.tally.snapshot());
         records
     }
 }

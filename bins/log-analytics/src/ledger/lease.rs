@@ -7,6 +7,7 @@ use shared::files::Lock;
 use super::book::Book;
 use super::journal::Journal;
 use super::record::{FileId, Intent, IntentId, Record, VERSION};
+use super::tally::{TakeOver, TurnEnded};
 use super::{LedgerError, Receipt, Totals};
 use crate::discover::{Head, LogFile, SiteId};
 
@@ -176,6 +177,15 @@ impl Lease {
         self.rewrite_if_long()
     }
 
+    /// Puts a file away for now: all lines before `offset` are settled, and amounted to `totals`.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn put_away(&mut self, file: FileId, offset: u64, totals: Totals) -> Result<(), LedgerError> {
+        self.write(Record::PutAway { file, offset, totals })?;
+        self.journal.sync()
+    }
+
     /// Writes down that a file was read to its end at a path.
     ///
     /// # Errors
@@ -223,11 +233,22 @@ impl Lease {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn took_over(&mut self, days: Vec<jiff::civil::Date>, at_ms: i64) -> Result<(), LedgerError> {
+    pub fn took_over(&mut self, takeover: TakeOver, days: Vec<jiff::civil::Date>) -> Result<(), LedgerError> {
         if !days.is_empty() {
             self.write(Record::Days { days })?;
         }
-        self.write(Record::TookOver { at_ms })?;
+        let TakeOver { at_ms, imported, given_up } = takeover;
+        self.write(Record::TookOver { at_ms, imported, given_up })?;
+        self.journal.sync()
+    }
+
+    /// Writes down that the turn of the site ended.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn turn_ended(&mut self, turn: TurnEnded) -> Result<(), LedgerError> {
+        let TurnEnded { at_ms, hits, took_ms } = turn;
+        self.write(Record::Turn { at_ms, hits, took_ms })?;
         self.journal.sync()
     }
 

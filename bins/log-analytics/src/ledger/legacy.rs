@@ -4,7 +4,8 @@
 //! ```text
 //! processed/<SITE_ID>/log.YYYY-MM     paths, one a line: imported, or given up after two failures
 //! processed/<SITE_ID>/error*          paths, one a line for each failure
-//! processed/<SITE_ID>/invalidate*     days, one a line
+//! processed/<SITE_ID>/invalidate*     days
+//! processed/{log.*,error*,invalidate*}  the same for all sites: paths below the site's folder, days with or without it
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,53 +30,117 @@ pub struct ShellState {
     pub days: BTreeSet<Date>,
 }
 
+/// What the lines of a list are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Done,
+    Failures,
+    Days,
+}
+
+impl List {
+    fn of(name: &str) -> Option<Self> {
+        const BY_NAME: [(&str, List); 3] =
+            [("log.", List::Done), ("error", List::Failures), ("invalidate", List::Days)];
+        BY_NAME.into_iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, list)| list)
+    }
+}
+
 impl ShellState {
     /// Reads what lies below `folder` for a site; `None` if there is nothing.
     ///
     /// # Errors
     /// When something is there that cannot be read: then nothing must be imported, or it might be a second time.
     pub fn read(folder: &Path, site: SiteId) -> io::Result<Option<Self>> {
-        let folder = folder.join(site.to_string());
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let (mut marked, mut failures, mut days) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !entry.file_type()?.is_file()
-                || !["log.", "error", "invalidate"].iter().any(|kind| name.starts_with(kind))
-            {
-                continue;
-            }
-            let bytes = std::fs::read(entry.path())?;
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                match &name {
-                    name if name.starts_with("log.") => drop(marked.insert(below_site(line, site))),
-                    name if name.starts_with("error") => *failures.entry(below_site(line, site)).or_insert(0) += 1,
-                    _ => days.extend(day(line)),
-                }
+        let of_site = lists(&folder.join(site.to_string()))?;
+        let of_all = lists(folder)?;
+        if of_site.is_empty() && of_all.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Found::default();
+        of_site.iter().for_each(|(list, text)| found.read(*list, text, site, |_| true));
+        of_all.iter().for_each(|(list, text)| found.read(*list, text, site, |line| means(line, *list, site)));
+        let nothing = of_site.is_empty() && found.is_empty();
+        Ok((!nothing).then(|| found.state()))
+    }
+}
+
+/// The lists directly in a folder, with their text.
+fn lists(folder: &Path) -> io::Result<Vec<(List, String)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut lists = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let list = List::of(&entry.file_name().to_string_lossy());
+        if let Some(list) = list.filter(|_| entry.path().is_file()) {
+            lists.push((list, String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned()));
+        }
+    }
+    Ok(lists)
+}
+
+/// Whether a line of a list of all sites means this one: a path does if it lies below the site's folder, a day unless
+/// it stands beside another site's number.
+fn means(line: &str, list: List, site: SiteId) -> bool {
+    match list {
+        List::Done | List::Failures => below(line, site).is_some(),
+        List::Days => words(line).filter_map(|word| word.parse::<u32>().ok()).all(|number| number == site.0),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    done: BTreeSet<String>,
+    failures: BTreeMap<String, u32>,
+    days: BTreeSet<Date>,
+}
+
+impl Found {
+    fn read(&mut self, list: List, text: &str, site: SiteId, mean: impl Fn(&str) -> bool) {
+        // Names may begin or end with blanks, so a line is taken as it is.
+        for line in text.lines().filter(|line| !line.trim().is_empty() && mean(line)) {
+            match list {
+                List::Done => drop(self.done.insert(below_site(line, site))),
+                List::Failures => *self.failures.entry(below_site(line, site)).or_default() += 1,
+                List::Days => self.days.extend(words(line).filter_map(day)),
             }
         }
-        let (given_up, imported) = marked
-            .into_iter()
-            .partition(|path| failures.get(path).is_some_and(|count| *count >= FAILURES_UNTIL_GIVEN_UP));
-        Ok(Some(Self { imported, given_up, days }))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.failures.is_empty() && self.days.is_empty()
+    }
+
+    fn state(self) -> ShellState {
+        let Self { done, failures, days } = self;
+        let failed = |path: &String| failures.get(path).is_some_and(|count| *count >= FAILURES_UNTIL_GIVEN_UP);
+        let (given_up, imported) = done.into_iter().partition(failed);
+        ShellState { imported, given_up, days }
     }
 }
 
 /// The part of a path behind the folder of the site: the volume may be mounted elsewhere than it was.
-pub fn below_site(path: &str, site: SiteId) -> String {
-    let folder = format!("/logs/{site}/");
-    path.rsplit_once(&folder).map_or(path, |(_, below)| below).to_owned()
+fn below_site(path: &str, site: SiteId) -> String {
+    below(path, site).unwrap_or_else(|| path.strip_prefix("./").unwrap_or(path)).to_owned()
+}
+
+fn below(path: &str, site: SiteId) -> Option<&str> {
+    let behind = |folder: String| path.split_once(&folder).map(|(_, below)| below);
+    let relative = || path.strip_prefix("./").unwrap_or(path).strip_prefix(&format!("{site}/"));
+    behind(format!("/logs/{site}/")).or_else(|| behind(format!("/{site}/"))).or_else(relative)
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split([' ', '\t', ',', ';', '[', ']']).filter(|word| !word.is_empty())
 }
 
 /// A day as the shell image or a log writes it.
-fn day(text: &str) -> Option<Date> {
-    let day = text.split([' ', ':', 'T']).next()?;
+fn day(word: &str) -> Option<Date> {
+    let day = word.split([':', 'T']).next()?;
     day.parse().ok().or_else(|| Date::strptime("%d/%b/%Y", day).ok())
 }
 
@@ -83,25 +148,62 @@ fn day(text: &str) -> Option<Date> {
 mod tests {
     use super::*;
 
+    fn names(set: &BTreeSet<String>) -> Vec<String> {
+        set.iter().cloned().collect()
+    }
+
+    fn days(state: &ShellState) -> Vec<String> {
+        state.days.iter().map(Date::to_string).collect()
+    }
+
     #[test]
     fn ledgers_errors_and_days_are_read_and_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path().join("4");
         std::fs::create_dir(&site).unwrap();
         let write = |name: &str, text: &str| std::fs::write(site.join(name), text).unwrap();
-        write("log.2026-09", "/analytics/logs/4/access_log.1\n/analytics/logs/4/a b/access_log.2\n");
+        write("log.2026-09", "/analytics/logs/4/access_log.1\n/analytics/logs/4/a b/access_log.2 \n");
         write("log.2026-10", "/analytics/logs/4/access_log.bad\n/analytics/logs/4/access_log.once\n\n");
         write(
             "error",
             "/analytics/logs/4/access_log.bad\n/analytics/logs/4/access_log.bad\n/analytics/logs/4/access_log.once\n",
         );
-        write("invalidate", "2026-10-03\n04/Oct/2026\nnonsense\n");
+        write("invalidate", "2026-10-03\n04/Oct/2026\nnonsense\n[05/Oct/2026:10:00:00 +0200]\n2026-10-06,2026-10-07\n");
         write("other", "/analytics/logs/4/never\n");
         let state = ShellState::read(folder.path(), SiteId(4)).unwrap().unwrap();
-        let names = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&state.imported), ["a b/access_log.2", "access_log.1", "access_log.once"]);
+        assert_eq!(names(&state.imported), ["a b/access_log.2 ", "access_log.1", "access_log.once"]);
         assert_eq!(names(&state.given_up), ["access_log.bad"]);
-        assert_eq!(state.days.iter().map(Date::to_string).collect::<Vec<_>>(), ["2026-10-03", "2026-10-04"]);
+        assert_eq!(days(&state), ["2026-10-03", "2026-10-04", "2026-10-05", "2026-10-06", "2026-10-07"]);
         assert_eq!(ShellState::read(folder.path(), SiteId(5)).unwrap(), None);
+    }
+
+    #[test]
+    fn lists_of_all_sites_are_read_for_the_site_they_mean() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("log.2026-10", "/analytics/logs/4/a.log\n/analytics/logs/14/b.log\n/data/7/c.log\n");
+        write("error.2026-10", "/data/7/c.log\n/data/7/c.log\n");
+        write("invalidate", "4 2026-10-03\n7 2026-10-04\n2026-10-05\n");
+        let four = ShellState::read(folder.path(), SiteId(4)).unwrap().unwrap();
+        assert_eq!(
+            (names(&four.imported), days(&four)),
+            (vec!["a.log".to_owned()], vec!["2026-10-03".into(), "2026-10-05".into()])
+        );
+        let seven = ShellState::read(folder.path(), SiteId(7)).unwrap().unwrap();
+        assert_eq!(
+            (names(&seven.given_up), days(&seven)),
+            (vec!["c.log".to_owned()], vec!["2026-10-04".into(), "2026-10-05".into()])
+        );
+    }
+
+    #[test]
+    fn the_folder_of_the_site_is_found_in_a_path_wherever_the_volume_was() {
+        let below = |path| below_site(path, SiteId(4));
+        for path in ["/analytics/logs/4/a/b.log", "/data/4/a/b.log", "4/a/b.log", "./4/a/b.log", "a/b.log", "./a/b.log"]
+        {
+            assert_eq!(below(path), "a/b.log", "{path}");
+        }
+        assert_eq!(below("/analytics/logs/4/old/logs/4/b.log"), "old/logs/4/b.log");
+        assert_eq!(below("/analytics/logs/14/b.log"), "/analytics/logs/14/b.log");
     }
 }

@@ -6,15 +6,17 @@ mod lease;
 mod legacy;
 mod offsets;
 mod record;
+mod tally;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use book::{Book, FileEntry, FileState, Pending, Standing, path_text};
 pub use lease::{Finish, Lease, Ledger};
-pub use legacy::{ShellState, below_site};
+pub use legacy::ShellState;
 pub use offsets::Offsets;
 pub use record::{FileId, Intent, IntentId, Mark, Part, Receipt, Totals};
+pub use tally::{TakeOver, Tally, TurnEnded};
 
 /// The ledger could not be used.
 #[derive(Debug, thiserror::Error)]

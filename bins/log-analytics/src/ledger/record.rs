@@ -55,6 +55,9 @@ pub struct Intent {
     /// Days of the site that receive hits, today left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Date>,
+    /// Days of the site and how many hits of the batch each receives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_day: Vec<(Date, u64)>,
 }
 
 impl Intent {
@@ -115,6 +118,8 @@ pub enum Record {
     Decided { intent: IntentId, resend: bool },
     /// All lines before the offset are settled.
     Checkpoint { file: FileId, offset: u64 },
+    /// A file was put away at the end of its site's turn; all lines before the offset are settled.
+    PutAway { file: FileId, offset: u64, totals: Totals },
     /// A file was read to its end at this path. `cut`: its last line had no terminator and was taken as it was.
     Finished {
         file: FileId,
@@ -132,8 +137,18 @@ pub enum Record {
     Quarantined { file: FileId, why: String, at_ms: i64 },
     /// A person gave a file another chance.
     Released { file: FileId },
-    /// The state of the shell image was taken over.
-    TookOver { at_ms: i64 },
+    /// The state of the shell image was taken over: files noted as imported, and files given up.
+    TookOver {
+        at_ms: i64,
+        #[serde(default)]
+        imported: u64,
+        #[serde(default)]
+        given_up: u64,
+    },
+    /// A turn of the site ended: hits that arrived in it, and how long it took.
+    Turn { at_ms: i64, hits: u64, took_ms: u64 },
+    /// Hits by the day they are dated, as known when the journal was last rewritten.
+    ByDay { days: Vec<(Date, u64)> },
     /// Reports of these days were invalidated.
     Invalidated { days: Vec<Date> },
     /// The slowest answer known when the journal was last rewritten.

@@ -30,7 +30,18 @@ pub struct Batch {
     /// The `pv_id` that every hit carries, if any.
     pub pv_id: Option<String>,
     /// Days of the site that it touches.
-    pub days: Vec<Date>,
+    pub days: Vec<DayTouched>,
+}
+
+/// A day of the site, and what a batch brings it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayTouched {
+    /// The day.
+    pub day: Date,
+    /// It is over, so that its reports may have been computed before.
+    pub past: bool,
+    /// Hits of the batch.
+    pub hits: u64,
 }
 
 impl Batch {
@@ -56,7 +67,8 @@ impl Batch {
             parts: parts.collect(),
             pv_id: self.pv_id.clone(),
             newest: self.newest,
-            days: self.days.clone(),
+            days: self.days.iter().filter(|touched| touched.past).map(|touched| touched.day).collect(),
+            by_day: self.days.iter().map(|touched| (touched.day, touched.hits)).collect(),
         }
     }
 }
@@ -70,7 +82,7 @@ pub struct Filling {
     newest: i64,
     hash: u64,
     pv_id: Option<String>,
-    days: Vec<Date>,
+    days: Vec<DayTouched>,
 }
 
 impl Filling {
@@ -104,10 +116,12 @@ impl Filling {
         self.newest = self.newest.max(hit.seconds);
     }
 
-    /// Notes a day whose reports the batch changes.
-    pub fn touch(&mut self, day: Date) {
-        if self.days.last() != Some(&day) && !self.days.contains(&day) {
-            self.days.push(day);
+    /// Notes the day of a hit; `past` if that day is over.
+    pub fn touch(&mut self, day: Date, past: bool) {
+        // Most batches are of one day, or of two.
+        match self.days.iter_mut().rev().find(|touched| touched.day == day) {
+            Some(touched) => touched.hits += 1,
+            None => self.days.push(DayTouched { day, past, hits: 1 }),
         }
     }
 

@@ -100,14 +100,14 @@ const LINES_PER_TURN: u32 = 4096;
 impl Cursor {
     /// Begins to read; `now` decides what lies in the future.
     pub fn new(opened: Opened, now: Moment) -> Self {
-        let read_to = opened.wanted.begin();
+        let (read_to, cut) = (opened.wanted.begin(), opened.begins_cut);
         Self {
             opened,
             now,
             json: Vec::new(),
             read_to,
             kept_line: None,
-            cut: false,
+            cut,
             current: None,
             counts: Counts::default(),
             newest: None,
@@ -180,7 +180,7 @@ impl Cursor {
                 if reading.parser.needs_header() && line.bytes.starts_with(b"#") {
                     let _ = reading.parser.parse(line.bytes);
                 }
-                *read_to = line.end;
+                (*read_to, *cut) = (line.end, !line.terminated);
                 continue;
             }
             let decoded = opened.encoding.map(|encoding| encoding.decode_without_bom_handling(line.bytes).0);

@@ -19,13 +19,13 @@ impl Days {
         Self { zone, today, known: None }
     }
 
-    /// The day of a moment (seconds since 1970); `None` for today, whose reports are computed anyway.
-    pub fn of(&mut self, seconds: i64) -> Option<Date> {
+    /// The day of a moment (seconds since 1970), and whether it is over: the reports of today are computed anyway.
+    pub fn of(&mut self, seconds: i64) -> Option<(Date, bool)> {
         let day = match self.known {
             Some((from, to, day)) if (from..to).contains(&seconds) => day,
             _ => self.look_up(seconds)?,
         };
-        (Some(day) != self.today).then_some(day)
+        Some((day, Some(day) != self.today))
     }
 
     fn look_up(&mut self, seconds: i64) -> Option<Date> {
@@ -46,11 +46,11 @@ mod tests {
         let zone = TimeZone::get("Europe/Copenhagen").unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let mut days = Days::new(zone, at("2026-03-30T12:00:00Z"));
-        let mut day = |text| days.of(at(text).as_second()).map(|day| day.to_string());
-        assert_eq!(day("2026-03-28T22:59:59Z").as_deref(), Some("2026-03-28"));
-        assert_eq!(day("2026-03-28T23:00:00Z").as_deref(), Some("2026-03-29"));
+        let mut day = |text| days.of(at(text).as_second()).map(|(day, past)| format!("{day} {past}"));
+        assert_eq!(day("2026-03-28T22:59:59Z").as_deref(), Some("2026-03-28 true"));
+        assert_eq!(day("2026-03-28T23:00:00Z").as_deref(), Some("2026-03-29 true"));
         // The day on which the clocks change has 23 hours.
-        assert_eq!(day("2026-03-29T21:59:59Z").as_deref(), Some("2026-03-29"));
-        assert_eq!(day("2026-03-29T22:00:00Z"), None);
+        assert_eq!(day("2026-03-29T21:59:59Z").as_deref(), Some("2026-03-29 true"));
+        assert_eq!(day("2026-03-29T22:00:00Z").as_deref(), Some("2026-03-30 false"));
     }
 }

@@ -56,6 +56,9 @@ pub enum Stop {
     /// Somebody wishes it.
     #[error("asked to stop")]
     Asked,
+    /// Other sites wait for their turn.
+    #[error("the turn of the site is over")]
+    TurnOver,
     /// Matomo stores nothing at present.
     #[error("Matomo is not recording any more (record_statistics is off)")]
     RecordingOff,
@@ -255,8 +258,8 @@ impl<S: Sink + 'static> Flow<S> {
             let identity = self.identities.get(&hit.origin.file).copied().unwrap_or_default();
             let with_pv_id = self.with_page_views && self.now_seconds - hit.seconds < RECENT_SECONDS;
             filling.push(&hit, identity, json, with_pv_id);
-            if let Some(day) = self.days.of(hit.seconds) {
-                filling.touch(day);
+            if let Some((day, past)) = self.days.of(hit.seconds) {
+                filling.touch(day, past);
             }
             if filling.hits() >= self.shape.batch_hits_max || filling.bytes() >= self.shape.batch_bytes_max {
                 recorder.close(&self.delivery.sink);

@@ -1,6 +1,7 @@
 //! Imports one site: its settled files, merged by time, each line once.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -11,8 +12,10 @@ use super::day::Days;
 use super::flow::{Delivered, Flow, Shape, Stop};
 use super::open::{OpenError, Reading};
 use super::recovery;
+use super::turn::Turn;
 use super::wanted::Wanted;
 use crate::discover::{Head, LogFile, Settled};
+use crate::file::ReadError;
 use crate::format::Moment;
 use crate::hit::{HitOptions, Judge, Site};
 use crate::interleave::Order;
@@ -59,7 +62,7 @@ pub struct SiteReport {
 /// A file with something to import.
 struct Work {
     id: FileId,
-    path: std::path::PathBuf,
+    path: PathBuf,
     identity: u64,
     format: &'static str,
     begins: Option<Moment>,
@@ -76,14 +79,23 @@ struct Leaving {
     opened_at: Instant,
 }
 
+/// What a look at the files of a site found.
+#[derive(Debug, Default)]
+pub struct Recognised {
+    /// Files of which something may be left to import.
+    pub waiting: Vec<(FileId, LogFile)>,
+    /// Files of which not even the first bytes can be read.
+    pub unreadable: Vec<(PathBuf, ReadError)>,
+}
+
 /// Files of which something may be left to import, without reading more than their first bytes.
 ///
 /// # Errors
 /// When the ledger cannot be written.
-pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Vec<(FileId, LogFile)>, LedgerError> {
+pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Recognised, LedgerError> {
     let here: HashMap<String, (u64, i64)> = files.iter().map(Settled::file).map(place).collect();
     let in_place = |path: &str, size, modified_ns| here.get(path) == Some(&(size, modified_ns));
-    let mut found = Vec::new();
+    let mut found = Recognised::default();
     for file in files.iter().map(Settled::file) {
         let known = lease.book().recognise(file);
         let id = match known {
@@ -95,8 +107,7 @@ pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Vec<(FileId, Lo
                     Ok(head) => head,
                     Err(error) if error.is_gone() => continue,
                     Err(error) => {
-                        error!(site = %lease.book().site(), file = %file.path.display(), why = sentence(&error),
-                            "IMPORT_LOG_ERROR File cannot be read");
+                        found.unreadable.push((file.path.clone(), error));
                         continue;
                     }
                 };
@@ -106,7 +117,7 @@ pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Vec<(FileId, Lo
         };
         let waits = lease.book().file(id).is_some_and(|entry| !matches!(entry.state, FileState::Quarantined(_)));
         if waits {
-            found.push((id, file.clone()));
+            found.waiting.push((id, file.clone()));
         }
     }
     Ok(found)
@@ -117,29 +128,53 @@ fn place(file: &LogFile) -> (String, (u64, i64)) {
 }
 
 impl<S: Sink + 'static> SiteImport<'_, S> {
-    /// Imports what is left of these files.
-    pub async fn run(&self, lease: &mut Lease, files: &[Settled]) -> SiteReport {
+    /// Imports what is left of these files, as far as the turn goes.
+    pub async fn run(&self, lease: &mut Lease, files: &[Settled], turn: &mut Turn) -> SiteReport {
         let mut report = SiteReport::default();
-        if let Err(stop) = self.import(lease, files, &mut report).await {
+        if let Err(stop) = self.import(lease, files, turn, &mut report).await {
             report.stop = Some(stop);
         }
         report
     }
 
-    async fn import(&self, lease: &mut Lease, files: &[Settled], report: &mut SiteReport) -> Result<(), Stop> {
+    async fn import(
+        &self,
+        lease: &mut Lease,
+        files: &[Settled],
+        turn: &mut Turn,
+        report: &mut SiteReport,
+    ) -> Result<(), Stop> {
         recovery::settle_doubts(lease, &self.delivery).await?;
-        let mut tried = HashSet::new();
         loop {
             // Two files of the same content, or one and its rotated copy, are looked at one after the other.
             let mut ids = HashSet::new();
-            let mut round = recognise(lease, files)?;
-            round.retain(|(id, file)| !tried.contains(&file.path) && ids.insert(*id));
+            let found = recognise(lease, files)?;
+            self.report_unreadable(lease, found.unreadable, turn, report);
+            let mut round = found.waiting;
+            round.retain(|(id, file)| turn.wants(&file.path) && ids.insert(*id));
             if round.is_empty() {
                 return Ok(());
             }
-            tried.extend(round.iter().map(|(_, file)| file.path.clone()));
-            let works = self.glance(lease, round, report)?;
-            Round::new(self, lease).run(works, lease, report).await?;
+            let tried: Vec<_> = round.iter().map(|(_, file)| file.path.clone()).collect();
+            let works = self.glance(lease, round, turn, report)?;
+            Round::new(self, lease, turn).run(works, lease, report).await?;
+            tried.into_iter().for_each(|path| turn.done_with(path));
+        }
+    }
+
+    /// Nothing is known about such files, so nothing can be counted: they are tried again in every pass.
+    fn report_unreadable(
+        &self,
+        lease: &Lease,
+        files: Vec<(PathBuf, ReadError)>,
+        turn: &mut Turn,
+        report: &mut SiteReport,
+    ) {
+        for (path, error) in files.into_iter().filter(|(path, _)| turn.wants(path)).collect::<Vec<_>>() {
+            error!(site = %lease.book().site(), file = %path.display(), why = sentence(&error),
+                "IMPORT_LOG_ERROR File cannot be read");
+            report.failed += 1;
+            turn.done_with(path);
         }
     }
 
@@ -148,6 +183,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         &self,
         lease: &mut Lease,
         files: Vec<(FileId, LogFile)>,
+        turn: &mut Turn,
         report: &mut SiteReport,
     ) -> Result<Vec<Work>, Stop> {
         let mut works = Vec::new();
@@ -158,7 +194,10 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
                     let format = glance.format.unwrap_or("none");
                     works.push(Work { id, path: file.path, identity, format, begins: glance.begins });
                 }
-                Err(error) => self.fail(lease, id, &error, report)?,
+                Err(error) => {
+                    turn.done_with(file.path);
+                    self.fail(lease, id, &error, report)?;
+                }
             }
         }
         works.sort_by(|a, b| (a.begins, &a.path).cmp(&(b.begins, &b.path)));
@@ -188,6 +227,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
 /// One merge of a set of files.
 struct Round<'a, S> {
     import: &'a SiteImport<'a, S>,
+    turn: &'a mut Turn,
     flow: Flow<S>,
     sites: Sites,
     order: Order,
@@ -197,11 +237,12 @@ struct Round<'a, S> {
 }
 
 impl<'a, S: Sink + 'static> Round<'a, S> {
-    fn new(import: &'a SiteImport<'a, S>, lease: &Lease) -> Self {
+    fn new(import: &'a SiteImport<'a, S>, lease: &Lease, turn: &'a mut Turn) -> Self {
         let days = Days::new(import.facts.zone.clone(), jiff::Timestamp::now());
         let delivery = Rc::clone(&import.delivery);
         Self {
             import,
+            turn,
             flow: Flow::new(delivery, import.shape.clone(), import.facts.id, days, Some(lease)),
             sites: Sites::One(Site::new(import.facts.id.0, &import.facts.main_url)),
             order: Order::default(),
@@ -215,6 +256,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         let result = self.merge(works, lease, report).await;
         let result = match result {
             Ok(()) => self.flow.finish(Some(lease)).await,
+            Err(Stop::TurnOver) => self.flow.finish(Some(lease)).await.and(Err(Stop::TurnOver)),
             // What is under way still counts, whatever ended the reading.
             Err(stop) => self.flow.drain(Some(lease)).await.and(Err(stop)),
         };
@@ -224,6 +266,9 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         report.delivered.short += delivered.short;
         report.delivered.withheld += delivered.withheld;
         self.see_off(lease, report)?;
+        if matches!(result, Err(Stop::TurnOver)) {
+            self.put_away(lease, report)?;
+        }
         result
     }
 
@@ -235,12 +280,11 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             let Some(index) = self.order.pop() else { return Ok(()) };
             let Some((_, cursor, _)) = &mut self.open[index] else { continue };
             // The hit that made this file the oldest one was kept back until now.
-            let hit = cursor.current;
-            if let Some(hit) = hit {
+            if let Some(hit) = cursor.current.take() {
                 self.flow.offer(hit, cursor.json());
             }
             if self.flow.is_full() {
-                self.turn(lease, report).await?;
+                self.give_way(lease, report).await?;
             }
             self.step(index, &mut judge, lease, report).await?;
         }
@@ -267,9 +311,11 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
                     let counts = Counts::default();
                     let finish = finish_of(&work, checkpoint, false, &counts, None);
                     lease.finish(work.id, finish)?;
+                    self.turn.done_with(work.path);
                     continue;
                 }
                 Err(error) => {
+                    self.turn.done_with(work.path);
                     self.import.fail(lease, work.id, &error, report)?;
                     continue;
                 }
@@ -303,7 +349,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
                 }
                 Ok(Step::Pause) => {
                     self.flow.tracker.read_to(file, cursor.read_to());
-                    self.turn(lease, report).await?;
+                    self.give_way(lease, report).await?;
                 }
                 Ok(Step::AskSite(_)) => return Ok(()),
                 Ok(Step::End(ended)) => {
@@ -313,7 +359,9 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
                 }
                 Err(error) => {
                     self.import.fail(lease, file, &OpenError::Read(error), report)?;
-                    self.open[index] = None;
+                    if let Some((work, ..)) = self.open[index].take() {
+                        self.turn.done_with(work.path);
+                    }
                     self.open_count -= 1;
                     return Ok(());
                 }
@@ -321,12 +369,30 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         }
     }
 
-    async fn turn(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+    /// Lets the deliveries do their work, and others have theirs.
+    async fn give_way(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
         if self.import.delivery.shutdown.requested() {
             return Err(Stop::Asked);
         }
         self.flow.turn(Some(lease)).await?;
-        self.see_off(lease, report)
+        self.see_off(lease, report)?;
+        // Only here, where something was read: a turn too short for its site still gets it on.
+        if self.turn.is_over() { Err(Stop::TurnOver) } else { Ok(()) }
+    }
+
+    /// Writes down how far the open files were read. What was offered has come back by now; the hit that each file is
+    /// known by in the order was not, and is read again.
+    fn put_away(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+        for (work, cursor, _) in std::mem::take(&mut self.open).into_iter().flatten() {
+            let mut counts = cursor.counts;
+            if cursor.current.is_some() {
+                counts.lines = counts.lines.saturating_sub(1);
+                counts.hits = counts.hits.saturating_sub(1);
+            }
+            lease.put_away(work.id, self.flow.tracker.checkpoint(work.id), totals_of(&counts))?;
+            report.counts += &counts;
+        }
+        Ok(())
     }
 
     fn leave(&mut self, index: usize, ended: Ended) {
@@ -353,6 +419,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         for leaving in gone {
             self.flow.tracker.close(leaving.work.id);
             self.close(&leaving, lease)?;
+            self.turn.done_with(leaving.work.path.clone());
             report.files += 1;
             report.counts += &leaving.counts;
         }
@@ -373,7 +440,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             debug!(site = %self.import.facts.id, file = %work.path.display(), hits, "File holds nothing new");
             return Ok(());
         }
-        if counts.hits == 0 {
+        if counts.hits == 0 && hits == 0 {
             let because = counts.reasons();
             warn!(site = %self.import.facts.id, file = %work.path.display(), format = work.format, lines = counts.lines, because,
                 "No line of the file became a hit");
@@ -394,10 +461,13 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
 }
 
 fn finish_of(work: &Work, offset: u64, cut: bool, counts: &Counts, newest: Option<i64>) -> Finish {
-    let totals =
-        Totals { lines: counts.lines, hits: counts.hits, invalid: counts.invalid(), skipped: counts.left_out() };
+    let totals = totals_of(counts);
     let path = work.path.to_string_lossy().into_owned();
     Finish { path, offset, cut, totals, at_ms: now_ms(), newest }
+}
+
+fn totals_of(counts: &Counts) -> Totals {
+    Totals { lines: counts.lines, hits: counts.hits, invalid: counts.invalid(), skipped: counts.left_out() }
 }
 
 /// The present, for judging dates.

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
 use crate::discover::{Head, LogFile, Settled};
 use crate::file;
-use crate::ledger::{FileId, FileState, Finish, Lease, LedgerError, ShellState, Totals, below_site, path_text};
+use crate::ledger::{FileId, FileState, Finish, Lease, LedgerError, ShellState, TakeOver, Totals, path_text};
 use crate::matomo::sentence;
 
 /// Why a site's state cannot be taken over.
@@ -24,23 +25,41 @@ pub enum TakeOverError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// There is a wish to stop; the next pass goes on.
+    #[error("asked to stop")]
+    Asked,
 }
 
-/// Takes over the state below `folder`, unless that was done before.
+/// Where things lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// The shell image's state.
+    pub legacy: &'a Path,
+    /// One folder per site.
+    pub logs: &'a Path,
+}
+
+/// Takes over the state of a site, unless that was done before.
 ///
 /// # Errors
 /// When something is there and cannot be read, or the ledger cannot be written. Nothing must be imported then.
-pub fn take_over(lease: &mut Lease, files: &[Settled], folder: &Path) -> Result<(), TakeOverError> {
+pub fn take_over(
+    lease: &mut Lease,
+    files: &[Settled],
+    folders: Folders<'_>,
+    shutdown: &Shutdown,
+) -> Result<(), TakeOverError> {
     let site = lease.book().site();
-    let read = ShellState::read(folder, site);
-    let read = read.map_err(|error| TakeOverError::Read { folder: folder.display().to_string(), error })?;
+    let read = ShellState::read(folders.legacy, site);
+    let read = read.map_err(|error| TakeOverError::Read { folder: folders.legacy.display().to_string(), error })?;
     let Some(state) = read else { return Ok(()) };
-    let before = lease.book().took_over_ms();
-    let (mut imported, mut quarantined) = (0, 0);
+    let before = lease.book().tally().takeover;
+    let site_folder = folders.logs.join(site.to_string());
+    let (mut imported, mut given_up) = (0, 0);
     for file in files.iter().map(Settled::file) {
-        let name = below_site(&path_text(file), site);
-        let given_up = state.given_up.contains(&name);
-        if !given_up && !state.imported.contains(&name) {
+        let name = file.path.strip_prefix(&site_folder).unwrap_or(&file.path).to_string_lossy();
+        let was_given_up = state.given_up.contains(&*name);
+        if !was_given_up && !state.imported.contains(&*name) {
             continue;
         }
         let known = match lease.book().recognise(file) {
@@ -50,31 +69,25 @@ pub fn take_over(lease: &mut Lease, files: &[Settled], folder: &Path) -> Result<
             None => None,
         };
         // Later on, only a file that is older than the takeover can be one of those that the shell image meant.
-        if before.is_some_and(|at_ms| file.modified_ns / 1_000_000 > at_ms) {
+        if before.is_some_and(|takeover| file.modified_ns / 1_000_000 > takeover.at_ms) {
             continue;
         }
-        match Head::read(&file.path) {
-            Ok(head) if !head.bytes().is_empty() => {
-                let id = lease.see(known, file, &head)?;
-                if given_up {
-                    lease.fail(id, "the shell image gave it up after two failures", 1, now_ms())?;
-                    quarantined += 1;
-                } else if finish(lease, id, file)? {
-                    imported += 1;
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                warn!(%site, file = %file.path.display(), why = sentence(&error), "File of the shell image cannot be read");
-            }
+        if shutdown.requested() {
+            return Err(TakeOverError::Asked);
+        }
+        match note(lease, known, file, was_given_up)? {
+            Some(FileState::Finished) => imported += 1,
+            Some(_) => given_up += 1,
+            None => {}
         }
     }
     if before.is_none() {
-        lease.took_over(state.days.iter().copied().collect(), now_ms())?;
+        let days = state.days.iter().copied().collect();
+        lease.took_over(TakeOver { at_ms: now_ms(), imported, given_up }, days)?;
     }
-    if before.is_none() || imported + quarantined > 0 {
+    if before.is_none() || imported + given_up > 0 {
         let (marked, days) = (state.imported.len() + state.given_up.len(), state.days.len());
-        info!(%site, marked, imported, quarantined, days, "State of the shell image is taken over; its files stay as they are");
+        info!(%site, marked, imported, quarantined = given_up, days, "State of the shell image is taken over; its files stay as they are");
     }
     Ok(())
 }
@@ -83,20 +96,43 @@ fn is_waiting(lease: &Lease, id: FileId) -> bool {
     lease.book().file(id).is_some_and(|entry| entry.state == FileState::Waiting)
 }
 
-/// Marks a file as imported to its end; false if it cannot be read that far.
-fn finish(lease: &mut Lease, id: FileId, file: &LogFile) -> Result<bool, LedgerError> {
-    let extent = match file::extent(&file.path) {
-        Ok(extent) => extent,
+/// Writes down that the shell image was done with a file; answers how. Nothing, if there is no content to know it by.
+fn note(
+    lease: &mut Lease,
+    known: Option<FileId>,
+    file: &LogFile,
+    given_up: bool,
+) -> Result<Option<FileState>, LedgerError> {
+    let head = match Head::read(&file.path) {
+        Ok(head) if head.bytes().is_empty() => return Ok(None),
+        Ok(head) => head,
         Err(error) => {
-            warn!(site = %lease.book().site(), file = %file.path.display(), why = sentence(&error), "File of the shell image cannot be read");
-            return Ok(false);
+            let why = sentence(&error);
+            warn!(site = %lease.book().site(), file = %file.path.display(), why, "File of the shell image cannot be read");
+            return Ok(None);
         }
     };
+    let id = lease.see(known, file, &head)?;
+    let why = if given_up {
+        "the shell image gave it up after two failures, perhaps half imported".to_owned()
+    } else {
+        match file::extent(&file.path) {
+            Ok(extent) => {
+                lease.finish(id, finish(file, extent))?;
+                return Ok(Some(FileState::Finished));
+            }
+            // What was imported must not be imported again when it can be read once more.
+            Err(error) => format!("the shell image marked it as imported, and now: {}", sentence(&error)),
+        }
+    };
+    lease.fail(id, &why, 1, now_ms())?;
+    Ok(Some(FileState::Quarantined(why)))
+}
+
+fn finish(file: &LogFile, extent: file::Extent) -> Finish {
     let path = path_text(file).into_owned();
     let totals = Totals::default();
-    let finish = Finish { path, offset: extent.bytes, cut: !extent.ends_a_line, totals, at_ms: now_ms(), newest: None };
-    lease.finish(id, finish)?;
-    Ok(true)
+    Finish { path, offset: extent.bytes, cut: !extent.ends_a_line, totals, at_ms: now_ms(), newest: None }
 }
 
 fn now_ms() -> i64 {
