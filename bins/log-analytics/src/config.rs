@@ -69,6 +69,8 @@ shared::settings! {
         pub grace: Span = shared::shutdown::GRACE,
         /// Where the health of `run` is written. Default: `health.json` in the ledger's folder.
         pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
+        /// File that `run` and `once` rewrite with the page of `report` after each pass.
+        pub report_file: Option<PathBuf> = optional("REPORT_FILE").example("/analytics/report.html"),
         /// Level and format of the log.
         pub log: LogOptions,
     }

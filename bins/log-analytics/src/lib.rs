@@ -14,6 +14,7 @@ pub mod pipeline;
 mod command;
 pub mod config;
 pub mod options;
+pub mod report;
 pub mod summary;
 
 pub use command::{Arguments, run};

@@ -6,7 +6,7 @@ use shared::entry::{Exit, Failure};
 
 use crate::config::Settings;
 use crate::discover::{self, SiteId};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, ShellState};
 use crate::matomo::{Matomo, Refusal, sentence};
 
 /// The name of the site that `--create-ledger-site` makes.
@@ -66,6 +66,7 @@ fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
                 folder.display()
             ));
             found.remarks.iter().for_each(|remark| findings.advice(remark));
+            found.settled.keys().for_each(|site| legacy(settings, *site, findings));
             found.settled.into_keys().collect()
         }
         Err(error) => {
@@ -74,6 +75,29 @@ fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
             Vec::new()
         }
     }
+}
+
+/// What there is of the shell image, and what becomes of it.
+fn legacy(settings: &Settings, site: SiteId, findings: &mut Findings) {
+    let folder = settings.legacy_folder();
+    let state = match ShellState::read(&folder, site) {
+        Ok(None) => return,
+        Ok(Some(state)) => state,
+        Err(error) => {
+            let what = format!("cannot read the state of the shell image in {}: {error}", folder.display());
+            let help = "let the container's user read the folder, or set LEGACY_STATE_DIR; until then nothing of the site is imported";
+            return findings.fault(Exit::Failed, &what, help);
+        }
+    };
+    let (imported, given_up, days) = (state.imported.len(), state.given_up.len(), state.days.len());
+    let holds = format!("{imported} files marked as imported, {given_up} given up, {days} days to invalidate");
+    let book = Ledger::look(&settings.ledger_folder()).peek(site).ok();
+    let then = match book.and_then(|book| book.tally().takeover) {
+        Some(_) => "it was taken over",
+        None => "the first pass takes it over",
+    };
+    findings
+        .good(&format!("site {site} has state of the shell image ({holds}): {then}, and its files stay as they are"));
 }
 
 async fn server(settings: &Settings, matomo: &Matomo, create_ledger_site: bool, findings: &mut Findings) {

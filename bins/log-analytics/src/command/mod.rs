@@ -4,6 +4,7 @@ mod adhoc;
 mod check;
 mod health;
 mod once;
+mod report;
 mod retry;
 mod run;
 mod status;
@@ -56,6 +57,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Draw how every site stands as one HTML page
+    Report {
+        /// File to write; standard output without it
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Release quarantined files, and decide about lines that were set aside
     Retry(Retry),
     /// Tell whether `run` is well; for the health check of the container
@@ -89,6 +96,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Import { words } => adhoc::import(words),
         Command::Check { create_ledger_site } => check::check(create_ledger_site),
         Command::Status { json } => status::status(json),
+        Command::Report { out } => report::report(out.as_deref()),
         Command::Retry(retry) => retry::retry(&retry),
         Command::Health => health::health(),
     }

@@ -10,5 +10,6 @@ pub fn once() -> Result<Exit, Failure> {
     let shutdown = super::listen()?;
     let matomo = settings.matomo().map_err(|error| Failure::new(Exit::Config, error))?;
     let report = super::block_on(Pass::new(&settings, matomo, &shutdown).run())?;
+    super::report::rewrite(&settings);
     Ok(report.exit())
 }

@@ -54,7 +54,7 @@ async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> 
             break;
         }
         health.run_started(Timestamp::now()).map_err(unwritable)?;
-        let report = alive(pass(settings, shutdown), &mut health).await?;
+        let report = alive(pass(settings, shutdown), &mut health, settings).await?;
         let missed = slots.after_run(Timestamp::now());
         if missed > 0 && !std::mem::take(&mut first) {
             warn!(missed, "Pass took longer than the time between two slots");
@@ -65,6 +65,7 @@ async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> 
         if let Err(error) = health.run_ended(Timestamp::now(), outcome, report.sentence(), expected) {
             warn!(why = crate::matomo::sentence(&error), help = error.help(), "Health cannot be written");
         }
+        super::report::rewrite(settings);
         if shutdown.requested() {
             break;
         }
@@ -78,8 +79,8 @@ async fn pass(settings: &Settings, shutdown: &Shutdown) -> Result<PassReport, Fa
     Ok(Pass::new(settings, matomo, shutdown).run().await)
 }
 
-/// Runs a pass, and lets the health know while it takes long.
-async fn alive<T>(pass: impl Future<Output = T>, health: &mut Health) -> T {
+/// Runs a pass; while it takes long, lets the health know and keeps the page fresh.
+async fn alive<T>(pass: impl Future<Output = T>, health: &mut Health, settings: &Settings) -> T {
     tokio::pin!(pass);
     loop {
         tokio::select! {
@@ -87,6 +88,7 @@ async fn alive<T>(pass: impl Future<Output = T>, health: &mut Health) -> T {
             () = tokio::time::sleep(SIGN_OF_LIFE) => {
                 // A full disk is told by the ledger, in better words.
                 let _ = health.expect_by(Timestamp::now() + LATE_AFTER);
+                super::report::rewrite(settings);
             }
         }
     }

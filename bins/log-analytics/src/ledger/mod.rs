@@ -7,6 +7,8 @@ mod legacy;
 mod offsets;
 mod record;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ pub use cursor::{Cursor, Ended, Ending, Opened, Sites, Step};
 pub use day::Days;
 pub use flow::{Delivered, Flow, Shape, Stop};
 pub use open::{Glance, OpenError, Reading};
-pub use pass::{Pass, PassReport, waiting};
+pub use pass::{Pass, PassReport};
 pub use recovery::settle_doubts;
 pub use site::{Recognised, SiteImport, SiteReport, now, recognise};
 pub use turn::Turn;

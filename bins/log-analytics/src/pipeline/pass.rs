@@ -241,13 +241,3 @@ fn files_of(found: &Discovery, site: SiteId) -> &[Settled] {
 fn ledger_problem(error: &LedgerError) -> (Exit, String) {
     (Exit::CannotCreate, sentence(error))
 }
-/// Files per site that wait, for the operator's table; stat only.
-pub fn waiting(discovery: &Discovery, ledger: &Ledger) -> Result<BTreeMap<SiteId, u64>, LedgerError> {
-    let mut waiting = BTreeMap::new();
-    for (&site, files) in &discovery.settled {
-        let book = ledger.peek(site)?;
-        let open = files.iter().filter(|file| !matches!(book.recognise(file.file()), Some((_, true))));
-        waiting.insert(site, open.count() as u64);
-    }
-    Ok(waiting)
-}

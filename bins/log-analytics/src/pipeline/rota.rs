@@ -47,7 +47,7 @@ mod tests {
         let mut left: BTreeMap<SiteId, u64> = BTreeMap::new();
         let (mut order, mut now) = (Vec::new(), 0);
         let mut arrivals = arrivals.to_vec();
-        let mut come = |rota: &mut Rota, left: &mut BTreeMap<SiteId, u64>, site: u32, bytes: u64| {
+        let come = |rota: &mut Rota, left: &mut BTreeMap<SiteId, u64>, site: u32, bytes: u64| {
             *left.entry(SiteId(site)).or_default() += bytes;
             rota.wait(SiteId(site), left[&SiteId(site)]);
         };

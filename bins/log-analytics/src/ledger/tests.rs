@@ -1,0 +1,63 @@
+//! What a journal amounts to, before and after it was rewritten.
+
+use super::book::Book;
+use super::record::{FileId, Intent, IntentId, Mark, Part, Record};
+use super::{FileState, Offsets, Receipt, TakeOver, Totals, TurnEnded};
+use crate::discover::{Fingerprint, SiteId};
+
+const FILE: FileId = FileId(1);
+
+fn seen(size: u64) -> Record {
+    let print = Fingerprint { bytes: 10, first_line: 7, hash: 8 };
+    Record::Seen { file: FILE, print, path: "/logs/4/a.log".to_owned(), size, modified_ns: 5_000_000_000 }
+}
+
+fn finished(offset: u64, cut: bool) -> Record {
+    let path = "/logs/4/a.log".to_owned();
+    Record::Finished { file: FILE, path, offset, cut, totals: Totals::default(), at_ms: 9, newest: None }
+}
+
+fn arrived(intent: u64, offset: u64, day: &str, hits: u64) -> [Record; 2] {
+    let intent = IntentId(intent);
+    let parts = vec![Part { file: FILE, lines: Offsets::new(vec![offset]) }];
+    let by_day = vec![(day.parse().unwrap(), hits)];
+    let (mark, ledger_site, pv_id, days) = (Mark(3), None, None, Vec::new());
+    let sent = Intent { intent, mark, ledger_site, sent_ms: 1, parts, pv_id, newest: 100, days, by_day };
+    [Record::Intent(sent), Record::Receipt { intent, receipt: Receipt::default() }]
+}
+
+fn read(records: impl IntoIterator<Item = Record>) -> Book {
+    Book::read(SiteId(4), records.into_iter().collect()).unwrap()
+}
+
+#[test]
+fn what_people_are_shown_survives_a_rewrite() {
+    let mut records = vec![seen(900)];
+    records.extend(arrived(0, 50, "2026-11-23", 3));
+    // This one lies beyond the checkpoint, so that its batch is written again.
+    records.extend(arrived(1, 700, "2026-11-23", 4));
+    records.push(Record::PutAway { file: FILE, offset: 600, totals: Totals { lines: 12, ..Totals::default() } });
+    records.push(Record::Turn { at_ms: 5, hits: 7, took_ms: 2 });
+    records.push(Record::TookOver { at_ms: 4, imported: 2, given_up: 1 });
+    let book = read(records);
+    let again = read(book.snapshot());
+    assert_eq!(again.tally(), book.tally());
+    assert_eq!(book.tally().by_day().values().sum::<u64>(), 7);
+    assert_eq!(book.tally().last_turn, Some(TurnEnded { at_ms: 5, hits: 7, took_ms: 2 }));
+    assert_eq!(book.tally().takeover, Some(TakeOver { at_ms: 4, imported: 2, given_up: 1 }));
+    let standing = |book: &Book| {
+        let file = book.file(FILE).unwrap();
+        (file.checkpoint, file.lines, file.hits, file.state.clone(), book.newest_log_ns(), book.taken(FILE))
+    };
+    assert_eq!(standing(&book), (600, 12, 2, FileState::Waiting, Some(5_000_000_000), vec![700]));
+    assert_eq!(standing(&again), standing(&book));
+}
+
+#[test]
+fn that_a_line_was_cut_is_forgotten_once_the_checkpoint_moved_on() {
+    let cut = |records: Vec<Record>| read(records).file(FILE).unwrap().cut;
+    assert!(cut(vec![seen(100), finished(100, true)]));
+    assert!(cut(vec![seen(100), finished(100, true), seen(300), Record::Checkpoint { file: FILE, offset: 100 }]));
+    let moved = vec![seen(100), finished(100, true), seen(300), Record::Checkpoint { file: FILE, offset: 200 }];
+    assert!(!cut(moved), "the first line after a crash would be taken for the rest of another one and be lost");
+}
