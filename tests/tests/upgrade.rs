@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use tests::log::{self, Format, Line};
 use tests::matomo::Setup;
+use tests::repository::root;
 use tests::stack::Stack;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
@@ -123,4 +125,105 @@ fn a_crash_in_the_middle_of_the_takeover_imports_nothing_twice() {
         stack.until_all_is_in(5);
         stack.holds_exactly(SITE, &fresh);
     }
+}
+
+/// Runs one pass of the shell image over the volume of a stack.
+fn shell_image(stack: &Stack, month: &str) {
+    let status = Command::new("sh")
+        .arg(root().join("tests/src/shell_image.sh"))
+        .env("ROOT", stack.folder())
+        .env("MONTH", month)
+        .env("HOUR", "2026-03-01-00")
+        .env("IMPORTER", PROGRAM)
+        .env("MATOMO_URL", stack.matomo().url())
+        .env("MATOMO_TOKEN", stack.matomo().token())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+fn write(stack: &Stack, name: &str, count: usize) -> Vec<Line> {
+    let lines = stack.lines(count);
+    log::write(&stack.logs_of(SITE).join(name), &lines, Format::Combined).unwrap();
+    lines
+}
+
+/// A volume on which a shell script in the manner of the shell image worked for two months. Answers the lines that Matomo
+/// has, and those that are still to come.
+fn worked_on() -> (Stack, Vec<Line>, Vec<Line>) {
+    let stack = Stack::new(PROGRAM, Setup { ledger_site: Some(9), ..Setup::default() });
+    stack.set("INVALIDATE_HOURS", "00:00-00:00").gaps_of(3_000);
+    let logs = stack.logs_of(SITE);
+    let mut there = write(&stack, "access_log.2026-01-01-00", 40);
+    there.extend(write(&stack, "web 1/access_log.2026-01-02-00", 40));
+    fs::write(logs.join("access_log.given-up"), "this is no log\n".repeat(40)).unwrap();
+    shell_image(&stack, "2026-01");
+    there.extend(write(&stack, "access_log.2026-02-01-00", 40));
+    log::compress(&logs.join("access_log.2026-02-01-00")).unwrap();
+    fs::write(logs.join("access_log.failed-once"), "neither is this\n".repeat(40)).unwrap();
+    shell_image(&stack, "2026-02");
+    stack.holds_exactly(SITE, &there);
+    let mut to_come = write(&stack, "access_log.failed-once", 40);
+    to_come.extend(write(&stack, "access_log.2026-02-03-00", 40));
+    (stack, there, to_come)
+}
+
+#[test]
+fn a_volume_on_which_the_shell_image_worked_is_carried_on_with() {
+    let (stack, mut all, to_come) = worked_on();
+    let processed = stack.folder().join("processed");
+    let before = everything(&processed);
+    assert_eq!(before.len(), 4, "two ledgers, the failures and the days: {:?}", before.keys());
+    let holds = ["site 4", "3 files marked as imported", "1 given up", "the first pass takes it over"];
+    stack.run(&["check"]).succeeds().says(&holds);
+    stack.once().succeeds().says(&["State of the shell image is taken over", "imported=3", "quarantined=1"]);
+    all.extend(to_come);
+    stack.holds_exactly(SITE, &all);
+    stack.run(&["check"]).says(&["site 4", "it was taken over"]);
+    stack.run(&["status"]).says(&["taken over from the shell image at site 4", "3 files as imported, 1 given up"]);
+    stack.run(&["status"]).says(&["quarantined at site 4", "access_log.given-up", "two failures"]);
+    let listed: Vec<String> = stack.matomo().invalidated().remove(&SITE).unwrap();
+    for day in fs::read_to_string(processed.join("4/invalidate")).unwrap().lines() {
+        assert!(listed.iter().any(|listed| listed == day), "{day} is not in {listed:?}");
+    }
+    // A second pass, a rotation of what was taken over, and a growing file.
+    stack.once().succeeds().never_says("taken over").never_says("File imported");
+    let logs = stack.logs_of(SITE);
+    fs::rename(logs.join("access_log.2026-01-01-00"), logs.join("access_log.1")).unwrap();
+    log::compress(&logs.join("access_log.1")).unwrap();
+    fs::rename(logs.join("web 1/access_log.2026-01-02-00"), logs.join("access_log.2")).unwrap();
+    stack.once().succeeds();
+    stack.holds_exactly(SITE, &all);
+    assert_eq!(everything(&processed), before, "the way back is open");
+}
+
+#[test]
+fn going_back_to_the_shell_image_and_coming_again_costs_only_what_was_imported_since() {
+    let (stack, mut there, to_come) = worked_on();
+    stack.once().succeeds();
+    there.extend(to_come.clone());
+    stack.holds_exactly(SITE, &there);
+    // Back: it takes what its lists do not name, and what we imported is not in them.
+    let later = write(&stack, "access_log.2026-03-05-00", 40);
+    shell_image(&stack, "2026-03");
+    let hits = || stack.matomo().hits_of(SITE).len();
+    assert_eq!(hits(), there.len() + to_come.len() + later.len());
+    // And again: what it imported meanwhile is known, although it is younger than our first pass.
+    let fresh = write(&stack, "access_log.2026-03-06-00", 40);
+    let before = hits();
+    stack.once().succeeds().says(&["State of the shell image is taken over"]);
+    assert_eq!(hits(), before + fresh.len());
+    stack.once().succeeds().never_says("taken over");
+    assert_eq!(hits(), before + fresh.len());
+}
+
+#[test]
+fn an_archive_that_was_imported_and_is_damaged_now_waits_for_a_person() {
+    let (stack, mut there, to_come) = worked_on();
+    there.extend(to_come);
+    let archive = stack.logs_of(SITE).join("access_log.2026-02-01-00.gz");
+    let packed = fs::read(&archive).unwrap();
+    fs::write(&archive, &packed[..packed.len() - 20]).unwrap();
+    stack.once().succeeds().says(&["imported=2", "quarantined=2"]);
+    stack.run(&["status"]).says(&["access_log.2026-02-01-00.gz", "marked it as imported"]);
+    stack.holds_exactly(SITE, &there);
 }

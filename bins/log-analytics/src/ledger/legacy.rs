@@ -14,7 +14,7 @@ use std::path::Path;
 
 use jiff::civil::Date;
 
-use crate::discover::SiteId;
+use crate::discover::{SiteId, nanoseconds};
 
 /// The shell image marked a file as done after so many failures.
 const FAILURES_UNTIL_GIVEN_UP: u32 = 2;
@@ -28,21 +28,30 @@ pub struct ShellState {
     pub given_up: BTreeSet<String>,
     /// Days whose reports it meant to invalidate.
     pub days: BTreeSet<Date>,
+    /// When it last wrote any of this, milliseconds since 1970.
+    pub written_ms: i64,
+}
+
+/// A list as it was read.
+struct List {
+    kind: Kind,
+    text: String,
+    written_ms: i64,
 }
 
 /// What the lines of a list are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum List {
+enum Kind {
     Done,
     Failures,
     Days,
 }
 
-impl List {
+impl Kind {
     fn of(name: &str) -> Option<Self> {
-        const BY_NAME: [(&str, List); 3] =
-            [("log.", List::Done), ("error", List::Failures), ("invalidate", List::Days)];
-        BY_NAME.into_iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, list)| list)
+        const BY_NAME: [(&str, Kind); 3] =
+            [("log.", Kind::Done), ("error", Kind::Failures), ("invalidate", Kind::Days)];
+        BY_NAME.into_iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, kind)| kind)
     }
 }
 
@@ -58,15 +67,15 @@ impl ShellState {
             return Ok(None);
         }
         let mut found = Found::default();
-        of_site.iter().for_each(|(list, text)| found.read(*list, text, site, |_| true));
-        of_all.iter().for_each(|(list, text)| found.read(*list, text, site, |line| means(line, *list, site)));
+        of_site.iter().for_each(|list| found.read(list, site, |_| true));
+        of_all.iter().for_each(|list| found.read(list, site, |line| means(line, list.kind, site)));
         let nothing = of_site.is_empty() && found.is_empty();
         Ok((!nothing).then(|| found.state()))
     }
 }
 
-/// The lists directly in a folder, with their text.
-fn lists(folder: &Path) -> io::Result<Vec<(List, String)>> {
+/// The lists directly in a folder.
+fn lists(folder: &Path) -> io::Result<Vec<List>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -75,9 +84,11 @@ fn lists(folder: &Path) -> io::Result<Vec<(List, String)>> {
     let mut lists = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let list = List::of(&entry.file_name().to_string_lossy());
-        if let Some(list) = list.filter(|_| entry.path().is_file()) {
-            lists.push((list, String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned()));
+        let kind = Kind::of(&entry.file_name().to_string_lossy());
+        if let Some(kind) = kind.filter(|_| entry.path().is_file()) {
+            let written_ms = nanoseconds(std::fs::metadata(entry.path())?.modified()?) / 1_000_000;
+            let text = String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned();
+            lists.push(List { kind, text, written_ms });
         }
     }
     Ok(lists)
@@ -85,10 +96,10 @@ fn lists(folder: &Path) -> io::Result<Vec<(List, String)>> {
 
 /// Whether a line of a list of all sites means this one: a path does if it lies below the site's folder, a day unless
 /// it stands beside another site's number.
-fn means(line: &str, list: List, site: SiteId) -> bool {
-    match list {
-        List::Done | List::Failures => below(line, site).is_some(),
-        List::Days => words(line).filter_map(|word| word.parse::<u32>().ok()).all(|number| number == site.0),
+fn means(line: &str, kind: Kind, site: SiteId) -> bool {
+    match kind {
+        Kind::Done | Kind::Failures => below(line, site).is_some(),
+        Kind::Days => words(line).filter_map(|word| word.parse::<u32>().ok()).all(|number| number == site.0),
     }
 }
 
@@ -97,16 +108,18 @@ struct Found {
     done: BTreeSet<String>,
     failures: BTreeMap<String, u32>,
     days: BTreeSet<Date>,
+    written_ms: i64,
 }
 
 impl Found {
-    fn read(&mut self, list: List, text: &str, site: SiteId, mean: impl Fn(&str) -> bool) {
+    fn read(&mut self, list: &List, site: SiteId, mean: impl Fn(&str) -> bool) {
+        self.written_ms = self.written_ms.max(list.written_ms);
         // Names may begin or end with blanks, so a line is taken as it is.
-        for line in text.lines().filter(|line| !line.trim().is_empty() && mean(line)) {
-            match list {
-                List::Done => drop(self.done.insert(below_site(line, site))),
-                List::Failures => *self.failures.entry(below_site(line, site)).or_default() += 1,
-                List::Days => self.days.extend(words(line).filter_map(day)),
+        for line in list.text.lines().filter(|line| !line.trim().is_empty() && mean(line)) {
+            match list.kind {
+                Kind::Done => drop(self.done.insert(below_site(line, site))),
+                Kind::Failures => *self.failures.entry(below_site(line, site)).or_default() += 1,
+                Kind::Days => self.days.extend(words(line).filter_map(day)),
             }
         }
     }
@@ -116,10 +129,10 @@ impl Found {
     }
 
     fn state(self) -> ShellState {
-        let Self { done, failures, days } = self;
+        let Self { done, failures, days, written_ms } = self;
         let failed = |path: &String| failures.get(path).is_some_and(|count| *count >= FAILURES_UNTIL_GIVEN_UP);
         let (given_up, imported) = done.into_iter().partition(failed);
-        ShellState { imported, given_up, days }
+        ShellState { imported, given_up, days, written_ms }
     }
 }
 
@@ -205,5 +218,16 @@ mod tests {
         }
         assert_eq!(below("/analytics/logs/4/old/logs/4/b.log"), "old/logs/4/b.log");
         assert_eq!(below("/analytics/logs/14/b.log"), "/analytics/logs/14/b.log");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_list_holds_it_is_read(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), text in "[0-9/: T,A-Za-z\\[-]{0,40}") {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["log.2026-10", "error", "invalidate"] {
+                std::fs::write(folder.path().join(name), [&bytes[..], b"\n", text.as_bytes()].concat()).unwrap();
+            }
+            ShellState::read(folder.path(), SiteId(4)).unwrap();
+        }
     }
 }

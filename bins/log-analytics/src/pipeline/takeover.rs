@@ -39,7 +39,8 @@ pub struct Folders<'a> {
     pub logs: &'a Path,
 }
 
-/// Takes over the state of a site, unless that was done before.
+/// Takes over the state of a site, unless that was done before and nothing was written to it since (somebody may have
+/// gone back to the shell image for a while).
 ///
 /// # Errors
 /// When something is there and cannot be read, or the ledger cannot be written. Nothing must be imported then.
@@ -55,6 +56,7 @@ pub fn take_over(
     let Some(state) = read else { return Ok(()) };
     let before = lease.book().tally().takeover;
     let site_folder = folders.logs.join(site.to_string());
+    let anew = before.is_none_or(|takeover| state.written_ms > takeover.at_ms);
     let (mut imported, mut given_up) = (0, 0);
     for file in files.iter().map(Settled::file) {
         let name = file.path.strip_prefix(&site_folder).unwrap_or(&file.path).to_string_lossy();
@@ -63,13 +65,13 @@ pub fn take_over(
             continue;
         }
         let known = match lease.book().recognise(file) {
-            // Noted just before a crash: its end is still to be written down.
-            Some((id, false)) if before.is_none() && is_waiting(lease, id) => Some(id),
+            // Noted just before a crash, or begun by us and ended by the shell image.
+            Some((id, false)) if anew && is_waiting(lease, id) => Some(id),
             Some(_) => continue,
             None => None,
         };
-        // Later on, only a file that is older than the takeover can be one of those that the shell image meant.
-        if before.is_some_and(|takeover| file.modified_ns / 1_000_000 > takeover.at_ms) {
+        // Later on, only a file that is older than the takeover, or than the lists, can be one that the shell image meant.
+        if before.is_some_and(|takeover| file.modified_ns / 1_000_000 > takeover.at_ms.max(state.written_ms)) {
             continue;
         }
         if shutdown.requested() {
@@ -81,11 +83,12 @@ pub fn take_over(
             None => {}
         }
     }
-    if before.is_none() {
-        let days = state.days.iter().copied().collect();
-        lease.took_over(TakeOver { at_ms: now_ms(), imported, given_up }, days)?;
+    if anew {
+        let earlier = before.unwrap_or(TakeOver { at_ms: 0, imported: 0, given_up: 0 });
+        let (imported, given_up) = (earlier.imported + imported, earlier.given_up + given_up);
+        lease.took_over(TakeOver { at_ms: now_ms(), imported, given_up }, state.days.iter().copied().collect())?;
     }
-    if before.is_none() || imported + given_up > 0 {
+    if anew || imported + given_up > 0 {
         let (marked, days) = (state.imported.len() + state.given_up.len(), state.days.len());
         info!(%site, marked, imported, quarantined = given_up, days, "State of the shell image is taken over; its files stay as they are");
     }
