@@ -14,7 +14,14 @@ struct Peer {
 }
 
 /// In alphabetical order; a sidecar adds its peers here.
-const PEERS: &[Peer] = &[Peer { program: "mount", package: "mount" }];
+const PEERS: &[Peer] = &[
+    Peer { program: "bash", package: "bash" },
+    Peer { program: "mount", package: "mount" },
+    Peer { program: "python3", package: "python3-minimal" },
+    Peer { program: "script", package: "bsdutils" },
+    Peer { program: "setpriv", package: "util-linux" },
+    Peer { program: "unshare", package: "util-linux" },
+];
 
 /// Programs of the administrator are not in everybody's search path.
 const MORE_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/postfix/sbin"];
