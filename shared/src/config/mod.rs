@@ -32,6 +32,7 @@
 
 mod address;
 mod declaration;
+mod family;
 mod fault;
 mod mounted;
 mod neighbour;
@@ -44,6 +45,7 @@ mod value;
 
 pub use address::Address;
 pub use declaration::{Declared, Setting, default, optional, required};
+pub use family::Family;
 pub use fault::{ConfigError, Fault};
 pub use neighbour::Neighbours;
 pub use quantity::{Count, Size, Span};
