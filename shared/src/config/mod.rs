@@ -34,6 +34,7 @@ mod address;
 mod declaration;
 mod family;
 mod fault;
+pub(crate) mod inherited;
 mod mounted;
 mod neighbour;
 mod quantity;
