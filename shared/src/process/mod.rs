@@ -29,6 +29,7 @@
 mod child;
 mod crowd;
 mod ended;
+mod hidden;
 mod limits;
 mod listener;
 mod output;

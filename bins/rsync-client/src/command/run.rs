@@ -8,6 +8,7 @@ use shared::files::FileError;
 use shared::health::{Health, Outcome};
 use shared::schedule::{Schedule, Slots, Waited, wait_until};
 use shared::shutdown::Shutdown;
+use tokio::task::LocalSet;
 use tracing::{error, info, warn};
 
 use super::start::{Ready, ReadyTask};
@@ -43,13 +44,13 @@ async fn serve(ready: &Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
         })?;
     }
     let health = Health::start(ready.settings.health_file(), Timestamp::now(), None)?;
-    let tasks: Vec<_> = ready.tasks.iter().map(|task| tokio::spawn(task.clone().serve(state.join("history.jsonl"), shutdown.clone()))).collect();
-    let served = passes(ready, health, shutdown).await;
-    for task in tasks {
-        // A task that panicked has said so; the others still end in peace.
-        let _ = task.await;
+    let here = LocalSet::new();
+    for task in &ready.tasks {
+        here.spawn_local(task.clone().serve(state.join("history.jsonl"), shutdown.clone()));
     }
-    served?;
+    here.run_until(passes(ready, health, shutdown)).await?;
+    // The tasks know the same wish to stop.
+    here.await;
     info!("rsync-client stops, as asked");
     Ok(Exit::Done)
 }

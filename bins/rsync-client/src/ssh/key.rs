@@ -277,7 +277,8 @@ async fn keygen(program: Program) -> Result<String, String> {
     let limits = Limits { hard: Some(KEYGEN_MAX), ..Limits::default() };
     let mut said = String::new();
     let mut complained = String::new();
-    let ended = program.quiet().run_with(&limits, &Shutdown::never(), |line| {
+    let never = Shutdown::never();
+    let ended = program.quiet().run_with(&limits, &never, |line| {
         let to = if line.stream == shared::process::Stream::Out { &mut said } else { &mut complained };
         to.push_str(&line.text());
         if !line.continues {
