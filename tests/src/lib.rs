@@ -11,9 +11,12 @@
 pub mod arrival;
 pub mod compare;
 pub mod fault;
+pub mod fetch;
 pub mod golden;
 pub mod log;
 pub mod matomo;
 pub mod random;
 pub mod repository;
+pub mod sshd;
 pub mod stack;
+pub mod stall;

@@ -41,6 +41,8 @@ impl Announcement {
                 "Please add this ssh key to your server"
             ),
             Format::Text => {
+                // What was said before comes first.
+                shared::logging::finish();
                 let mut out = std::io::stdout().lock();
                 // A reader that went away is no reason to stop.
                 let _ = out.write_all(self.text().as_bytes()).and_then(|()| out.flush());

@@ -35,7 +35,7 @@ impl Veil {
     }
 }
 
-/// The text of a command as anybody may read it, on one line.
+/// The text of a command as anybody may read it.
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut from = 0;
@@ -45,7 +45,7 @@ pub fn shown(text: &str) -> String {
         from = spot.end;
     }
     shown.push_str(&text[from..]);
-    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+    shown
 }
 
 /// Where the secrets are, in order and apart from each other.
