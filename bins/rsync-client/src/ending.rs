@@ -91,6 +91,14 @@ const SAYINGS: &[(&str, Ending)] = &[
     ("Permission denied (hostbased", Ending::KeyRefused),
     ("Too many authentication failures", Ending::KeyRefused),
     ("is your shell clean?", Ending::ChattyShell),
+    ("refusing to follow a symlink", Ending::ForeignLink),
+    ("No space left on device", Ending::CannotWrite),
+    ("Disk quota exceeded", Ending::CannotWrite),
+    ("rsync: command not found", Ending::RsyncMissing),
+    ("rsync: not found", Ending::RsyncMissing),
+    ("rsync: No such file or directory", Ending::RsyncMissing),
+    ("rsync error: remote command not found", Ending::RsyncMissing),
+    // A broken pipe often follows from one of those above.
     ("Could not resolve hostname", Ending::Unreachable),
     ("Connection refused", Ending::Unreachable),
     ("Connection timed out", Ending::Unreachable),
@@ -100,13 +108,6 @@ const SAYINGS: &[(&str, Ending)] = &[
     ("Connection reset", Ending::Unreachable),
     ("not responding", Ending::Unreachable),
     ("Broken pipe", Ending::Unreachable),
-    ("refusing to follow a symlink", Ending::ForeignLink),
-    ("No space left on device", Ending::CannotWrite),
-    ("Disk quota exceeded", Ending::CannotWrite),
-    ("rsync: command not found", Ending::RsyncMissing),
-    ("rsync: not found", Ending::RsyncMissing),
-    ("rsync: No such file or directory", Ending::RsyncMissing),
-    ("rsync error: remote command not found", Ending::RsyncMissing),
 ];
 
 /// rsync's own table of exit codes.
@@ -317,7 +318,7 @@ mod tests {
         let denied = "rsync: send_files failed to open \"/x\": Permission denied (13)";
         assert_eq!(judged(23, denied), Ending::Partial);
         assert_eq!(judged(24, ""), Ending::Vanished);
-        assert_eq!(judged(11, "write failed: No space left on device (28)"), Ending::CannotWrite);
+        assert_eq!(judged(11, "write failed: No space left on device (28)\nwrite error: Broken pipe (32)"), Ending::CannotWrite);
         assert_eq!(judged(1, "unknown option"), Ending::Misused);
         assert_eq!(judged(3, "refusing to follow a symlink owned by an untrusted user"), Ending::ForeignLink);
         assert_eq!(judged(25, ""), Ending::Withheld);

@@ -56,7 +56,7 @@ impl Unit {
 
     /// Whether rsync's exit codes mean what rsync's table says.
     pub fn is_rsync(&self) -> bool {
-        self.text.contains("rsync")
+        !self.rsyncs.is_empty()
     }
 }
 

@@ -45,7 +45,8 @@ pub fn shown(text: &str) -> String {
         from = spot.end;
     }
     shown.push_str(&text[from..]);
-    shown
+    // The same password may stand in another place, where nothing tells that it is one.
+    Veil::of(text).over(&shown)
 }
 
 /// Where the secrets are, in order and apart from each other.
