@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use shared::config::{Count, Declared, Family, Neighbours, Reader, Setting, Span, Value, optional};
+use shared::health_http::ListenOptions;
+use shared::job::JobOptions;
 use shared::logging::LogOptions;
+use shared::notify::NotifyOptions;
 use shared::retry::Policy;
 use shared::schedule::Schedule;
 
@@ -41,6 +44,12 @@ shared::settings! {
         pub zone: TimeZone = default("TZ", "UTC").example("Europe/Copenhagen"),
         /// How long a command under way may take to end after a wish to stop; then it is killed.
         pub grace: Span = shared::shutdown::GRACE,
+        /// How passes are timed. A task keeps to its own times: it is never made up for.
+        pub job: JobOptions,
+        /// Where health is answered.
+        pub listen: ListenOptions,
+        /// Who is told about passes.
+        pub notify: NotifyOptions,
         /// Where the health of `run` is written. Default: `rsync/health.json` below ANALYTICS_DIR.
         pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
         /// Level and format of the log.

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use shared::entry::{Exit, Failure};
-use shared::files::Lock;
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
@@ -19,7 +18,7 @@ use crate::plan::{Plan, Unit};
 use crate::site::{Arrivals, Change, LastPass, Listing, changes, remove_leftovers};
 use crate::ssh::Keys;
 
-/// What a pass needs.
+/// What a pass needs. Whoever runs it sees to it that no other runs meanwhile.
 #[derive(Debug)]
 pub struct Pass<'a> {
     /// What runs.
@@ -41,6 +40,8 @@ pub struct Pass<'a> {
 /// How a pass went.
 #[derive(Clone, Debug)]
 pub struct PassReport {
+    /// One sentence for each command that did not do its work.
+    pub complaints: Vec<String>,
     /// How the commands ended that were begun.
     pub endings: Vec<Ending>,
     /// What arrived, by site.
@@ -79,20 +80,16 @@ impl Pass<'_> {
     /// Runs the commands one after the other.
     ///
     /// # Errors
-    /// When the state cannot be kept, another pass is under way, or there is no shell.
+    /// When the state cannot be kept, or there is no shell.
     pub async fn run(&self) -> Result<PassReport, Failure> {
         fs::create_dir_all(&self.state).map_err(|error| {
             Failure::new(Exit::CannotCreate, format!("cannot make the folder {}: {error}", self.state.display()))
                 .help("mount the volume of the logs so that the user of this container may write, or set ANALYTICS_DIR")
         })?;
-        let Some(_lock) = Lock::try_take(&self.state.join("lock"))? else {
-            return Err(Failure::new(Exit::TryAgain, format!("another pass is under way ({} is locked)", self.state.display()))
-                .help("wait until it is over, then try again; two passes at once would write into each other's files"));
-        };
         let started = Timestamp::now();
         self.tidy();
         let before = Listing::of(&self.logs);
-        let mut endings = Vec::new();
+        let (mut endings, mut complaints) = (Vec::new(), Vec::new());
         let mut fetched = Vec::new();
         let mut history = History::open(&self.state.join("history.jsonl"));
         for (at, unit) in self.plan.units.iter().enumerate() {
@@ -103,11 +100,14 @@ impl Pass<'_> {
             if report.ending.is_good() {
                 fetched.extend(unit.sites.iter().map(|site| (site.clone(), Timestamp::now())));
             }
+            if !report.ending.is_good() {
+                complaints.push(format!("rsync-{}: {} (exit {}): {}", at + 1, report.ending.sentence(), report.status, unit.shown));
+            }
             endings.push(report.ending);
             history.add(&Entry::of(&format!("rsync-{}", at + 1), &unit.shown, &report));
         }
         let changes = changes(&before, &Listing::of(&self.logs));
-        let report = PassReport { endings, changes, commands: self.plan.units.len() };
+        let report = PassReport { complaints, endings, changes, commands: self.plan.units.len() };
         self.record(started, &report, &fetched)?;
         let sites: Vec<String> = report.changes.iter().map(|(site, change)| format!("{site}:{}", change.arrived)).collect();
         info!(result = report.sentence(), sites = sites.join(" "), exit = report.exit().code(), "Pass ended");

@@ -22,7 +22,7 @@ pub fn exec(words: &[OsString]) -> Result<Exit, Failure> {
     super::block_on(async {
         let search_path = prepare().await?;
         let program = Program::new(name).args(arguments).env("PATH", search_path).foreground();
-        Ok(program.run(&Limits::default(), &shutdown).await?.exit())
+        Ok(program.run(&Limits { forward: true, ..Limits::default() }, &shutdown).await?.exit())
     })?
 }
 

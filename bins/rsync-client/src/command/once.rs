@@ -1,6 +1,7 @@
 //! `once`: one pass.
 
 use shared::entry::{Exit, Failure};
+use shared::job::Run;
 
 use super::start::Ready;
 
@@ -10,9 +11,9 @@ pub fn once() -> Result<Exit, Failure> {
     let shutdown = super::listen()?;
     super::block_on(async {
         let ready = Ready::prepare(settings).await?;
-        let report = ready.pass(&shutdown).await?;
-        report.map(|report| report.exit()).ok_or_else(|| {
-            Failure::new(Exit::Config, "RSYNC_COMMANDS is not set").help("set it to the commands that fetch the logs")
-        })
+        let Some(plan) = &ready.plan else {
+            return Err(Failure::new(Exit::Config, "RSYNC_COMMANDS is not set").help("set it to the commands that fetch the logs"));
+        };
+        ready.job()?.once(&shutdown, async |run: &Run| ready.pass(plan, &run.shutdown).await).await
     })?
 }

@@ -2,11 +2,14 @@
 
 use shared::config;
 use shared::entry::{Exit, Failure};
+use shared::job::{Job, Report, RunResult};
+use shared::notify::Notifier;
 use shared::shutdown::Shutdown;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::announce::Announcement;
 use crate::attempt::Conditions;
+use crate::ending::Ending;
 use crate::config::{Settings, Surroundings, neighbours};
 use crate::pass::{Pass, PassReport};
 use crate::plan::{Plan, Unit};
@@ -73,9 +76,18 @@ impl Ready {
         Ok(Self { settings, plan, tasks, conditions, keys, announcement })
     }
 
-    /// One pass; nothing when there are no commands.
-    pub async fn pass(&self, shutdown: &Shutdown) -> Result<Option<PassReport>, Failure> {
-        let Some(plan) = &self.plan else { return Ok(None) };
+    /// The job whose runs are passes.
+    ///
+    /// # Errors
+    /// When those who are to be told about runs cannot be.
+    pub fn job(&self) -> Result<Job, Failure> {
+        let Settings { job, notify, listen, .. } = &self.settings;
+        let job = Job::new("rsync", job.clone(), self.settings.state_folder(), self.settings.health_file());
+        Ok(job.notify(Notifier::new(notify)?).listen(listen.clone()))
+    }
+
+    /// One pass.
+    pub async fn pass(&self, plan: &Plan, shutdown: &Shutdown) -> Report {
         let pass = Pass {
             plan,
             conditions: &self.conditions,
@@ -85,7 +97,26 @@ impl Ready {
             announcement: &self.announcement,
             shutdown,
         };
-        pass.run().await.map(Some)
+        match pass.run().await {
+            Ok(report) => report.into(),
+            Err(failure) => {
+                let help = failure.help.as_deref().unwrap_or_default();
+                error!(why = failure.error.to_string(), help, "Pass could not run");
+                Report::failed(failure.exit, failure.error.to_string())
+            }
+        }
+    }
+}
+
+impl From<PassReport> for Report {
+    fn from(pass: PassReport) -> Self {
+        let (exit, sentence) = (pass.exit(), pass.sentence());
+        let report = match exit {
+            Exit::Done => Report::success(sentence),
+            _ if exit == Ending::Stopped.exit() => Report { result: RunResult::Stopped, exit, ..Report::success(sentence) },
+            _ => Report::failed(exit, sentence).may_retry(exit == Exit::Unavailable),
+        };
+        report.tail(pass.complaints.join("\n"))
     }
 }
 
