@@ -66,7 +66,14 @@ fn serve(client: TcpStream, server: u16, bytes_max: u64, closed: &AtomicBool, pa
     });
 }
 
-fn forward(from: &TcpStream, to: &TcpStream, bytes_max: u64, silent: &AtomicBool, closed: &AtomicBool, passed: Option<&AtomicU64>) {
+fn forward(
+    from: &TcpStream,
+    to: &TcpStream,
+    bytes_max: u64,
+    silent: &AtomicBool,
+    closed: &AtomicBool,
+    passed: Option<&AtomicU64>,
+) {
     let (mut from, mut to) = (from, to);
     let mut buffer = [0; 8 << 10];
     let mut sum = 0;

@@ -123,7 +123,10 @@ fn b_03_the_documented_command_fetches_with_ed25519_and_rsa() {
         assert_eq!(fetch.fetched(4), ["access.log.2", "access.log.3"]);
         let state = fetch.state();
         assert_eq!((&state["version"], &state["last_pass"]["failed"]), (&1.into(), &0.into()));
-        assert!(state["sites"]["4"]["last_changed"].is_string() && state["sites"]["4"]["last_fetched"].is_string(), "{state}");
+        assert!(
+            state["sites"]["4"]["last_changed"].is_string() && state["sites"]["4"]["last_fetched"].is_string(),
+            "{state}"
+        );
     }
 }
 
@@ -143,7 +146,8 @@ fn a_restricted_key_fetches_its_folder_and_nothing_else() {
     fetch.sshd.trusts(&format!("command=\"rrsync -ro {}\",restrict {key}", folder.display()));
     fetch.writes("a.log", "line\n");
     let target = fetch.stack.logs_of(4);
-    let from = |path: &str| format!("rsync -e 'ssh -p {}' -av root@127.0.0.1:{path} {}/", fetch.sshd.port(), target.display());
+    let from =
+        |path: &str| format!("rsync -e 'ssh -p {}' -av root@127.0.0.1:{path} {}/", fetch.sshd.port(), target.display());
     fetch.commands(&from("/")).once().succeeds();
     assert_eq!(fetch.fetched(4), ["a.log"]);
     fetch.commands(&from("/etc/passwd")).once().ends_with_one_of(&[1, 69]);
@@ -161,7 +165,8 @@ fn b_04_c_145_a_failed_command_stops_no_other() {
     let missing = format!("{} # the third; not the fourth", fetch.command(6).replace("source/", "nowhere/"));
     let good = fetch.command(4).replace("-avz", "-avz --exclude 'x;y'");
     fetch.commands(&format!("{refused} ; {good}\n{missing}"));
-    fetch.once()
+    fetch
+        .once()
         .ends_with(1)
         .says(&["Command failed", "rsync-1", "does not answer", "attempts=2"])
         .says(&["Command done", "rsync-2", "files=1"])

@@ -14,7 +14,15 @@ struct Peer {
 }
 
 /// In alphabetical order; a sidecar adds its peers here.
-const PEERS: &[Peer] = &[Peer { program: "mount", package: "mount" }];
+const PEERS: &[Peer] = &[
+    Peer { program: "mount", package: "mount" },
+    // rrsync is a script.
+    Peer { program: "python3", package: "python3" },
+    Peer { program: "rrsync", package: "rsync" },
+    Peer { program: "rsync", package: "rsync" },
+    Peer { program: "ssh", package: "openssh-client" },
+    Peer { program: "sshd", package: "openssh-server" },
+];
 
 /// Programs of the administrator are not in everybody's search path.
 const MORE_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/postfix/sbin"];

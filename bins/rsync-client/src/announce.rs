@@ -24,7 +24,8 @@ impl Announcement {
     pub fn new(key: PublicKey, units: &[Unit], format: Format) -> Self {
         let rsyncs = units.iter().flat_map(|unit| &unit.rsyncs);
         let sources = rsyncs.filter_map(|rsync| rsync.remote_source());
-        let mut sources: Vec<(String, String)> = sources.map(|(host, path)| (host.to_owned(), path.to_owned())).collect();
+        let mut sources: Vec<(String, String)> =
+            sources.map(|(host, path)| (host.to_owned(), path.to_owned())).collect();
         sources.dedup();
         Self { key, sources, format }
     }

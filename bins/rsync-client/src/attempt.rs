@@ -54,7 +54,13 @@ impl Conditions {
     ///
     /// # Errors
     /// When there is no shell.
-    pub async fn run(&self, label: &str, unit: &Unit, shutdown: &Shutdown, mend: impl Fn(Ending)) -> Result<Report, StartError> {
+    pub async fn run(
+        &self,
+        label: &str,
+        unit: &Unit,
+        shutdown: &Shutdown,
+        mend: impl Fn(Ending),
+    ) -> Result<Report, StartError> {
         let began = Timestamp::now();
         let mut attempts = 0;
         let tried = retry(&self.policy, shutdown, async |attempt| {
@@ -70,7 +76,13 @@ impl Conditions {
             if !more {
                 return Err(Again::Stop(Ok(once)));
             }
-            warn!(command = label, attempt, exit = once.status, why = once.ending.sentence(), "Command failed and is tried again");
+            warn!(
+                command = label,
+                attempt,
+                exit = once.status,
+                why = once.ending.sentence(),
+                "Command failed and is tried again"
+            );
             mend(once.ending);
             Err(Again::Retry(Ok(once)))
         });
@@ -79,7 +91,8 @@ impl Conditions {
             Err(gave_up) => gave_up.into_error()?,
         };
         let took = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
-        let report = Report { ending: once.ending, status: once.status, attempts, began, took, statistics: once.statistics };
+        let report =
+            Report { ending: once.ending, status: once.status, attempts, began, took, statistics: once.statistics };
         report.tell(label, unit);
         Ok(report)
     }
@@ -148,12 +161,36 @@ impl Report {
         let target = unit.targets.first().map(|target| target.display().to_string());
         macro_rules! event {
             ($level:ident, $sentence:literal) => {
-                $level!(command = label, exit, result = ending.sentence(), help = ending.help(), seconds, attempts, files, received, deleted, target, what = unit.shown, $sentence)
+                $level!(
+                    command = label,
+                    exit,
+                    result = ending.sentence(),
+                    help = ending.help(),
+                    seconds,
+                    attempts,
+                    files,
+                    received,
+                    deleted,
+                    target,
+                    what = unit.shown,
+                    $sentence
+                )
             };
         }
         match ending {
             Ending::Done | Ending::Vanished => {
-                info!(command = label, exit, result = ending.sentence(), seconds, attempts, files, received, deleted, target, "Command done");
+                info!(
+                    command = label,
+                    exit,
+                    result = ending.sentence(),
+                    seconds,
+                    attempts,
+                    files,
+                    received,
+                    deleted,
+                    target,
+                    "Command done"
+                );
             }
             Ending::Stopped => warn!(command = label, exit, result = ending.sentence(), seconds, "Command was stopped"),
             _ if ending.needs_a_person() => event!(error, "Command failed"),

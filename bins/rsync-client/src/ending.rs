@@ -230,22 +230,36 @@ impl Ending {
     pub fn help(self) -> &'static str {
         match self {
             Ending::Done | Ending::Vanished | Ending::Stopped => "",
-            Ending::Unreachable => "look whether the server is up and the host and port are right; the next pass tries again",
-            Ending::Partial => "read the lines above: a source that does not exist, or files that the remote user may not read",
+            Ending::Unreachable => {
+                "look whether the server is up and the host and port are right; the next pass tries again"
+            }
+            Ending::Partial => {
+                "read the lines above: a source that does not exist, or files that the remote user may not read"
+            }
             Ending::KeyRefused => "add the public key that is shown below to authorized_keys of the user on the server",
             Ending::HostKeyChanged => {
                 "ask who runs the server; only if the change is meant, remove its lines from known_hosts in SSH_DIR (ssh-keygen -R) or renew SSH_KNOWN_HOSTS"
             }
-            Ending::HostKeyUnknown => "add the server's line to SSH_KNOWN_HOSTS; `ssh-keyscan -p PORT HOST` shows it, compare it with the server's own",
-            Ending::KeyExposed => "chmod 600 the private key, or place it in SSH_DIR, where that is done at every start",
+            Ending::HostKeyUnknown => {
+                "add the server's line to SSH_KNOWN_HOSTS; `ssh-keyscan -p PORT HOST` shows it, compare it with the server's own"
+            }
+            Ending::KeyExposed => {
+                "chmod 600 the private key, or place it in SSH_DIR, where that is done at every start"
+            }
             Ending::NoSuchUser => "run the container as a user of its /etc/passwd, or mount one",
-            Ending::ChattyShell => "remove output from the shell's start-up files (.bashrc and the like) of the user on the server",
+            Ending::ChattyShell => {
+                "remove output from the shell's start-up files (.bashrc and the like) of the user on the server"
+            }
             Ending::RsyncMissing => "install rsync on the server, or name it with --rsync-path",
             Ending::ProgramMissing => "correct the command, or use an image that holds the program",
             Ending::Misused => "correct the command; rsync's own words above say what is wrong",
             Ending::ForeignLink => "give the link to the user of this container (chown -h), or name the real folder",
-            Ending::Withheld => "look at the source: did it lose files by mistake? then raise --max-delete once, or correct the options",
-            Ending::CannotWrite => "make room on the volume of the logs, or give the folder to the user of this container",
+            Ending::Withheld => {
+                "look at the source: did it lose files by mistake? then raise --max-delete once, or correct the options"
+            }
+            Ending::CannotWrite => {
+                "make room on the volume of the logs, or give the folder to the user of this container"
+            }
             Ending::TimedOut => "raise RSYNC_TIMEOUT if the amount is right, else look why the server is slow",
             Ending::Killed => "look who stopped it: the kernel does when memory runs out",
             Ending::Failed => "read what it said above",
@@ -300,7 +314,10 @@ mod tests {
                 ("Connection timed out during banner exchange", Ending::Unreachable),
                 ("Timeout, server 10.0.0.1 not responding.", Ending::Unreachable),
                 ("root@x: Permission denied (publickey,password).", Ending::KeyRefused),
-                ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", Ending::HostKeyChanged),
+                (
+                    "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+                    Ending::HostKeyChanged,
+                ),
                 ("No ED25519 host key is known for x\nHost key verification failed.", Ending::HostKeyUnknown),
                 ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nPermission denied (publickey).", Ending::KeyExposed),
                 ("No user exists for uid 4711", Ending::NoSuchUser),
@@ -318,13 +335,19 @@ mod tests {
         let denied = "rsync: send_files failed to open \"/x\": Permission denied (13)";
         assert_eq!(judged(23, denied), Ending::Partial);
         assert_eq!(judged(24, ""), Ending::Vanished);
-        assert_eq!(judged(11, "write failed: No space left on device (28)\nwrite error: Broken pipe (32)"), Ending::CannotWrite);
+        assert_eq!(
+            judged(11, "write failed: No space left on device (28)\nwrite error: Broken pipe (32)"),
+            Ending::CannotWrite
+        );
         assert_eq!(judged(1, "unknown option"), Ending::Misused);
         assert_eq!(judged(3, "refusing to follow a symlink owned by an untrusted user"), Ending::ForeignLink);
         assert_eq!(judged(25, ""), Ending::Withheld);
         assert_eq!(judged(2, "protocol version mismatch -- is your shell clean?"), Ending::ChattyShell);
         assert_eq!(judged(127, "sh: 1: rsink: not found"), Ending::ProgramMissing);
-        assert_eq!(judged(127, "sh: 1: rsync: not found\nrsync error: remote command not found (code 127)"), Ending::RsyncMissing);
+        assert_eq!(
+            judged(127, "sh: 1: rsync: not found\nrsync error: remote command not found (code 127)"),
+            Ending::RsyncMissing
+        );
     }
 
     #[test]

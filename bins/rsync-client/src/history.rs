@@ -87,7 +87,8 @@ impl History {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let count = text.lines().count();
         if count >= LINES_KEPT + LINES_SLACK || (!text.is_empty() && !text.ends_with('\n')) {
-            let kept: String = text.lines().skip(count.saturating_sub(LINES_KEPT)).map(|line| format!("{line}\n")).collect();
+            let kept: String =
+                text.lines().skip(count.saturating_sub(LINES_KEPT)).map(|line| format!("{line}\n")).collect();
             return files::replace(&self.path, (kept + &line).as_bytes());
         }
         match OpenOptions::new().create(true).append(true).open(&self.path) {

@@ -101,7 +101,13 @@ impl Pass<'_> {
                 fetched.extend(unit.sites.iter().map(|site| (site.clone(), Timestamp::now())));
             }
             if !report.ending.is_good() {
-                complaints.push(format!("rsync-{}: {} (exit {}): {}", at + 1, report.ending.sentence(), report.status, unit.shown));
+                complaints.push(format!(
+                    "rsync-{}: {} (exit {}): {}",
+                    at + 1,
+                    report.ending.sentence(),
+                    report.status,
+                    unit.shown
+                ));
             }
             endings.push(report.ending);
             history.add(&Entry::of(&format!("rsync-{}", at + 1), &unit.shown, &report));
@@ -109,7 +115,8 @@ impl Pass<'_> {
         let changes = changes(&before, &Listing::of(&self.logs));
         let report = PassReport { complaints, endings, changes, commands: self.plan.units.len() };
         self.record(started, &report, &fetched)?;
-        let sites: Vec<String> = report.changes.iter().map(|(site, change)| format!("{site}:{}", change.arrived)).collect();
+        let sites: Vec<String> =
+            report.changes.iter().map(|(site, change)| format!("{site}:{}", change.arrived)).collect();
         info!(result = report.sentence(), sites = sites.join(" "), exit = report.exit().code(), "Pass ended");
         Ok(report)
     }

@@ -94,7 +94,8 @@ impl Plan {
 
 fn unit_remarks(number: usize, unit: &Unit, logs: &Path) -> Vec<String> {
     let dangers = unit.rsyncs.iter().flat_map(Rsync::remarks).map(|remark| format!("command {number}: {remark}"));
-    let places = unit.rsyncs.iter().filter_map(Rsync::local_target).filter(|target| place(target, logs) == Place::NoSite);
+    let places =
+        unit.rsyncs.iter().filter_map(Rsync::local_target).filter(|target| place(target, logs) == Place::NoSite);
     let places = places.map(|target| {
         format!(
             "command {number} writes to {}, which is no site's folder: the importer looks into {}/<SITE_ID>/",

@@ -11,7 +11,8 @@ impl Reader {
     pub fn family<T: Value>(&mut self, setting: &Setting) -> Option<Family<T>> {
         let beginning = setting.name.trim_end_matches('*');
         let members = self.names().filter(|name| name.starts_with(beginning));
-        let mut names: Vec<String> = members.map(|name| name.strip_suffix("_FILE").unwrap_or(name).to_owned()).collect();
+        let mut names: Vec<String> =
+            members.map(|name| name.strip_suffix("_FILE").unwrap_or(name).to_owned()).collect();
         names.sort();
         names.dedup();
         // Every member is read before the first fault ends the reading.

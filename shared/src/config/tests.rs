@@ -246,7 +246,8 @@ fn a_family_of_settings_is_read_by_the_beginning_of_its_names() {
             reader.family(&tasks()).map(Tasks)
         }
     }
-    let reading = read::<Tasks>([("TASK_2", "2"), ("TASK_1", " 1 "), ("TASK_3", ""), ("TASKS", "9")], &Neighbours::default());
+    let reading =
+        read::<Tasks>([("TASK_2", "2"), ("TASK_1", " 1 "), ("TASK_3", ""), ("TASKS", "9")], &Neighbours::default());
     let reading = reading.unwrap();
     let found: Vec<(&str, u64)> = reading.settings.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
     assert_eq!(found, [("TASK_1", 1), ("TASK_2", 2)]);

@@ -64,7 +64,8 @@ pub fn check(probe: bool) -> Result<Exit, Failure> {
 }
 
 fn programs(findings: &mut Findings) {
-    let missing: Vec<&str> = ["sh", "rsync", "ssh", "ssh-keygen"].into_iter().filter(|name| find_program(name).is_err()).collect();
+    let missing: Vec<&str> =
+        ["sh", "rsync", "ssh", "ssh-keygen"].into_iter().filter(|name| find_program(name).is_err()).collect();
     if missing.is_empty() {
         findings.good("rsync, ssh and ssh-keygen are installed");
     } else {
@@ -74,11 +75,19 @@ fn programs(findings: &mut Findings) {
 }
 
 fn volume(folder: &Path, findings: &mut Findings) {
-    let tried = std::fs::create_dir_all(folder).map_err(|error| (error.to_string(), "mount the volume of the logs so that the user of this container may write, or set ANALYTICS_DIR"));
-    let tried = tried.and_then(|()| Lock::try_take(&folder.join("lock")).map_err(|error| (error.source.to_string(), error.help())));
+    let tried = std::fs::create_dir_all(folder).map_err(|error| {
+        (
+            error.to_string(),
+            "mount the volume of the logs so that the user of this container may write, or set ANALYTICS_DIR",
+        )
+    });
+    let tried = tried
+        .and_then(|()| Lock::try_take(&folder.join("lock")).map_err(|error| (error.source.to_string(), error.help())));
     match tried {
         Ok(_) => findings.good(&format!("our state can be written in {}", folder.display())),
-        Err((why, help)) => findings.fault(Exit::CannotCreate, &format!("cannot write in {}: {why}", folder.display()), help),
+        Err((why, help)) => {
+            findings.fault(Exit::CannotCreate, &format!("cannot write in {}: {why}", folder.display()), help)
+        }
     }
 }
 
@@ -88,7 +97,8 @@ fn schedules(settings: &Settings, findings: &mut Findings) {
         let schedule = schedule.clone().in_zone(&settings.zone);
         let zone = schedule.zone().clone();
         let next = schedule.next_runs(Timestamp::now(), SLOTS_SHOWN);
-        let next: Vec<String> = next.iter().map(|slot| slot.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()).collect();
+        let next: Vec<String> =
+            next.iter().map(|slot| slot.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()).collect();
         findings.good(&format!("{name} runs {}: next {}", schedule.in_words(), next.join(", ")));
     }
 }
@@ -99,7 +109,10 @@ async fn key(settings: &Settings, findings: &mut Findings) -> Result<Option<Stri
     let folder = settings.ssh.folder(&around);
     let keys = Keys::in_folder(&folder);
     if keys.private().is_empty() {
-        findings.advice(&format!("no key pair is in {} yet: one is made at the first start, and its public key shown", folder.display()));
+        findings.advice(&format!(
+            "no key pair is in {} yet: one is made at the first start, and its public key shown",
+            folder.display()
+        ));
         return Ok(None);
     }
     match keys.ensure(settings.ssh.key_type).await {
@@ -122,7 +135,11 @@ async fn key(settings: &Settings, findings: &mut Findings) -> Result<Option<Stri
 async fn commands(settings: &Settings, findings: &mut Findings) -> Option<Plan> {
     let Some(script) = &settings.commands else {
         match settings.tasks.0.len() {
-            0 => findings.fault(Exit::Config, "neither RSYNC_COMMANDS nor any CRON_TASK_* is set", "set RSYNC_COMMANDS to the commands that fetch the logs"),
+            0 => findings.fault(
+                Exit::Config,
+                "neither RSYNC_COMMANDS nor any CRON_TASK_* is set",
+                "set RSYNC_COMMANDS to the commands that fetch the logs",
+            ),
             count => findings.good(&format!("{count} CRON_TASK_* and no RSYNC_COMMANDS")),
         }
         return None;
@@ -130,7 +147,10 @@ async fn commands(settings: &Settings, findings: &mut Findings) -> Option<Plan> 
     match Plan::of(script, settings.split, &settings.logs_folder()).await {
         Ok(plan) => {
             findings.good(&format!("RSYNC_COMMANDS holds {} commands", plan.units.len()));
-            plan.units.iter().enumerate().for_each(|(at, unit)| findings.good(&format!("command {}: {}", at + 1, unit.shown)));
+            plan.units
+                .iter()
+                .enumerate()
+                .for_each(|(at, unit)| findings.good(&format!("command {}: {}", at + 1, unit.shown)));
             plan.remarks.iter().for_each(|remark| findings.advice(remark));
             Some(plan)
         }

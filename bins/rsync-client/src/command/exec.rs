@@ -15,7 +15,8 @@ use crate::ssh::{Client, Keys};
 
 /// Runs a program, and ends as it ends.
 pub fn exec(words: &[OsString]) -> Result<Exit, Failure> {
-    let (name, arguments) = words.split_first().ok_or_else(|| Failure::new(Exit::Usage, "there is no program to run"))?;
+    let (name, arguments) =
+        words.split_first().ok_or_else(|| Failure::new(Exit::Usage, "there is no program to run"))?;
     let name = name.to_string_lossy();
     find_program(&name)?;
     let shutdown = super::listen()?;
@@ -30,8 +31,11 @@ pub fn exec(words: &[OsString]) -> Result<Exit, Failure> {
 pub fn other(words: &[OsString]) -> Result<Exit, Failure> {
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if let Err(error) = find_program(&name) {
-        return Err(Failure::new(error.exit(), format!("{name} is neither a command of rsync-client nor a program: {error}"))
-            .help("`rsync-client --help` lists the commands"));
+        return Err(Failure::new(
+            error.exit(),
+            format!("{name} is neither a command of rsync-client nor a program: {error}"),
+        )
+        .help("`rsync-client --help` lists the commands"));
     }
     exec(words)
 }

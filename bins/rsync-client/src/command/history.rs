@@ -39,7 +39,15 @@ fn sites(arrivals: &Arrivals) -> String {
         moment.map_or_else(|| "never".to_owned(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
     };
     let line = |(site, known): (&String, &crate::site::SiteArrival)| {
-        format!("site {site}: last fetched {}, logs last arrived {}\n", moment(known.last_fetched), moment(known.last_changed))
+        format!(
+            "site {site}: last fetched {}, logs last arrived {}\n",
+            moment(known.last_fetched),
+            moment(known.last_changed)
+        )
     };
-    if arrivals.sites.is_empty() { "no logs arrived yet\n".to_owned() } else { arrivals.sites.iter().map(line).collect() }
+    if arrivals.sites.is_empty() {
+        "no logs arrived yet\n".to_owned()
+    } else {
+        arrivals.sites.iter().map(line).collect()
+    }
 }

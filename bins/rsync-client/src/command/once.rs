@@ -12,7 +12,8 @@ pub fn once() -> Result<Exit, Failure> {
     super::block_on(async {
         let ready = Ready::prepare(settings).await?;
         let Some(plan) = &ready.plan else {
-            return Err(Failure::new(Exit::Config, "RSYNC_COMMANDS is not set").help("set it to the commands that fetch the logs"));
+            return Err(Failure::new(Exit::Config, "RSYNC_COMMANDS is not set")
+                .help("set it to the commands that fetch the logs"));
         };
         ready.job()?.once(&shutdown, async |run: &Run| ready.pass(plan, &run.shutdown).await).await
     })?

@@ -16,8 +16,11 @@ use crate::history::{Entry, History};
 pub fn run() -> Result<Exit, Failure> {
     let settings = Ready::read()?;
     if settings.commands.is_none() && settings.tasks.0.is_empty() {
-        return Err(Failure::new(Exit::Config, "there is nothing to do: neither RSYNC_COMMANDS nor any CRON_TASK_* is set")
-            .help("set RSYNC_COMMANDS to the commands that fetch the logs; for a shell, run `sh` instead of `run`"));
+        return Err(Failure::new(
+            Exit::Config,
+            "there is nothing to do: neither RSYNC_COMMANDS nor any CRON_TASK_* is set",
+        )
+        .help("set RSYNC_COMMANDS to the commands that fetch the logs; for a shell, run `sh` instead of `run`"));
     }
     let shutdown = super::listen()?;
     super::block_on(async {
@@ -43,7 +46,8 @@ async fn serve(ready: &Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
             return Ok(Exit::Done);
         };
         let schedule = ready.settings.cron.clone().in_zone(&ready.settings.zone);
-        let exit = ready.job()?.serve(schedule, shutdown, async |run: &Run| ready.pass(plan, &run.shutdown).await).await;
+        let exit =
+            ready.job()?.serve(schedule, shutdown, async |run: &Run| ready.pass(plan, &run.shutdown).await).await;
         // Whatever ended the passes ends the tasks as well.
         shutdown.request();
         exit
@@ -87,7 +91,9 @@ impl ReadyTask {
                 let (exit, sentence) = (report.ending.exit(), report.ending.sentence());
                 match report.ending {
                     Ending::Done | Ending::Vanished => Report::success(sentence),
-                    Ending::Stopped => Report { result: shared::job::RunResult::Stopped, exit, ..Report::success(sentence) },
+                    Ending::Stopped => {
+                        Report { result: shared::job::RunResult::Stopped, exit, ..Report::success(sentence) }
+                    }
                     _ => Report::failed(exit, sentence),
                 }
             }

@@ -27,7 +27,8 @@ pub fn server() -> Result<Exit, Failure> {
     let keys = keys(&settings, &ssh_folder);
     if keys.is_empty() {
         let what = "No SSH_AUTH_KEY provided, you'll not be able to connect to this container.";
-        return Err(Failure::new(Exit::Failed, what).help("set SSH_AUTH_KEY (or SSH_AUTH_KEY_1, …) to the public keys that may connect"));
+        return Err(Failure::new(Exit::Failed, what)
+            .help("set SSH_AUTH_KEY (or SSH_AUTH_KEY_1, …) to the public keys that may connect"));
     }
     let shutdown = super::listen()?;
     super::block_on(serve(&settings, &ssh_folder, &keys, &shutdown))?
@@ -42,7 +43,12 @@ fn keys(settings: &ServerSettings, ssh_folder: &Path) -> Vec<AuthorizedKey> {
     keys
 }
 
-async fn serve(settings: &ServerSettings, ssh_folder: &Path, keys: &[AuthorizedKey], shutdown: &Shutdown) -> Result<Exit, Failure> {
+async fn serve(
+    settings: &ServerSettings,
+    ssh_folder: &Path,
+    keys: &[AuthorizedKey],
+    shutdown: &Shutdown,
+) -> Result<Exit, Failure> {
     let sshd = find_program("sshd").or_else(|_| find_program("/usr/sbin/sshd"))?;
     let host_keys = HostKeys::in_folder(&settings.server.host_keys).ensure().await?;
     let config = write_config(settings, ssh_folder, &host_keys, keys)?;
@@ -51,9 +57,15 @@ async fn serve(settings: &ServerSettings, ssh_folder: &Path, keys: &[AuthorizedK
     }
     let more = settings.server.parameters.as_deref().unwrap_or_default();
     let more = crate::script::words(more).ok_or_else(|| {
-        Failure::new(Exit::Config, "SSH_PARAMS cannot be read").help("write arguments of sshd, separated by blanks, such as: -o ListenAddress=10.0.0.1")
+        Failure::new(Exit::Config, "SSH_PARAMS cannot be read")
+            .help("write arguments of sshd, separated by blanks, such as: -o ListenAddress=10.0.0.1")
     })?;
-    info!(port = settings.server.port.get(), keys = keys.len(), host_keys = settings.server.host_keys.display().to_string(), "Serving rsync over ssh");
+    info!(
+        port = settings.server.port.get(),
+        keys = keys.len(),
+        host_keys = settings.server.host_keys.display().to_string(),
+        "Serving rsync over ssh"
+    );
     let program = Program::new(sshd.to_string_lossy()).args(["-D", "-e", "-f"]).arg(&config).args(more);
     let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
     let ended = program.run(&limits, shutdown).await?;
@@ -61,10 +73,16 @@ async fn serve(settings: &ServerSettings, ssh_folder: &Path, keys: &[AuthorizedK
         info!("rsync-client stops, as asked");
         return Ok(Exit::Done);
     }
-    Err(Failure::new(Exit::Failed, ended.sentence()).help("sshd's own words above say why; a port that is taken, or an option in SSH_PARAMS that it does not know"))
+    Err(Failure::new(Exit::Failed, ended.sentence())
+        .help("sshd's own words above say why; a port that is taken, or an option in SSH_PARAMS that it does not know"))
 }
 
-fn write_config(settings: &ServerSettings, ssh_folder: &Path, host_keys: &[PathBuf], keys: &[AuthorizedKey]) -> Result<PathBuf, Failure> {
+fn write_config(
+    settings: &ServerSettings,
+    ssh_folder: &Path,
+    host_keys: &[PathBuf],
+    keys: &[AuthorizedKey],
+) -> Result<PathBuf, Failure> {
     let folder = ssh_folder.join("rsync-client").join("server");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
         Failure::new(Exit::CannotCreate, format!("cannot make the folder {}: {error}", folder.display()))

@@ -9,8 +9,8 @@ use tracing::{error, info, warn};
 
 use crate::announce::Announcement;
 use crate::attempt::Conditions;
-use crate::ending::Ending;
 use crate::config::{Settings, Surroundings, neighbours};
+use crate::ending::Ending;
 use crate::pass::{Pass, PassReport};
 use crate::plan::{Plan, Unit};
 use crate::script::{Veil, host_key_remark};
@@ -113,7 +113,9 @@ impl From<PassReport> for Report {
         let (exit, sentence) = (pass.exit(), pass.sentence());
         let report = match exit {
             Exit::Done => Report::success(sentence),
-            _ if exit == Ending::Stopped.exit() => Report { result: RunResult::Stopped, exit, ..Report::success(sentence) },
+            _ if exit == Ending::Stopped.exit() => {
+                Report { result: RunResult::Stopped, exit, ..Report::success(sentence) }
+            }
             _ => Report::failed(exit, sentence).may_retry(exit == Exit::Unavailable),
         };
         report.tail(pass.complaints.join("\n"))
@@ -125,8 +127,11 @@ async fn tasks(settings: &Settings, conditions: &Conditions) -> Result<Vec<Ready
     let mut tasks = Vec::new();
     for (name, task) in &settings.tasks.0 {
         if let Err(why) = crate::plan::check_syntax(task.script.text()).await? {
-            return Err(Failure::new(Exit::Config, format!("{name} cannot be used: the shell does not understand it: {why}"))
-                .help("write five fields, then a command as `sh -c` takes it"));
+            return Err(Failure::new(
+                Exit::Config,
+                format!("{name} cannot be used: the shell does not understand it: {why}"),
+            )
+            .help("write five fields, then a command as `sh -c` takes it"));
         }
         let unit = Unit::new(task.script.text(), &settings.logs_folder());
         let remarks = unit.rsyncs.iter().flat_map(|rsync| rsync.remarks()).chain(host_key_remark(task.script.text()));

@@ -6,14 +6,60 @@ use super::token::{Kind, Word, tokens};
 
 /// Options of rsync that take the next word as their value.
 const WITH_VALUE: &[&str] = &[
-    "--address", "--backup-dir", "--block-size", "--bwlimit", "--checksum-choice", "--checksum-seed", "--chmod",
-    "--chown", "--compare-dest", "--compress-choice", "--compress-level", "--config", "--contimeout", "--copy-as",
-    "--copy-dest", "--debug", "--exclude", "--exclude-from", "--files-from", "--filter", "--groupmap", "--iconv",
-    "--include", "--include-from", "--info", "--link-dest", "--log-file", "--log-file-format", "--max-alloc",
-    "--max-delete", "--max-size", "--min-size", "--modify-window", "--out-format", "--outbuf", "--partial-dir",
-    "--password-file", "--port", "--protocol", "--read-batch", "--remote-option", "--rsh", "--rsync-path",
-    "--skip-compress", "--sockopts", "--stop-after", "--stop-at", "--suffix", "--temp-dir", "--timeout", "--usermap",
-    "--write-batch", "--only-write-batch", "--early-input",
+    "--address",
+    "--backup-dir",
+    "--block-size",
+    "--bwlimit",
+    "--checksum-choice",
+    "--checksum-seed",
+    "--chmod",
+    "--chown",
+    "--compare-dest",
+    "--compress-choice",
+    "--compress-level",
+    "--config",
+    "--contimeout",
+    "--copy-as",
+    "--copy-dest",
+    "--debug",
+    "--exclude",
+    "--exclude-from",
+    "--files-from",
+    "--filter",
+    "--groupmap",
+    "--iconv",
+    "--include",
+    "--include-from",
+    "--info",
+    "--link-dest",
+    "--log-file",
+    "--log-file-format",
+    "--max-alloc",
+    "--max-delete",
+    "--max-size",
+    "--min-size",
+    "--modify-window",
+    "--out-format",
+    "--outbuf",
+    "--partial-dir",
+    "--password-file",
+    "--port",
+    "--protocol",
+    "--read-batch",
+    "--remote-option",
+    "--rsh",
+    "--rsync-path",
+    "--skip-compress",
+    "--sockopts",
+    "--stop-after",
+    "--stop-at",
+    "--suffix",
+    "--temp-dir",
+    "--timeout",
+    "--usermap",
+    "--write-batch",
+    "--only-write-batch",
+    "--early-input",
 ];
 /// Letters of those that have a short form.
 const LETTERS_WITH_VALUE: &str = "BTefM@";
@@ -71,7 +117,8 @@ impl Rsync {
     /// Whether an option is there, by its long name or by its letter among others (`-avz`).
     fn has(&self, long: &str, letter: Option<char>) -> bool {
         self.options.iter().any(|(name, _)| {
-            name == long || letter.is_some_and(|letter| letters(name).take_while(|c| !takes_value(*c)).any(|c| c == letter))
+            name == long
+                || letter.is_some_and(|letter| letters(name).take_while(|c| !takes_value(*c)).any(|c| c == letter))
         })
     }
 
@@ -164,7 +211,11 @@ pub fn place(target: &Path, logs: &Path) -> Place {
     let mut names = below.iter().map(|name| name.to_string_lossy());
     match (names.next(), names.next()) {
         (Some(site), inside) if site.parse::<u64>().is_ok() => {
-            if inside.is_none() { Place::Site(site.into_owned()) } else { Place::Inside(site.into_owned()) }
+            if inside.is_none() {
+                Place::Site(site.into_owned())
+            } else {
+                Place::Inside(site.into_owned())
+            }
         }
         _ => Place::NoSite,
     }
@@ -204,7 +255,8 @@ mod tests {
 
     #[test]
     fn short_options_with_values_take_the_next_word() {
-        let rsync = only("RSYNC_PASSWORD=x timeout 5 /usr/bin/rsync -avzPe 'ssh -p 1' --exclude a h:/b c > /dev/null 2>&1");
+        let rsync =
+            only("RSYNC_PASSWORD=x timeout 5 /usr/bin/rsync -avzPe 'ssh -p 1' --exclude a h:/b c > /dev/null 2>&1");
         assert_eq!((rsync.sources, rsync.target), (vec!["h:/b".to_owned()], Some("c".to_owned())));
     }
 
@@ -235,7 +287,9 @@ mod tests {
 
     #[test]
     fn remote_places_are_told_from_paths() {
-        assert!(is_remote("host:/a") && is_remote("me@host:a") && is_remote("host::module") && is_remote("rsync://h/m"));
+        assert!(
+            is_remote("host:/a") && is_remote("me@host:a") && is_remote("host::module") && is_remote("rsync://h/m")
+        );
         assert!(!is_remote("/a:b") && !is_remote("a/b:c") && !is_remote("a"));
     }
 

@@ -55,12 +55,51 @@ fn b_05_texts_are_cut_where_it_is_safe() {
 #[test]
 fn b_05_texts_that_need_one_shell_stay_whole() {
     for text in [
-        "cd /x; a", "export A=1; a", "A=1; a $A", "set -e; a; b", "(a; b)", "{ a; b; }", "if a; then b; fi",
-        "for i in 1 2; do a $i; done", "while a; do b; done", "case x in x) a;; esac", "f() { a; }; f", "a & b", "a; b &",
-        "a `b`; c", "a $(b); c", "a ${B}; c", "a \"$(b)\"; c", "a <<E\nx\nE\nb", "! a; b", "a; echo $?", "a $$; b", "exec a; b",
-        "a || exit 1; b", "trap a EXIT; b", ". ./x; a", "eval a; b", "umask 077; a", "a | read x; b", "$CMD; b", "> f; a",
-        "a 'open; b", "a \"open; b", "a; b \\", "\"cd\" /x; a", "\\cd /x; a", "c''d /x; a", "X=1 cd /x; a", "alias x=y; x",
-        "a && cd /x; b", "source x; a", "a &> f; b", "a $LINENO; b", "ulimit -n 5; a", "unset A; a", "a $'x'; b",
+        "cd /x; a",
+        "export A=1; a",
+        "A=1; a $A",
+        "set -e; a; b",
+        "(a; b)",
+        "{ a; b; }",
+        "if a; then b; fi",
+        "for i in 1 2; do a $i; done",
+        "while a; do b; done",
+        "case x in x) a;; esac",
+        "f() { a; }; f",
+        "a & b",
+        "a; b &",
+        "a `b`; c",
+        "a $(b); c",
+        "a ${B}; c",
+        "a \"$(b)\"; c",
+        "a <<E\nx\nE\nb",
+        "! a; b",
+        "a; echo $?",
+        "a $$; b",
+        "exec a; b",
+        "a || exit 1; b",
+        "trap a EXIT; b",
+        ". ./x; a",
+        "eval a; b",
+        "umask 077; a",
+        "a | read x; b",
+        "$CMD; b",
+        "> f; a",
+        "a 'open; b",
+        "a \"open; b",
+        "a; b \\",
+        "\"cd\" /x; a",
+        "\\cd /x; a",
+        "c''d /x; a",
+        "X=1 cd /x; a",
+        "alias x=y; x",
+        "a && cd /x; b",
+        "source x; a",
+        "a &> f; b",
+        "a $LINENO; b",
+        "ulimit -n 5; a",
+        "unset A; a",
+        "a $'x'; b",
     ] {
         assert_eq!(pieces(text), None, "{text}");
     }
@@ -79,7 +118,13 @@ fn trace(texts: &[String], has_pipe: bool) -> String {
     let script = format!("{STUBS} for p; do (eval \"$p\"); printf '=%s;' $?; done");
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", &script, "sh"]).args(texts).current_dir(folder.path()).env_clear().env("V", "v w").env("PATH", "");
+    command
+        .args(["-c", &script, "sh"])
+        .args(texts)
+        .current_dir(folder.path())
+        .env_clear()
+        .env("V", "v w")
+        .env("PATH", "");
     let output = command.output().unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
     if complaints.contains("Syntax error") {
@@ -111,7 +156,8 @@ fn steps(trace: &str) -> String {
 
 /// Parts of usual texts.
 const PLAIN: [&str; 20] = [
-    "a", "b", "c", " ", " ", " ", ";", ";", "\n", "&&", "||", "|", "$V", "x", "y;z", "'q;r'", "\"s;$V\"", "\\;", ">f", "2>&1",
+    "a", "b", "c", " ", " ", " ", ";", ";", "\n", "&&", "||", "|", "$V", "x", "y;z", "'q;r'", "\"s;$V\"", "\\;", ">f",
+    "2>&1",
 ];
 /// Parts that make them hard.
 const HARD: [&str; 14] = ["'", "\"", "\\", "#", " #k;\n", "<f", "&", "(", ")", "{", "}", "V=1 ", "cd ", "$?"];
@@ -139,7 +185,11 @@ fn b_05_pieces_of_ten_thousand_random_texts_do_what_the_whole_does() {
         .collect();
     let cut: Vec<(&String, Vec<String>)> = texts
         .iter()
-        .filter_map(|text| pieces(text).filter(|pieces| pieces.len() > 1 && pieces != std::slice::from_ref(text)).map(|pieces| (text, pieces)))
+        .filter_map(|text| {
+            pieces(text)
+                .filter(|pieces| pieces.len() > 1 && pieces != std::slice::from_ref(text))
+                .map(|pieces| (text, pieces))
+        })
         .collect();
     let mut judged = 0;
     for (text, pieces) in &cut {

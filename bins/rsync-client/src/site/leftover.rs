@@ -45,7 +45,9 @@ mod tests {
         for name in [".access.log.a1B2c3", ".x.ABCDEF", ".access_log.2026-01-01.9kq3zz"] {
             assert!(is_leftover(name), "{name}");
         }
-        for name in ["access.log.a1B2c3", ".htaccess", ".htaccess.backup", ".access_log.202601", "..a1B2c3", ".a.b1B2c3d"] {
+        for name in
+            ["access.log.a1B2c3", ".htaccess", ".htaccess.backup", ".access_log.202601", "..a1B2c3", ".a.b1B2c3d"]
+        {
             assert!(!is_leftover(name), "{name}");
         }
     }

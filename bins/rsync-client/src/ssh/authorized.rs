@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn b_13_one_variable_may_hold_several_keys_of_any_type() {
         assert_eq!(
-            keys("ssh-rsa AAAAB3 a b sk-ssh-ed25519@openssh.com AAAAGn c\necdsa-sha2-nistp256 AAAAE2 d\n# ssh-rsa AAAA no"),
+            keys(
+                "ssh-rsa AAAAB3 a b sk-ssh-ed25519@openssh.com AAAAGn c\necdsa-sha2-nistp256 AAAAE2 d\n# ssh-rsa AAAA no"
+            ),
             ["ssh-rsa AAAAB3 a b", "sk-ssh-ed25519@openssh.com AAAAGn c", "ecdsa-sha2-nistp256 AAAAE2 d"]
         );
         assert_eq!(keys(r"ssh-rsa AAAA1 x\nssh-rsa AAAA2 y").len(), 2);
@@ -97,8 +99,14 @@ mod tests {
     fn options_stay_in_front_of_the_forced_command() {
         let line = |text: &str| AuthorizedKeys::of(text).0[0].line("x");
         assert_eq!(line("ssh-rsa AAAA"), "command=\"x\",restrict ssh-rsa AAAA");
-        assert_eq!(line("from=\"10.0.0.1, 10.0.0.2\" ssh-rsa AAAA"), "command=\"x\",restrict,from=\"10.0.0.1, 10.0.0.2\" ssh-rsa AAAA");
-        assert_eq!(line("command=\"rrsync -ro /a\",restrict ssh-rsa AAAA"), "command=\"rrsync -ro /a\",restrict ssh-rsa AAAA");
+        assert_eq!(
+            line("from=\"10.0.0.1, 10.0.0.2\" ssh-rsa AAAA"),
+            "command=\"x\",restrict,from=\"10.0.0.1, 10.0.0.2\" ssh-rsa AAAA"
+        );
+        assert_eq!(
+            line("command=\"rrsync -ro /a\",restrict ssh-rsa AAAA"),
+            "command=\"rrsync -ro /a\",restrict ssh-rsa AAAA"
+        );
     }
 
     #[test]

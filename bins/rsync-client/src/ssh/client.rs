@@ -115,8 +115,9 @@ impl Client {
 
     /// The first ssh in the search path that is not the one we write, which a command of ours may have put in there.
     fn find_ssh(&self, ours: &Path) -> Option<PathBuf> {
-        let is_program =
-            |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        let is_program = |path: &PathBuf| {
+            fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
         let folders = self.options.search_path.split(':').map(Path::new).filter(|folder| *folder != ours);
         folders.map(|folder| folder.join("ssh")).find(is_program)
     }
@@ -196,7 +197,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared = Client::new(options(folder.path())).prepare().unwrap();
         let config = fs::read_to_string(folder.path().join("rsync-client/config")).unwrap();
-        for line in ["BatchMode yes", "ConnectTimeout 15", "ServerAliveInterval 15", "ServerAliveCountMax 4", "StrictHostKeyChecking accept-new"] {
+        for line in [
+            "BatchMode yes",
+            "ConnectTimeout 15",
+            "ServerAliveInterval 15",
+            "ServerAliveCountMax 4",
+            "StrictHostKeyChecking accept-new",
+        ] {
             assert!(config.contains(line), "{config}");
         }
         assert!(prepared.search_path.ends_with("rsync-client/bin:/usr/bin:/bin"));

@@ -24,7 +24,11 @@ impl HostKeys {
         prepare_folder(&self.folder)?;
         let _lock = take_lock(&self.folder).await?;
         let mut keys = Vec::new();
-        for (kind, file) in [(KeyType::Ed25519, "ssh_host_ed25519_key"), (KeyType::Ecdsa, "ssh_host_ecdsa_key"), (KeyType::Rsa, "ssh_host_rsa_key")] {
+        for (kind, file) in [
+            (KeyType::Ed25519, "ssh_host_ed25519_key"),
+            (KeyType::Ecdsa, "ssh_host_ecdsa_key"),
+            (KeyType::Rsa, "ssh_host_rsa_key"),
+        ] {
             let path = self.folder.join(file);
             // RSA keys take seconds, and clients that need one are rare: only one that was there before is used.
             if !path.exists() && kind != KeyType::Rsa {

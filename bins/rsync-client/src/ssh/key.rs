@@ -289,6 +289,7 @@ async fn keygen(program: Program) -> Result<String, String> {
     if ended.succeeded() {
         return Ok(said);
     }
-    let lines: Vec<&str> = complained.lines().chain(said.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        complained.lines().chain(said.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
     Err(if lines.is_empty() { ended.sentence() } else { lines.join("; ") })
 }
