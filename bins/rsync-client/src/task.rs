@@ -21,7 +21,7 @@ impl Value for Task {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let fields = match text.trim_start().split_whitespace().next() {
+        let fields = match text.split_whitespace().next() {
             Some("@every") => 2,
             Some(first) if first.starts_with('@') => 1,
             _ => 5,

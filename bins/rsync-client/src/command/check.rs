@@ -86,7 +86,7 @@ fn volume(folder: &Path, findings: &mut Findings) {
     match tried {
         Ok(_) => findings.good(&format!("our state can be written in {}", folder.display())),
         Err((why, help)) => {
-            findings.fault(Exit::CannotCreate, &format!("cannot write in {}: {why}", folder.display()), help)
+            findings.fault(Exit::CannotCreate, &format!("cannot write in {}: {why}", folder.display()), help);
         }
     }
 }
