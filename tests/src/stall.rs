@@ -32,7 +32,7 @@ impl Stall {
                     return;
                 }
                 let (closed, passed) = (closed.clone(), passed.clone());
-                thread::spawn(move || serve(client, server, bytes_max, &closed, &passed));
+                thread::spawn(move || serve(&client, server, bytes_max, &closed, &passed));
             }
         });
         stall
@@ -57,12 +57,12 @@ impl Drop for Stall {
     }
 }
 
-fn serve(client: TcpStream, server: u16, bytes_max: u64, closed: &AtomicBool, passed: &AtomicU64) {
+fn serve(client: &TcpStream, server: u16, bytes_max: u64, closed: &AtomicBool, passed: &AtomicU64) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else { return };
     let silent = AtomicBool::new(bytes_max == 0);
     thread::scope(|scope| {
-        scope.spawn(|| forward(&client, &server, u64::MAX, &silent, closed, None));
-        scope.spawn(|| forward(&server, &client, bytes_max, &silent, closed, Some(passed)));
+        scope.spawn(|| forward(client, &server, u64::MAX, &silent, closed, None));
+        scope.spawn(|| forward(&server, client, bytes_max, &silent, closed, Some(passed)));
     });
 }
 
@@ -97,7 +97,9 @@ fn forward(
                     break;
                 }
                 sum += count as u64;
-                passed.inspect(|passed| drop(passed.fetch_add(count as u64, Ordering::Relaxed)));
+                if let Some(passed) = passed {
+                    passed.fetch_add(count as u64, Ordering::Relaxed);
+                }
                 if sum >= bytes_max {
                     silent.store(true, Ordering::Relaxed);
                 }

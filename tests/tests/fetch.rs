@@ -114,7 +114,7 @@ fn b_03_the_documented_command_fetches_with_ed25519_and_rsa() {
         fetch.trust();
         fetch.writes("access.log.1", "one\n").writes("access.log.2", "two\n");
         fetch.commands(&fetch.command(4));
-        fetch.once().succeeds().says(&["Command done", "rsync-1", "files=2"]).says(&["Pass ended", "sites=4:2"]);
+        fetch.once().succeeds().says(&["Command done", "rsync-1", "files=2"]).says(&["Logs arrived", "sites=4:2"]);
         assert_eq!(fetch.fetched(4), ["access.log.1", "access.log.2"]);
         // The source rotates, and a file goes away.
         fs::remove_file(fetch.sshd.source().join("access.log.1")).unwrap();
@@ -171,7 +171,7 @@ fn b_04_c_145_a_failed_command_stops_no_other() {
         .says(&["Command failed", "rsync-1", "does not answer", "attempts=2"])
         .says(&["Command done", "rsync-2", "files=1"])
         .says(&["Command failed", "rsync-3", "23 (partial transfer"])
-        .says(&["Pass ended", "2 of 3 commands failed"]);
+        .says(&["Run ended", "2 of 3 commands failed"]);
     assert_eq!(fetch.fetched(4), ["a.log"]);
     assert_eq!(fetch.state()["last_pass"]["failed"], 2);
     fetch.stack.run(&["history"]).succeeds().says(&["ok", "rsync-2"]).says(&["FAIL", "rsync-3", "23"]);

@@ -236,7 +236,9 @@ impl Ending {
             Ending::Partial => {
                 "read the lines above: a source that does not exist, or files that the remote user may not read"
             }
-            Ending::KeyRefused => "add the public key that is shown in this log to authorized_keys of the user on the server",
+            Ending::KeyRefused => {
+                "add the public key that is shown in this log to authorized_keys of the user on the server"
+            }
             Ending::HostKeyChanged => {
                 "ask who runs the server; only if the change is meant, remove its lines from known_hosts in SSH_DIR (ssh-keygen -R) or renew SSH_KNOWN_HOSTS"
             }

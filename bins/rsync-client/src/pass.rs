@@ -115,9 +115,11 @@ impl Pass<'_> {
         let changes = changes(&before, &Listing::of(&self.logs));
         let report = PassReport { complaints, endings, changes, commands: self.plan.units.len() };
         self.record(started, &report, &fetched)?;
-        let sites: Vec<String> =
-            report.changes.iter().map(|(site, change)| format!("{site}:{}", change.arrived)).collect();
-        info!(result = report.sentence(), sites = sites.join(" "), exit = report.exit().code(), "Pass ended");
+        let arrived = report.changes.iter().filter(|(_, change)| change.arrived > 0);
+        let sites: Vec<String> = arrived.map(|(site, change)| format!("{site}:{}", change.arrived)).collect();
+        if !sites.is_empty() {
+            info!(sites = sites.join(" "), "Logs arrived");
+        }
         Ok(report)
     }
 

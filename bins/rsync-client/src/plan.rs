@@ -85,10 +85,13 @@ impl Plan {
                 vec![script.text().to_owned()]
             }
         };
-        let units: Vec<Unit> = texts.iter().map(|text| Unit::new(text, logs)).collect();
+        let veil = Veil::of(script.text());
+        let mut units: Vec<Unit> = texts.iter().map(|text| Unit::new(text, logs)).collect();
+        // One command may tell what is only known as a password from another.
+        units.iter_mut().for_each(|unit| unit.shown = veil.over(&unit.shown));
         remarks.extend(units.iter().enumerate().flat_map(|(at, unit)| unit_remarks(at + 1, unit, logs)));
         remarks.extend(host_key_remark(script.text()).map(str::to_owned));
-        Ok(Self { units, remarks, veil: Veil::of(script.text()) })
+        Ok(Self { units, remarks, veil })
     }
 }
 
