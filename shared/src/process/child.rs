@@ -223,7 +223,6 @@ fn adopt_orphans() {
 /// Waits for one child, or for all there are, orphans included, and tells who asked.
 fn wait_for(child: Option<Pid>) {
     loop {
-        // With no number, `waitpid` would look at our own process group only.
         let ended = match child {
             Some(pid) => waitpid(Some(pid), WaitOptions::empty()),
             None => wait(WaitOptions::empty()),
