@@ -32,7 +32,6 @@
 
 mod address;
 mod declaration;
-mod family;
 mod fault;
 pub(crate) mod inherited;
 mod mounted;
@@ -46,7 +45,6 @@ mod value;
 
 pub use address::Address;
 pub use declaration::{Declared, Setting, default, optional, required};
-pub use family::Family;
 pub use fault::{ConfigError, Fault};
 pub use neighbour::Neighbours;
 pub use quantity::{Count, Size, Span};

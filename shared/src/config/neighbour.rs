@@ -22,11 +22,9 @@ impl Neighbours {
     /// One notice for each variable that seems meant for us and is not known.
     pub(super) fn notices(&self, declared: &[Setting], variables: &BTreeMap<String, OsString>) -> Vec<String> {
         let known: Vec<String> = declared.iter().flat_map(names).collect();
-        let families: Vec<&str> = declared.iter().filter_map(|setting| setting.name.strip_suffix('*')).collect();
-        let is_member = |name: &str| families.iter().any(|beginning| name.starts_with(beginning));
-        let unknown = variables.iter().filter(|(name, value)| {
-            !value.is_empty() && !known.contains(name) && !is_member(name) && !self.is_theirs(name)
-        });
+        let unknown = variables
+            .iter()
+            .filter(|(name, value)| !value.is_empty() && !known.contains(name) && !self.is_theirs(name));
         unknown.filter_map(|(name, _)| self.notice(name, &known)).collect()
     }
 

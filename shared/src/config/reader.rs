@@ -75,11 +75,6 @@ struct Found {
 }
 
 impl Reader {
-    /// The names of all variables.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str)
-    }
-
     /// The value of a setting; `None` when a fault was noted instead.
     pub fn value<T: Value>(&mut self, setting: &Setting) -> Option<T> {
         let found = match self.find(setting) {

@@ -231,27 +231,3 @@ fn a_wrong_declaration_is_found() {
     let read: Reading<Wrong> = read([("WRONG_COUNT", "2"), ("WRONG_TEXT", "t")], &NEIGHBOURS).unwrap();
     assert_eq!((read.settings.count.get(), read.settings.text.as_str(), read.settings.file), (2, "t", None));
 }
-
-#[test]
-fn a_family_of_settings_is_read_by_the_beginning_of_its_names() {
-    struct Tasks(Family<Count<1, 9>>);
-    fn tasks() -> Setting {
-        optional("TASK_*").describe::<Count<1, 9>>("What to do.")
-    }
-    impl Declared for Tasks {
-        fn declared() -> Vec<Setting> {
-            vec![tasks()]
-        }
-        fn read(reader: &mut Reader) -> Option<Self> {
-            reader.family(&tasks()).map(Tasks)
-        }
-    }
-    let reading =
-        read::<Tasks>([("TASK_2", "2"), ("TASK_1", " 1 "), ("TASK_3", ""), ("TASKS", "9")], &Neighbours::default());
-    let reading = reading.unwrap();
-    let found: Vec<(&str, u64)> = reading.settings.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
-    assert_eq!(found, [("TASK_1", 1), ("TASK_2", 2)]);
-    assert!(!reading.notices.iter().any(|notice| notice.contains("TASK_2")), "{:?}", reading.notices);
-    let error = read::<Tasks>([("TASK_1", "x"), ("TASK_2", "y")], &Neighbours::default()).unwrap_err().to_string();
-    assert!(error.contains("TASK_1 is \"x\"") && error.contains("TASK_2 is \"y\""), "{error}");
-}
