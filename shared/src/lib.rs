@@ -2,9 +2,9 @@
 //!
 //! In the order in which a program meets them: [`entry`] reads the arguments and ends the program,
 //! [`config`] reads the settings (a [`secret`] cannot be printed), [`logging`] says what happens,
-//! [`shutdown`] knows the wish to stop, [`process`] runs a program as a good parent, [`schedule`] waits for the next run, [`retry`] repeats what may be
-//! repeated, `http` (feature) talks to servers, [`files`] replaces and locks files, and [`health`] tells
-//! whether all of it is still fresh.
+//! [`shutdown`] knows the wish to stop, [`process`] runs a program as a good parent, [`schedule`] waits for the next
+//! run, [`retry`] repeats what may be repeated, `http` (feature) talks to servers, [`files`] replaces and locks
+//! files, [`quoting`] splits a text as a shell does, and [`health`] tells whether all of it is still fresh.
 
 pub mod config;
 pub mod entry;
@@ -19,6 +19,7 @@ pub mod logging;
 #[cfg(feature = "notify")]
 pub mod notify;
 pub mod process;
+pub mod quoting;
 pub mod retry;
 pub mod schedule;
 pub mod secret;

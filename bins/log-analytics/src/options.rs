@@ -2,7 +2,6 @@
 
 mod refused;
 mod server;
-mod split;
 mod value;
 mod words;
 
@@ -12,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
+use shared::quoting::{self, OpenQuote};
 
 use crate::format::FormatOptions;
 use crate::hit::{HitOptions, OptionError};
@@ -109,13 +109,8 @@ pub enum ImportOptionsError {
         why: &'static str,
     },
     /// A quote that nothing closes.
-    #[error("cannot read the import options: nothing closes the {quote} before `{rest}`")]
-    OpenQuote {
-        /// The quote.
-        quote: char,
-        /// What follows it, cut short.
-        rest: String,
-    },
+    #[error("cannot read the import options: {0}")]
+    OpenQuote(OpenQuote),
     /// A file named by an option.
     #[error("cannot read the patterns of {option} from {}", path.display())]
     ReadPatterns {
@@ -149,7 +144,9 @@ impl ImportOptions {
     /// # Errors
     /// As [`ImportOptions::from_words`]; also an open quote, and a word that is no option: files have no place here.
     pub fn from_text(text: &str) -> Result<Self, ImportOptionsError> {
-        let options = Self::from_words(split::words(text)?.into_iter().map(OsString::from))?;
+        let options = Self::from_words(
+            quoting::words(text).map_err(ImportOptionsError::OpenQuote)?.into_iter().map(OsString::from),
+        )?;
         match options.files.first() {
             Some(file) => Err(ImportOptionsError::Word { why: format!("`{}` is not an option", file.display()) }),
             None => Ok(options),

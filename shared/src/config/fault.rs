@@ -9,7 +9,7 @@ use crate::entry::{Exit, Failure};
 #[derive(Debug)]
 pub struct Fault {
     /// The variable.
-    pub name: &'static str,
+    pub name: String,
     /// What is wrong with it, as the end of a sentence that begins with its name.
     pub wrong: Wrong,
     /// What would be right.
@@ -50,9 +50,10 @@ pub enum Wrong {
 }
 
 impl Fault {
-    pub(super) fn of(setting: &Setting, wrong: Wrong) -> Self {
+    /// `name` is that of the setting, or of a member of its family.
+    pub(super) fn of(setting: &Setting, name: &str, wrong: Wrong) -> Self {
         let example = setting.example.or(setting.default).filter(|_| !setting.secret);
-        Self { name: setting.name, wrong, rule: (setting.rule)(), example }
+        Self { name: name.to_owned(), wrong, rule: (setting.rule)(), example }
     }
 }
 

@@ -32,6 +32,7 @@
 
 mod address;
 mod declaration;
+mod family;
 mod fault;
 pub(crate) mod inherited;
 mod mounted;
@@ -45,6 +46,7 @@ mod value;
 
 pub use address::Address;
 pub use declaration::{Declared, Setting, default, optional, required};
+pub use family::{Family, Kin};
 pub use fault::{ConfigError, Fault};
 pub use neighbour::Neighbours;
 pub use quantity::{Count, Size, Span};

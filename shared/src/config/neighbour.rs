@@ -24,7 +24,7 @@ impl Neighbours {
         let known: Vec<String> = declared.iter().flat_map(names).collect();
         let unknown = variables
             .iter()
-            .filter(|(name, value)| !value.is_empty() && !known.contains(name) && !self.is_theirs(name));
+            .filter(|(name, value)| !value.is_empty() && !is_known(name, &known) && !self.is_theirs(name));
         unknown.filter_map(|(name, _)| self.notice(name, &known)).collect()
     }
 
@@ -45,6 +45,14 @@ impl Neighbours {
         });
         listed || is_service_link(name)
     }
+}
+
+/// Declared under its own name, or as a member of a family (`JOB_*`).
+fn is_known(name: &str, known: &[String]) -> bool {
+    known.iter().any(|known| match known.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == known,
+    })
 }
 
 /// Kubernetes, Docker links and Rancher describe a service called `matomo` by `MATOMO_PORT_80_TCP` and

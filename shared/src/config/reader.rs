@@ -1,6 +1,10 @@
 //! Reads a declared struct of settings from pairs of names and values, and keeps every fault.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::PathBuf,
+};
 
 use super::{
     declaration::{Declared, Setting},
@@ -87,15 +91,39 @@ impl Reader {
         };
         match T::parse(&found.text) {
             Ok(value) => {
-                self.effective.push(Effective::of(setting, &found.text, found.origin));
+                self.effective.push(Effective::of(setting, setting.name, &found.text, found.origin));
                 Some(value)
             }
-            Err(reason) => {
-                let reason = if setting.secret { String::new() } else { reason };
-                let shown = shown_in_fault(setting, &found.text);
-                self.fault(setting, Wrong::Unfit { shown, reason })
+            Err(reason) => self.fault(setting, unfit(setting, &found.text, reason)),
+        }
+    }
+
+    /// The values of all variables that begin alike, by the rest of their names; `None` when a fault was noted instead.
+    pub(super) fn family<T: Value>(&mut self, setting: &Setting, beginning: &str) -> Option<BTreeMap<String, T>> {
+        let rests = self.variables.keys().filter_map(|name| name.strip_prefix(beginning));
+        let members: BTreeSet<String> =
+            rests.map(|rest| rest.strip_suffix("_FILE").unwrap_or(rest).to_owned()).filter(|m| !m.is_empty()).collect();
+        let faults_before = self.faults.len();
+        let mut family = BTreeMap::new();
+        for member in members {
+            let name = format!("{beginning}{member}");
+            let found = match self.find_named(setting, &name) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(wrong) => {
+                    self.faults.push(Fault::of(setting, &name, wrong));
+                    continue;
+                }
+            };
+            match T::parse(&found.text) {
+                Ok(value) => {
+                    self.effective.push(Effective::of(setting, &name, &found.text, found.origin));
+                    family.insert(member, value);
+                }
+                Err(reason) => self.faults.push(Fault::of(setting, &name, unfit(setting, &found.text, reason))),
             }
         }
+        (self.faults.len() == faults_before).then_some(family)
     }
 
     fn absent<T: Value>(&mut self, setting: &Setting) -> Option<T> {
@@ -109,7 +137,7 @@ impl Reader {
     }
 
     fn fault<T>(&mut self, setting: &Setting, wrong: Wrong) -> Option<T> {
-        self.faults.push(Fault::of(setting, wrong));
+        self.faults.push(Fault::of(setting, setting.name, wrong));
         None
     }
 
@@ -188,6 +216,12 @@ fn without_wrapping(text: &str) -> &str {
         }
     }
     bare
+}
+
+/// A text that its type does not take. The reason could repeat a secret, so it is told only of texts that are none.
+fn unfit(setting: &Setting, text: &str, reason: String) -> Wrong {
+    let reason = if setting.secret { String::new() } else { reason };
+    Wrong::Unfit { shown: shown_in_fault(setting, text), reason }
 }
 
 /// A bad value as an error may show it: short, on one line, never a secret.

@@ -28,7 +28,7 @@ pub enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     /// The variable.
-    pub name: &'static str,
+    pub name: String,
     /// The value as it may be shown; `None` when it is not set.
     pub shown: Option<String>,
     /// Where it comes from.
@@ -36,9 +36,10 @@ pub struct Effective {
 }
 
 impl Effective {
-    pub(super) fn of(setting: &Setting, text: &str, origin: Origin) -> Self {
+    /// `name` is that of the setting, or of a member of its family.
+    pub(super) fn of(setting: &Setting, name: &str, text: &str, origin: Origin) -> Self {
         let shown = if setting.secret { Secret::shown(text) } else { (setting.shown)(text) };
-        Self { name: setting.name, shown: Some(shown), origin }
+        Self { name: name.to_owned(), shown: Some(shown), origin }
     }
 
     /// For a list on one line.
@@ -47,7 +48,7 @@ impl Effective {
     }
 
     pub(super) fn unset(setting: &Setting) -> Self {
-        Self { name: setting.name, shown: None, origin: Origin::Default }
+        Self { name: setting.name.to_owned(), shown: None, origin: Origin::Default }
     }
 }
 

@@ -1,13 +1,24 @@
 //! A text split into words as a shell does it, without expanding anything.
 
-use super::ImportOptionsError;
-
 /// Characters of the text shown behind an open quote.
 const SHOWN_MAX: usize = 40;
 
+/// A quote that nothing closes, so that nobody can tell where the words end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing closes the {quote} before `{rest}`")]
+pub struct OpenQuote {
+    /// The quote.
+    pub quote: char,
+    /// What follows it, shortened.
+    pub rest: String,
+}
+
 /// The words of `text`: blanks separate them, quotes keep blanks, a backslash keeps the next character (between
 /// double quotes only before `"`, `\`, `$` and a backtick).
-pub(super) fn words(text: &str) -> Result<Vec<String>, ImportOptionsError> {
+///
+/// # Errors
+/// When a quote stays open.
+pub fn words(text: &str) -> Result<Vec<String>, OpenQuote> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut rest = text.chars();
@@ -17,9 +28,8 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, ImportOptionsError> {
             '\\' => word.get_or_insert_default().extend(rest.next()),
             quote @ ('"' | '\'') => {
                 let inside = rest.as_str();
-                quoted(quote, &mut rest, word.get_or_insert_default()).ok_or_else(|| {
-                    ImportOptionsError::OpenQuote { quote, rest: inside.chars().take(SHOWN_MAX).collect() }
-                })?;
+                quoted(quote, &mut rest, word.get_or_insert_default())
+                    .ok_or_else(|| OpenQuote { quote, rest: inside.chars().take(SHOWN_MAX).collect() })?;
             }
             other => word.get_or_insert_default().push(other),
         }
