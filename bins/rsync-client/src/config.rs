@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use shared::config::{Count, Declared, Family, Neighbours, Reader, Setting, Span, Value, optional};
+use shared::config::{Count, Family, Neighbours, Span, Value};
 use shared::health_http::ListenOptions;
 use shared::job::JobOptions;
 use shared::logging::LogOptions;
@@ -27,7 +27,7 @@ shared::settings! {
         /// When to fetch: a cron expression of five fields, or six with seconds first.
         pub cron: Schedule = default("MATOMO_RSYNC_LOGS_CRON", "0 0 * * * *"),
         /// Jobs of their own, in the words of cron: five fields (or @daily and the like), then a shell command.
-        pub tasks: Tasks,
+        pub tasks: Family<Task>,
         /// Longest time for one attempt of one command; then it is stopped.
         pub timeout: Span = default("RSYNC_TIMEOUT", "50m"),
         /// Further attempts at a command that failed for a reason which may pass.
@@ -76,8 +76,10 @@ shared::settings! {
 shared::settings! {
     /// What `server` reads and the other commands do not.
     pub struct ServerOptions {
-        /// Keys that may connect.
-        pub keys: ServerKeys,
+        /// `server`: keys that may connect, one or several in it. Nothing but rsync is run for them.
+        pub key: Option<AuthorizedKeys> = optional("SSH_AUTH_KEY").example("ssh-ed25519 AAAA… backup@example.org"),
+        /// More keys.
+        pub keys: Family<AuthorizedKeys>,
         /// `server`: port to listen on.
         pub port: Count<1, 65_535> = default("SSH_PORT", "22"),
         /// `server`: more arguments for sshd.
@@ -132,50 +134,6 @@ shared::settings! {
         pub path: String = default("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         /// What a client of our `server` asks for.
         pub original_command: Option<String> = optional("SSH_ORIGINAL_COMMAND"),
-    }
-}
-
-/// `CRON_TASK_*`.
-#[derive(Clone, Debug)]
-pub struct Tasks(pub Family<Task>);
-
-/// `SSH_AUTH_KEY*`.
-#[derive(Clone, Debug)]
-pub struct ServerKeys(pub Family<AuthorizedKeys>);
-
-impl Tasks {
-    fn setting() -> Setting {
-        optional("CRON_TASK_*").example("30 3 * * * rsync -a host:/backup/ /backup/").describe::<Option<Task>>(
-            "`run`: a job of its own for each variable, in the words of cron: five fields or a name such as @daily, then a shell command.",
-        )
-    }
-}
-
-impl Declared for Tasks {
-    fn declared() -> Vec<Setting> {
-        vec![Self::setting()]
-    }
-
-    fn read(reader: &mut Reader) -> Option<Self> {
-        reader.family(&Self::setting()).map(Self)
-    }
-}
-
-impl ServerKeys {
-    fn setting() -> Setting {
-        optional("SSH_AUTH_KEY*").example("ssh-ed25519 AAAA… backup@example.org").describe::<Option<AuthorizedKeys>>(
-            "`server`: keys that may connect, one or several in each variable. Nothing but rsync is run for them.",
-        )
-    }
-}
-
-impl Declared for ServerKeys {
-    fn declared() -> Vec<Setting> {
-        vec![Self::setting()]
-    }
-
-    fn read(reader: &mut Reader) -> Option<Self> {
-        reader.family(&Self::setting()).map(Self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `CRON_TASK_*`: a line of a crontab, run on our schedule.
 
 use jiff::tz::TimeZone;
-use shared::config::Value;
+use shared::config::{Kin, Value};
 use shared::schedule::Schedule;
 
 use crate::script::{Script, shown};
@@ -37,6 +37,12 @@ impl Value for Task {
     fn shown(text: &str) -> String {
         shown(text)
     }
+}
+
+impl Kin for Task {
+    const NAMES: &'static str = "CRON_TASK_*";
+    const ABOUT: &'static str = "`run`: a job of its own for each variable, in the words of cron: five fields or a name such as @daily, then a shell command.";
+    const EXAMPLE: &'static str = "30 3 * * * rsync -a host:/backup/ /backup/";
 }
 
 /// The first words, and the rest as it is written.

@@ -92,8 +92,8 @@ fn volume(folder: &Path, findings: &mut Findings) {
 }
 
 fn schedules(settings: &Settings, findings: &mut Findings) {
-    let tasks = settings.tasks.0.iter().map(|(name, task)| (name.as_str(), &task.schedule));
-    for (name, schedule) in std::iter::once(("RSYNC_COMMANDS", &settings.cron)).chain(tasks) {
+    let tasks = settings.tasks.iter().map(|(name, task)| (format!("CRON_TASK_{name}"), &task.schedule));
+    for (name, schedule) in std::iter::once(("RSYNC_COMMANDS".to_owned(), &settings.cron)).chain(tasks) {
         let schedule = schedule.clone().in_zone(&settings.zone);
         let zone = schedule.zone().clone();
         let next = schedule.next_runs(Timestamp::now(), SLOTS_SHOWN);
@@ -134,7 +134,7 @@ async fn key(settings: &Settings, findings: &mut Findings) -> Result<Option<Stri
 
 async fn commands(settings: &Settings, findings: &mut Findings) -> Option<Plan> {
     let Some(script) = &settings.commands else {
-        match settings.tasks.0.len() {
+        match settings.tasks.iter().count() {
             0 => findings.fault(
                 Exit::Config,
                 "neither RSYNC_COMMANDS nor any CRON_TASK_* is set",

@@ -15,7 +15,7 @@ use crate::history::{Entry, History};
 /// Fetches on a schedule until asked to stop.
 pub fn run() -> Result<Exit, Failure> {
     let settings = Ready::read()?;
-    if settings.commands.is_none() && settings.tasks.0.is_empty() {
+    if settings.commands.is_none() && settings.tasks.iter().next().is_none() {
         return Err(Failure::new(
             Exit::Config,
             "there is nothing to do: neither RSYNC_COMMANDS nor any CRON_TASK_* is set",

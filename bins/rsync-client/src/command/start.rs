@@ -125,7 +125,8 @@ impl From<PassReport> for Report {
 /// The tasks, each checked by a shell, and remarked upon as commands are.
 async fn tasks(settings: &Settings, conditions: &Conditions) -> Result<Vec<ReadyTask>, Failure> {
     let mut tasks = Vec::new();
-    for (name, task) in &settings.tasks.0 {
+    for (name, task) in settings.tasks.iter() {
+        let name = format!("CRON_TASK_{name}");
         if let Err(why) = crate::plan::check_syntax(task.script.text()).await? {
             return Err(Failure::new(
                 Exit::Config,

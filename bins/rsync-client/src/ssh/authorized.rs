@@ -1,6 +1,6 @@
 //! Lines of `authorized_keys`: read from variables that hold one key or several, and written with a forced command.
 
-use shared::config::Value;
+use shared::config::{Kin, Value};
 
 /// A public key with what stands before and after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,13 @@ impl Value for AuthorizedKeys {
         let keys = Self::of(text);
         if keys.0.is_empty() { Err("no key is in it".to_owned()) } else { Ok(keys) }
     }
+}
+
+impl Kin for AuthorizedKeys {
+    // Whatever follows: the old entrypoint took `SSH_AUTH_KEY2` as well as `SSH_AUTH_KEY_2`.
+    const NAMES: &'static str = "SSH_AUTH_KEY*";
+    const ABOUT: &'static str = "`server`: more keys, in as many variables as you like.";
+    const EXAMPLE: &'static str = "ssh-ed25519 AAAA… backup@example.org";
 }
 
 fn keys_of_line(line: &str) -> Vec<AuthorizedKey> {
