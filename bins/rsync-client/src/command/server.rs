@@ -36,7 +36,12 @@ pub fn server() -> Result<Exit, Failure> {
 
 /// Those in the variables, and those that lie on the volume.
 fn keys(settings: &ServerSettings, ssh_folder: &Path) -> Vec<AuthorizedKey> {
-    let given = settings.server.key.iter().chain(settings.server.keys.iter().map(|(_, keys)| keys)).flat_map(|keys| keys.0.clone());
+    let given = settings
+        .server
+        .key
+        .iter()
+        .chain(settings.server.keys.iter().map(|(_, keys)| keys))
+        .flat_map(|keys| keys.0.clone());
     let lying = fs::read_to_string(ssh_folder.join("authorized_keys")).unwrap_or_default();
     let mut keys: Vec<AuthorizedKey> = given.chain(AuthorizedKeys::of(&lying).0).collect();
     keys.dedup();
