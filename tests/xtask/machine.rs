@@ -24,9 +24,13 @@ const PEERS: &[Peer] = &[
     Peer { program: "mount", package: "mount" },
     Peer { program: "php", package: "php-cli" },
     Peer { program: "ps", package: "procps" },
-    Peer { program: "python3", package: "python3-minimal" },
+    Peer { program: "python3", package: "python3" },
+    Peer { program: "rrsync", package: "rsync" },
+    Peer { program: "rsync", package: "rsync" },
     Peer { program: "script", package: "bsdutils" },
     Peer { program: "setpriv", package: "util-linux" },
+    Peer { program: "ssh", package: "openssh-client" },
+    Peer { program: "sshd", package: "openssh-server" },
     Peer { program: "unshare", package: "util-linux" },
 ];
 

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use super::{
     child::StartError,
     ended::Ended,
+    hidden::Hidden,
     limits::Limits,
     output::Line,
     running::Running,
@@ -32,6 +33,7 @@ pub struct Program {
     pub(super) leave_background: bool,
     pub(super) foreground: bool,
     pub(super) death_signal: Option<Signal>,
+    pub(super) hidden: Hidden,
 }
 
 /// One change of the environment, in the order in which it was asked for.
@@ -75,6 +77,7 @@ impl Program {
             leave_background: false,
             foreground: false,
             death_signal: Some(Signal::KILL),
+            hidden: Hidden::default(),
         }
     }
 
@@ -164,6 +167,13 @@ impl Program {
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.logged = false;
+        self
+    }
+
+    /// These texts are `(hidden)` in its output: in the log, in the tail, and for the caller's closure.
+    #[must_use]
+    pub fn hiding(mut self, texts: impl IntoIterator<Item = String>) -> Self {
+        self.hidden = Hidden::new(texts);
         self
     }
 

@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 
 mod adhoc;
+mod arrival;
 mod check;
 mod health;
 mod once;

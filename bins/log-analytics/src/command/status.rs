@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::entry::{Exit, Failure};
 
+use super::arrival::{Arrival, arrivals};
 use crate::discover::{self, Discovery, SiteId};
 use crate::ledger::{Book, FileState, Ledger, Standing};
 use crate::pipeline::waiting;
@@ -29,6 +30,10 @@ struct SiteStatus {
     hits: u64,
     last_import: Option<Timestamp>,
     last_hit: Option<Timestamp>,
+    /// When rsync-client last fetched without trouble, with or without something new.
+    last_fetched: Option<Timestamp>,
+    /// When logs last arrived through it.
+    last_changed: Option<Timestamp>,
     days_to_invalidate: usize,
 }
 
@@ -54,9 +59,11 @@ pub fn status(json: bool) -> Result<Exit, Failure> {
     };
     let waiting = waiting(&found, &ledger).map_err(unreadable)?;
     let sites: BTreeSet<SiteId> = found.settled.keys().copied().chain(ledger.sites()).collect();
+    let arrivals = arrivals(&settings.analytics_dir);
     let mut all = Vec::new();
     for site in sites {
-        all.push(SiteStatus::of(&ledger.peek(site).map_err(unreadable)?, &found, &waiting));
+        let arrival = arrivals.get(&site).copied().unwrap_or_default();
+        all.push(SiteStatus::of(&ledger.peek(site).map_err(unreadable)?, &found, &waiting, arrival));
     }
     let text = if json { serde_json::to_string_pretty(&all).unwrap_or_default() + "\n" } else { table(&all) };
     super::say(&text);
@@ -64,7 +71,7 @@ pub fn status(json: bool) -> Result<Exit, Failure> {
 }
 
 impl SiteStatus {
-    fn of(book: &Book, found: &Discovery, waiting: &BTreeMap<SiteId, u64>) -> Self {
+    fn of(book: &Book, found: &Discovery, waiting: &BTreeMap<SiteId, u64>, arrival: Arrival) -> Self {
         let site = book.site();
         let count = |state: &FileState| book.files().filter(|file| file.state == *state).count() as u64;
         let quarantined: Vec<Quarantined> = book
@@ -92,11 +99,13 @@ impl SiteStatus {
             hits: book.files().map(|file| file.hits).sum(),
             last_import: last_import.and_then(|ms| date(ms / 1000)),
             last_hit: book.files().filter_map(|file| file.newest).max().and_then(date),
+            last_fetched: arrival.last_fetched,
+            last_changed: arrival.last_changed,
             days_to_invalidate: book.days().len(),
         }
     }
 
-    fn row(&self) -> [String; 10] {
+    fn row(&self) -> [String; 12] {
         let moment = |moment: Option<Timestamp>| moment.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
         [
             self.site.to_string(),
@@ -109,11 +118,13 @@ impl SiteStatus {
             self.hits.to_string(),
             moment(self.last_import),
             moment(self.last_hit),
+            moment(self.last_fetched),
+            moment(self.last_changed),
         ]
     }
 }
 
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 12] = [
     "SITE",
     "WAITING",
     "BEING WRITTEN",
@@ -124,6 +135,8 @@ const HEADINGS: [&str; 10] = [
     "HITS",
     "LAST IMPORT",
     "LAST HIT",
+    "LAST FETCHED",
+    "LOGS ARRIVED",
 ];
 
 fn table(all: &[SiteStatus]) -> String {
