@@ -15,13 +15,17 @@ struct Peer {
 
 /// In alphabetical order; a sidecar adds its peers here.
 const PEERS: &[Peer] = &[
+    Peer { program: "bash", package: "bash" },
     Peer { program: "mount", package: "mount" },
-    // rrsync is a script.
+    // rrsync is a script, and needs more than the minimal modules.
     Peer { program: "python3", package: "python3" },
     Peer { program: "rrsync", package: "rsync" },
     Peer { program: "rsync", package: "rsync" },
+    Peer { program: "script", package: "bsdutils" },
+    Peer { program: "setpriv", package: "util-linux" },
     Peer { program: "ssh", package: "openssh-client" },
     Peer { program: "sshd", package: "openssh-server" },
+    Peer { program: "unshare", package: "util-linux" },
 ];
 
 /// Programs of the administrator are not in everybody's search path.
