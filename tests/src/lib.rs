@@ -13,6 +13,7 @@ pub mod compare;
 pub mod fault;
 pub mod golden;
 pub mod log;
+pub mod mail;
 pub mod matomo;
 pub mod random;
 pub mod repository;

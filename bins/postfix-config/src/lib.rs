@@ -4,8 +4,18 @@ pub mod config;
 #[cfg(test)]
 mod golden;
 pub mod header_privacy;
+pub mod mail_log;
 pub mod main_cf;
 pub mod master_cf;
 pub mod password_map;
 pub mod plan;
 pub mod value;
+pub mod waiting;
+
+/// x
+pub fn run(_: Args) -> Result<shared::entry::Exit, shared::entry::Failure> {
+    Ok(shared::entry::Exit::Done)
+}
+/// x
+#[derive(clap::Parser)]
+pub struct Args {}
