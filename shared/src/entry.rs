@@ -9,6 +9,11 @@ use std::{
     process::ExitCode,
 };
 
+use crate::{
+    logging,
+    process::{self, trampoline},
+};
+
 /// How a program ends; one published table for all sidecars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -108,8 +113,15 @@ impl fmt::Display for Failure {
 /// Reads the arguments, runs the program and says how it ended.
 /// Logging is not started here: `body` calls [`logging::start`](crate::logging::start) when it wants it.
 pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<Exit, Failure>) -> ExitCode {
+    if let Some(code) = trampoline::divert() {
+        return code.into();
+    }
+    trampoline::unblock_signals();
+    process::become_parent();
     panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
-    ending(C::try_parse, body).into()
+    let exit = ending(C::try_parse, body);
+    logging::finish();
+    exit.into()
 }
 
 fn ending<C>(

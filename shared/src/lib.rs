@@ -2,7 +2,7 @@
 //!
 //! In the order in which a program meets them: [`entry`] reads the arguments and ends the program,
 //! [`config`] reads the settings (a [`secret`] cannot be printed), [`logging`] says what happens,
-//! [`shutdown`] knows the wish to stop, [`schedule`] waits for the next run, [`retry`] repeats what may be
+//! [`shutdown`] knows the wish to stop, [`process`] runs a program as a good parent, [`schedule`] waits for the next run, [`retry`] repeats what may be
 //! repeated, `http` (feature) talks to servers, [`files`] replaces and locks files, and [`health`] tells
 //! whether all of it is still fresh.
 
@@ -13,7 +13,9 @@ pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod logging;
+pub mod process;
 pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod shutdown;
+pub mod words;

@@ -33,6 +33,7 @@
 mod address;
 mod declaration;
 mod fault;
+pub(crate) mod inherited;
 mod mounted;
 mod neighbour;
 mod quantity;

@@ -1,6 +1,9 @@
 //! Text from outside made safe: it stays on its line and gives no orders to a terminal.
 
-use std::fmt::{self, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 /// Writes the text with everything escaped that would break the line, move the cursor or turn the text.
 pub(super) fn write_escaped(out: &mut impl Write, text: &str) -> fmt::Result {
@@ -22,4 +25,31 @@ pub(super) fn write_value(out: &mut impl Write, text: &str) -> fmt::Result {
 fn is_unsafe(c: char) -> bool {
     // Line separators, and the marks that reverse the direction of what follows.
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Bytes from outside as text for one line of a terminal. What is no UTF-8 becomes `\xff`, what would command the
+/// terminal `\u{1b}`; tabs stay.
+pub(crate) fn escaped(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(is_unsafe_in_output) => Cow::Borrowed(text),
+        _ => Cow::Owned(escape_bytes(bytes)),
+    }
+}
+
+fn escape_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + bytes.len() / 4);
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_unsafe_in_output(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+        for byte in chunk.invalid() {
+            // Writing to a text cannot fail.
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+fn is_unsafe_in_output(c: char) -> bool {
+    c != '\t' && is_unsafe(c)
 }

@@ -33,8 +33,7 @@ where
         let mut said = Said::default();
         event.record(&mut said);
         let level = *event.metadata().level();
-        // Whole seconds: enough for an operator, and the same in every line.
-        let moment = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        let moment = super::now();
         match self.format {
             Format::Text => self.write_text(&mut out, moment, level, &said),
             Format::Json => write_json(&mut out, moment, level, &said),

@@ -1,17 +1,27 @@
-//! Events to standard output, one per line, as text or as JSON.
+//! Events to standard output, one per line, as text or as JSON, and the output of programs between them.
 
 mod escape;
 mod event;
+mod outlet;
+pub(crate) mod pump;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::OnceLock,
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 use crate::config::Value;
 use event::OneLine;
+use outlet::{Dropped, Outlet};
+
+pub(crate) use escape::escaped;
 
 crate::settings! {
     /// What is said, and how. A group for the settings of any program.
@@ -79,13 +89,50 @@ impl Value for Format {
     }
 }
 
+/// Where events and the output of programs go, once logging was started.
+static OUTLET: OnceLock<(Outlet, Format)> = OnceLock::new();
+/// What is left to say is waited for this long at the end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Sends the events of this program to standard output from now on. A second call changes nothing.
 ///
-/// A closed, full or absent standard output loses events; it never stops the program.
+/// A closed, full or absent standard output, or a reader who stalls, loses events; it never stops the program.
 pub fn start(options: &LogOptions) {
+    let format = options.format;
+    let note = move |dropped| lines_dropped(format, dropped);
+    let (outlet, _) = OUTLET.get_or_init(|| (Outlet::start(io::stdout(), note), format));
     let colour = options.no_color.is_none() && io::stdout().is_terminal();
+    let outlet = outlet.clone();
     // The error says that logging was started before.
-    let _ = tracing::subscriber::set_global_default(subscriber(options, colour, io::stdout));
+    let _ = tracing::subscriber::set_global_default(subscriber(options, colour, move || outlet.clone()));
+}
+
+/// Waits, not for long, until everything said is written.
+pub fn finish() {
+    if let Some((outlet, _)) = OUTLET.get() {
+        outlet.flush(LAST_WORDS);
+    }
+}
+
+fn outlet() -> Option<(Outlet, Format)> {
+    OUTLET.get().cloned()
+}
+
+/// Whole seconds: enough for an operator, and the same in every line.
+fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+fn lines_dropped(format: Format, Dropped { lines, bytes }: Dropped) -> String {
+    let moment = now();
+    match format {
+        Format::Text => {
+            format!("{moment} WARN  lines were dropped because nobody read them lines={lines} bytes={bytes}\n")
+        }
+        Format::Json => format!(
+            "{{\"timestamp\":\"{moment}\",\"level\":\"warn\",\"message\":\"lines were dropped because nobody read them\",\"lines\":{lines},\"bytes\":{bytes}}}\n"
+        ),
+    }
 }
 
 fn subscriber<W>(options: &LogOptions, colour: bool, writer: W) -> impl Subscriber + Send + Sync

@@ -40,7 +40,7 @@ fn lines(format: Format, colour: bool, body: impl FnOnce()) -> Vec<String> {
 fn said(line: &str) -> &str {
     let (moment, rest) = line.split_once(' ').unwrap();
     assert!(moment.len() == 20 && moment.ends_with('Z'), "{moment}");
-    moment.parse::<jiff::Timestamp>().unwrap();
+    moment.parse::<Timestamp>().unwrap();
     rest
 }
 

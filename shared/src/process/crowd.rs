@@ -1,0 +1,160 @@
+//! The processes that belong to a job: its group, its session, its descendants, and what carries its mark.
+
+use std::{collections::HashMap, fs, time::Duration};
+
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, test_kill_process_group};
+
+use super::child::MARK;
+
+/// Between two looks at processes that are asked to end.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Who is meant.
+#[derive(Clone, Debug)]
+pub(super) struct Crowd {
+    pub(super) leader: Pid,
+    pub(super) mark: String,
+    /// Runs in our own group, so only the leader may be signalled.
+    pub(super) foreground: bool,
+}
+
+/// One process of the crowd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) pid: Pid,
+    pub(super) name: String,
+}
+
+impl Crowd {
+    /// Sends a signal to the leader and its group, and to members that left it. A stopped process is woken, so that it
+    /// can hear.
+    pub(super) fn signal(&self, signal: Signal) {
+        if self.foreground {
+            let _ = kill_process(self.leader, signal);
+            return;
+        }
+        // It may all have ended already; and for a moment after the start there is no group yet.
+        if kill_process_group(self.leader, signal).is_err() {
+            let _ = kill_process(self.leader, signal);
+        }
+        for member in self.outside() {
+            let _ = kill_process(member.pid, signal);
+        }
+        if signal != Signal::KILL && signal != Signal::STOP {
+            let _ = kill_process_group(self.leader, Signal::CONT);
+        }
+    }
+
+    /// Sends a signal to the leader's group alone.
+    pub(super) fn signal_group(&self, signal: Signal) -> bool {
+        let group =
+            if self.foreground { kill_process(self.leader, signal) } else { kill_process_group(self.leader, signal) };
+        group.or_else(|_| kill_process(self.leader, signal)).is_ok()
+    }
+
+    fn outside(&self) -> Vec<Member> {
+        self.find(|process, crowd| process.group != crowd.leader.as_raw_pid())
+    }
+
+    /// Every member that has not ended.
+    pub(super) fn members(&self) -> Vec<Member> {
+        self.find(|_, _| true)
+    }
+
+    /// Whether nobody is left; cheap for the group, a walk through all processes for the rest.
+    pub(super) fn is_gone(&self) -> bool {
+        if !self.foreground && test_kill_process_group(self.leader).is_ok() && !self.members().is_empty() {
+            return false;
+        }
+        self.members().is_empty()
+    }
+
+    fn find(&self, wanted: impl Fn(&Process, &Self) -> bool) -> Vec<Member> {
+        let all = processes();
+        let mut memory = HashMap::new();
+        let belongs: Vec<&Process> =
+            all.values().filter(|process| process.is_alive && self.owns(process, &all, &mut memory)).collect();
+        let members = belongs.into_iter().filter(|process| wanted(process, self));
+        members
+            .filter_map(|process| Some(Member { pid: Pid::from_raw(process.pid)?, name: process.name.clone() }))
+            .collect()
+    }
+
+    fn owns(&self, process: &Process, all: &HashMap<i32, Process>, memory: &mut HashMap<i32, bool>) -> bool {
+        if let Some(known) = memory.get(&process.pid) {
+            return *known;
+        }
+        // Against a circle, which a list that changes while it is read may hold.
+        memory.insert(process.pid, false);
+        let leader = self.leader.as_raw_pid();
+        let us = getpid().as_raw_pid();
+        let owns = process.pid != us
+            && (process.pid == leader
+                || (!self.foreground && (process.group == leader || process.session == leader))
+                || all.get(&process.parent).is_some_and(|parent| parent.pid != us && self.owns(parent, all, memory))
+                || (is_orphan(process, us) && carries(process.pid, &self.mark)));
+        memory.insert(process.pid, owns);
+        owns
+    }
+}
+
+/// Adopted by us, or by the first process where we may not adopt.
+fn is_orphan(process: &Process, us: i32) -> bool {
+    process.parent == us || process.parent <= 1
+}
+
+fn carries(pid: i32, mark: &str) -> bool {
+    let wanted = format!("{MARK}={mark}");
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|variables| variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()))
+}
+
+struct Process {
+    pid: i32,
+    name: String,
+    is_alive: bool,
+    parent: i32,
+    group: i32,
+    session: i32,
+}
+
+fn processes() -> HashMap<i32, Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    numbers.filter_map(|pid| Some((pid, process(&fs::read(format!("/proc/{pid}/stat")).ok()?)?))).collect()
+}
+
+/// `123 (a name) S 1 123 123 …`; the name may hold blanks and parentheses.
+fn process(stat: &[u8]) -> Option<Process> {
+    let stat = String::from_utf8_lossy(stat);
+    let (front, rest) = stat.rsplit_once(") ")?;
+    let (pid, name) = front.split_once(" (")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let mut number = || fields.next()?.parse().ok();
+    Some(Process {
+        pid: pid.parse().ok()?,
+        name: name.to_owned(),
+        is_alive: !matches!(state, "Z" | "X"),
+        parent: number()?,
+        group: number()?,
+        session: number()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let process = process(b"12 (a) S (b)) R 3 4 5 0 -1").unwrap();
+        assert_eq!((process.pid, process.name.as_str(), process.is_alive), (12, "a) S (b)", true));
+        assert_eq!((process.parent, process.group, process.session), (3, 4, 5));
+    }
+
+    #[test]
+    fn we_are_in_the_list() {
+        assert!(processes().contains_key(&getpid().as_raw_pid()));
+    }
+}
