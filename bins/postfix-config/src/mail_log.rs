@@ -103,10 +103,12 @@ impl<'a> Said<'a> {
         }
         match self.meaning() {
             Meaning::LoginMissing => {
-                error!("the relay wants a login, and the message was returned to its sender; set MTP_USER and MTP_PASS")
+                error!(
+                    "the relay wants a login, and the message was returned to its sender; set MTP_USER and MTP_PASS"
+                );
             }
             Meaning::LoginRefused => {
-                warn!("the relay does not take the login; mail waits until MTP_USER and MTP_PASS are right")
+                warn!("the relay does not take the login; mail waits until MTP_USER and MTP_PASS are right");
             }
             Meaning::Ready | Meaning::Ordinary => {}
         }

@@ -89,7 +89,7 @@ impl Declared for Route {
 
     fn read(reader: &mut Reader) -> Option<Self> {
         let settings = RouteSettings::read(reader)?;
-        let judged = decide(settings);
+        let judged = decide(&settings);
         judged.notices.into_iter().for_each(|notice| reader.notice(notice));
         let clashes = !judged.clashes.is_empty();
         judged.clashes.into_iter().for_each(|clash| reader.clash(clash));
@@ -115,12 +115,12 @@ impl Judged {
     }
 }
 
-fn decide(settings: RouteSettings) -> Judged {
+fn decide(settings: &RouteSettings) -> Judged {
     let mut judged = Judged::default();
-    let login = whole_login(&settings, &mut judged);
+    let login = whole_login(settings, &mut judged);
     judged.route = match &settings.relay {
-        None => Some(direct(&settings, &mut judged)),
-        Some(relay) => Some(through(relay, login, &settings, &mut judged)),
+        None => Some(direct(settings, &mut judged)),
+        Some(relay) => Some(through(relay, login, settings, &mut judged)),
     };
     judged
 }
