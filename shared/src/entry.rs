@@ -7,11 +7,14 @@ use std::{
     io::{self, Write as _},
     panic::{self, AssertUnwindSafe, PanicHookInfo},
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use crate::{
     logging,
-    process::{self, trampoline},
+    process::{self, init, trampoline},
 };
 
 /// How a program ends; one published table for all sidecars.
@@ -117,6 +120,9 @@ pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<E
         return code.into();
     }
     trampoline::unblock_signals();
+    if let Some(code) = init::serve() {
+        return code.into();
+    }
     process::become_parent();
     panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
     let exit = ending(C::try_parse, body);
@@ -165,9 +171,20 @@ fn plain_sentence(name: &str, panic: &PanicHookInfo<'_>) -> String {
     }
 }
 
-/// Writes to standard error; a reader that went away is no reason to die.
+/// Writes to standard error; a reader that went away, or does not read, is no reason to die or to stay.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    const PATIENCE: Duration = Duration::from_millis(500);
+    logging::finish();
+    let (done, written) = mpsc::channel();
+    let line = format!("{text}\n");
+    let write = move || {
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        // An error says that the reader does not read.
+        let _ = written.recv_timeout(PATIENCE);
+    }
 }
 
 #[cfg(test)]

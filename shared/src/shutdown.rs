@@ -1,12 +1,12 @@
-//! The wish to stop, known everywhere; a second signal insists.
+//! The wish to stop, known everywhere; a second signal insists. Also what else a signal may ask for.
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
+    iterator::Signals,
 };
+use tokio::sync::{broadcast, watch};
 
 use crate::config::{Setting, default};
 
@@ -20,43 +20,109 @@ pub const GRACE_DEFAULT: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     signals: Arc<watch::Sender<u32>>,
+    asks: Arc<watch::Sender<Asks>>,
+    others: broadcast::Sender<i32>,
+}
+
+/// What signals have asked for so far, besides stopping; each is a count, so that nothing asked twice is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// HUP: read the settings again.
+    pub reload: u32,
+    /// USR1: run now.
+    pub run: u32,
+    /// USR2: say how things stand.
+    pub status: u32,
 }
 
 /// Signals cannot be listened to, so the program could not be stopped politely.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen to TERM and INT")]
+#[error("cannot listen to signals")]
 pub struct ListenError {
     #[from]
     source: io::Error,
 }
 
+/// Signals that would end us and mean nothing to us: kept for a job that may understand them.
+fn other_signals() -> impl Iterator<Item = i32> {
+    const ALARMS: [i32; 8] = [
+        signal_hook::consts::SIGALRM,
+        signal_hook::consts::SIGVTALRM,
+        signal_hook::consts::SIGPROF,
+        signal_hook::consts::SIGIO,
+        30,
+        signal_hook::consts::SIGWINCH,
+        signal_hook::consts::SIGURG,
+        16,
+    ];
+    ALARMS.into_iter().chain(REAL_TIME)
+}
+
+/// The first two real-time signals belong to the C library.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+/// How many other signals wait for a job that is busy.
+const OTHERS_MAX: usize = 256;
+
 impl Shutdown {
-    /// Listens to TERM and INT from now on, on a thread of its own, so that a busy program still hears them.
+    /// Listens to signals from now on, on a thread of its own, so that a busy program still hears them: TERM and INT
+    /// ask to stop, a second one insists, QUIT insists at once; HUP, USR1 and USR2 are [`Asks`].
+    ///
+    /// # Errors
+    /// When the system refuses a thread or a signal.
     pub fn listen() -> Result<Self, ListenError> {
         let shutdown = Self::never();
         let heard = shutdown.clone();
-        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
-        let inside = runtime.enter();
         // Registered before the thread starts: a signal that comes at once is not lost.
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        drop(inside);
-        let listen = async move {
-            loop {
-                tokio::select! {
-                    Some(()) = term.recv() => {}
-                    Some(()) = int.recv() => {}
-                    else => return,
-                }
-                heard.request();
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
+        for number in other_signals() {
+            // One that cannot be caught keeps its default.
+            let _ = signals.add_signal(number);
+        }
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for number in &mut signals {
+                heard.hear(number);
             }
-        };
-        thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
+        })?;
         Ok(shutdown)
+    }
+
+    fn hear(&self, number: i32) {
+        match number {
+            SIGTERM | SIGINT => self.request(),
+            SIGQUIT => self.signals.send_modify(|count| *count = (*count).max(2)),
+            SIGHUP => self.asks.send_modify(|asks| asks.reload += 1),
+            SIGUSR1 => self.asks.send_modify(|asks| asks.run += 1),
+            SIGUSR2 => self.asks.send_modify(|asks| asks.status += 1),
+            other => {
+                // Nobody listens when no job wants them.
+                let _ = self.others.send(other);
+            }
+        }
+    }
+
+    /// What was asked for besides stopping; wait for a change of it.
+    pub fn asks(&self) -> watch::Receiver<Asks> {
+        self.asks.subscribe()
+    }
+
+    /// Signals that mean nothing to us, by number, from now on.
+    pub(crate) fn other_signals(&self) -> broadcast::Receiver<i32> {
+        self.others.subscribe()
+    }
+
+    /// A wish of its own for a part of the program, which shares what is asked for otherwise.
+    #[must_use]
+    pub fn own_wish(&self) -> Self {
+        Self { signals: Arc::new(watch::Sender::new(0)), asks: self.asks.clone(), others: self.others.clone() }
     }
 
     /// Nobody asks, unless somebody calls [`Shutdown::request`]: for tests and for runs without a daemon.
     pub fn never() -> Self {
-        Self { signals: Arc::new(watch::Sender::new(0)) }
+        Self {
+            signals: Arc::new(watch::Sender::new(0)),
+            asks: Arc::new(watch::Sender::new(Asks::default())),
+            others: broadcast::Sender::new(OTHERS_MAX),
+        }
     }
 
     /// Asks to stop, as a signal does; the second call insists.
@@ -92,6 +158,8 @@ impl Shutdown {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime;
+
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::*;

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fs, time::Duration};
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, test_kill_process_group};
+use rustix_libc_wrappers::process::SignalExt as _;
 
 use super::child::MARK;
 
@@ -42,6 +43,13 @@ impl Crowd {
         }
         if signal != Signal::KILL && signal != Signal::STOP {
             let _ = kill_process_group(self.leader, Signal::CONT);
+        }
+    }
+
+    /// Passes a signal on by its number, also one without a name.
+    pub(super) fn forward(&self, number: i32) {
+        if let Some(signal) = Signal::from_raw(number) {
+            self.signal_group(signal);
         }
     }
 

@@ -22,6 +22,8 @@ crate::settings! {
         pub hard: Option<Span> = optional("JOB_TIMEOUT").example("2h"),
         /// A job that takes longer than this is worth a warning.
         pub soft: Option<Span> = optional("JOB_WARN_AFTER").example("30m"),
+        /// Whether signals that mean nothing to this program (real-time ones, ALRM, WINCH …) are passed on to the job.
+        pub forward: bool = default("FORWARD_SIGNALS", "no"),
     }
 }
 
@@ -34,6 +36,7 @@ impl LimitOptions {
             signal: self.signal.0,
             policy: self.policy,
             grace: self.grace.get(),
+            forward: self.forward,
         }
     }
 }
@@ -51,11 +54,20 @@ pub struct Limits {
     pub policy: StopPolicy,
     /// How long a stop may take before KILL.
     pub grace: Duration,
+    /// Whether signals that mean nothing to us are passed on to the program.
+    pub forward: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { soft: None, hard: None, signal: Signal::TERM, policy: StopPolicy::Now, grace: GRACE_DEFAULT }
+        Self {
+            soft: None,
+            hard: None,
+            signal: Signal::TERM,
+            policy: StopPolicy::Now,
+            grace: GRACE_DEFAULT,
+            forward: false,
+        }
     }
 }
 

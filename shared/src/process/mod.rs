@@ -29,6 +29,7 @@
 mod child;
 mod crowd;
 mod ended;
+pub(crate) mod init;
 mod limits;
 mod listener;
 mod output;

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal};
 use tokio::{
     io::AsyncWriteExt as _,
     net::unix::pipe,
-    sync::watch,
+    sync::{broadcast, watch},
     time::{Instant, sleep, sleep_until},
 };
 use tracing::{info, warn};
@@ -168,6 +168,7 @@ impl Running {
         let hard_at = limits.hard.map(|hard| self.began + hard);
         let mut end = self.child.end.clone();
         let mut stop = self.remote.stop.subscribe();
+        let mut others = limits.forward.then(|| shutdown.other_signals());
         let status = loop {
             tokio::select! {
                 biased;
@@ -182,6 +183,7 @@ impl Running {
                 _ = stop.wait_for(|stop| *stop), if !plan.asked => {
                     self.wish(&mut plan, limits, Why::Stopped, StopPolicy::Now);
                 }
+                number = other_signal(&mut others) => self.crowd.forward(number),
                 () = reached(plan.soft_at) => {
                     plan.soft_at = None;
                     warn!(job = label, age = length_in_words(self.began.elapsed()), "A job takes longer than expected");
@@ -338,6 +340,19 @@ async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
+    }
+}
+
+async fn other_signal(others: &mut Option<broadcast::Receiver<i32>>) -> i32 {
+    loop {
+        match others {
+            Some(signals) => match signals.recv().await {
+                Ok(number) => return number,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => *others = None,
+            },
+            None => std::future::pending().await,
+        }
     }
 }
 
