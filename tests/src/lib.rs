@@ -15,6 +15,7 @@ pub mod golden;
 pub mod log;
 pub mod mail;
 pub mod matomo;
+pub mod postfix;
 pub mod random;
 pub mod repository;
 pub mod stack;

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait, waitpid};
 use tokio::sync::watch;
 
 use super::{
@@ -223,7 +223,12 @@ fn adopt_orphans() {
 /// Waits for one child, or for all there are, orphans included, and tells who asked.
 fn wait_for(child: Option<Pid>) {
     loop {
-        match waitpid(child, WaitOptions::empty()) {
+        // Without a number, `waitpid` would wait for children in our own group only.
+        let waited = match child {
+            Some(child) => waitpid(Some(child), WaitOptions::empty()),
+            None => wait(WaitOptions::empty()),
+        };
+        match waited {
             Ok(Some((pid, status))) => tell(pid, status),
             Err(rustix::io::Errno::INTR) => continue,
             _ => return,

@@ -133,23 +133,17 @@ impl MailServer {
     /// # Panics
     /// When there is no port.
     pub fn start(manners: Manners) -> Self {
-        Self::start_on(0, manners).unwrap_or_else(|error| panic!("no port for the mail server: {error}"))
+        let free = (Ipv4Addr::LOCALHOST, 0).into();
+        Self::start_at(free, manners).unwrap_or_else(|error| panic!("no port for the mail server: {error}"))
     }
 
-    /// A server on this port of the loopback.
+    /// A server at this address.
     ///
     /// # Errors
-    /// When the port is taken.
-    pub fn start_on(port: u16, manners: Manners) -> io::Result<Self> {
-        Self::start_with(port, manners, Authority::new())
-    }
-
-    /// A server on this port with a certificate of this authority.
-    ///
-    /// # Errors
-    /// When the port is taken.
-    pub fn start_with(port: u16, manners: Manners, authority: Authority) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    /// When it is taken.
+    pub fn start_at(address: SocketAddr, manners: Manners) -> io::Result<Self> {
+        let authority = Authority::new();
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let inside = Arc::new(Inside {
             manners: Mutex::new(manners),

@@ -34,10 +34,10 @@ enum Next {
 
 pub(super) fn serve(stream: TcpStream, inside: &Arc<Inside>) {
     // A session that fails has been heard to the point where it failed.
-    let _ = talk(stream, inside);
+    let _ = talk(&stream, inside);
 }
 
-fn talk(stream: TcpStream, inside: &Arc<Inside>) -> io::Result<()> {
+fn talk(stream: &TcpStream, inside: &Arc<Inside>) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     let manners = *lock(&inside.manners);
     let tapped = Tap::on(stream.try_clone()?, inside);

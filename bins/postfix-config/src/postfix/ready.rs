@@ -39,12 +39,14 @@ pub async fn make_ready(settings: &Settings, checks: Checks) -> Result<Postfix, 
         warn!("nothing was checked, as asked by --without-checks");
         return Ok(postfix);
     }
-    let validation = postfix.validate(settings).await.map_err(not_installed)?;
-    if !validation.refusals.is_empty() {
-        return Err(Refusal::failure(validation.refusals));
+    // Side by side, because each is a program or more; what the first says explains the second best.
+    let (validation, check) = tokio::join!(postfix.validate(settings), postfix.check());
+    let mut refusals = validation.map_err(not_installed)?.refusals;
+    if refusals.is_empty() {
+        refusals.extend(check.map_err(not_installed)?);
     }
-    if let Some(refusal) = postfix.check().await.map_err(not_installed)? {
-        return Err(Refusal::failure(vec![refusal]));
+    if !refusals.is_empty() {
+        return Err(Refusal::failure(refusals));
     }
     Ok(postfix)
 }
