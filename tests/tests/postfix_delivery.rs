@@ -25,7 +25,8 @@ fn through(server: &MailServer) -> World {
 fn a_05_03_the_password_arrives_byte_for_byte() {
     for mechanism in ["PLAIN", "LOGIN"] {
         let server = MailServer::start(Manners { auth: Auth::InTls(mechanism), ..Manners::default() });
-        let relay = through(&server).start();
+        let world = through(&server);
+        let relay = world.start();
         relay.takes("a@example.org", "b@example.net", MESSAGE);
         let message = &server.receives(1)[0];
         assert!(message.in_tls && message.logged_in);
@@ -152,7 +153,8 @@ fn a_05_08_mail_waits_for_the_relay_across_restarts_and_kills() {
 #[test]
 fn a_05_14_mail_to_our_own_name_is_relayed() {
     let server = MailServer::start(Manners::default());
-    let relay = through(&server).start();
+    let world = through(&server);
+    let relay = world.start();
     relay.takes("a@example.org", "anyone@relay.example", MESSAGE);
     assert_eq!(server.receives(1)[0].to, ["anyone@relay.example"]);
 }

@@ -37,14 +37,15 @@ fn old_script_01_the_configuration_is_whole_before_postfix_starts() {
 #[test]
 fn old_script_02_a_setup_that_fails_is_told_and_starts_nothing() {
     let world = world();
-    world.set("POSTFIX_queue_minfree", "abc");
-    let ended = world.run(&["run"]).with(SETTINGS).says(&["queue_minfree"]);
+    world.set("POSTFIX_ipc_timeout", "abc");
+    let ended = world.run(&["run"]).with(SETTINGS).says(&["POSTFIX_ipc_timeout"]);
     assert!(!ended.output.contains("Postfix starts") && family(&world.path("queue")).is_empty());
 }
 
 #[test]
 fn old_script_03_a_postfix_that_dies_ends_the_container() {
-    let relay = world().start();
+    let world = world();
+    let relay = world.start();
     kill_process(relay.master(), Signal::KILL).unwrap();
     relay.ends().with(1).says(&["Postfix ended by itself"]);
 }

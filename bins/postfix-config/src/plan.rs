@@ -120,10 +120,10 @@ impl Plan {
         }
         for name in [header_privacy::NAME, password_map::NAME].into_iter().filter(|name| self.file(name).is_none()) {
             let path = self.folder.join(name);
-            match fs::remove_file(&path) {
-                Ok(()) => changes.removed.push(name),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("remove", &path)(error).into()),
+            // A folder that cannot be written refuses even to remove what is not there.
+            if path.symlink_metadata().is_ok() {
+                fs::remove_file(&path).map_err(failed("remove", &path))?;
+                changes.removed.push(name);
             }
         }
         Ok(changes)
