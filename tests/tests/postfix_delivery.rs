@@ -74,7 +74,8 @@ fn a_05_05_each_way_delivers_with_its_own_protection() {
 #[test]
 fn a_05_05_without_a_relay_mail_goes_directly() {
     let world = world();
-    let server = MailServer::start_at((world.address(), 25).into(), Manners::default()).unwrap();
+    let manners = Manners { auth: Auth::Nobody, ..Manners::default() };
+    let server = MailServer::start_at((world.address(), 25).into(), manners).unwrap();
     let relay = world.start();
     relay.takes("a@example.org", &format!("b@[{}]", world.address()), MESSAGE);
     let message = server.receives(1).remove(0);
@@ -209,10 +210,12 @@ fn no_password_in_the_clear(variables: &[(&str, &str)]) {
     relay.takes("a@example.org", "b@example.net", MESSAGE);
     for manners in all_manners() {
         server.behave(|current| *current = manners);
-        let before = server.connections();
+        // Some levels never connect; every attempt leaves a line.
+        let attempts = || server.connections() + relay.log().matches("status=deferred").count();
+        let before = attempts();
         // The first connection may have begun under the manners before.
         let begin = Instant::now();
-        while server.connections() < before + 2 {
+        while attempts() < before + 3 {
             assert!(begin.elapsed() < Duration::from_secs(60), "{variables:?} {manners:?}\n{}", relay.log());
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -297,13 +300,18 @@ fn a_relay_in_any_mood_loses_nothing_and_is_told_as_it_is() {
 }
 
 #[test]
-fn a_relay_that_wants_a_login_and_gets_none_is_an_error() {
+fn a_relay_that_wants_a_login_and_gets_none_loses_nothing() {
     let server = MailServer::start(Manners::default());
     let world = through(&server);
     world.unset("MTP_USER").unset("MTP_PASS");
     let relay = world.start();
     relay.takes("a@example.org", "b@example.net", MESSAGE);
-    relay.says(&["ERROR", "the relay wants a login", "set MTP_USER and MTP_PASS"]);
+    relay.says(&["ERROR", "the relay wants a login and got none"]);
+    world.run(&["queue"]).with(0).says(&["b@example.net", "authentication required (530)"]);
+    relay.stops().with(0);
+    world.set("MTP_USER", "matomo").set("MTP_PASS", PASSWORD);
+    let _relay = world.start();
+    assert_eq!(server.receives(1)[0].to, ["b@example.net"]);
 }
 
 #[test]

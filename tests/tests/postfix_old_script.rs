@@ -150,7 +150,7 @@ fn old_script_13_no_table_needs_a_further_run() {
     world.start().stops().with(0);
     let mut names: Vec<_> = fs::read_dir(world.path("conf")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["header_privacy", "main.cf", "master.cf", "relay_passwd"]);
+    assert_eq!(names, ["header_privacy", "main.cf", "master.cf", "relay_passwd", "replies"]);
     let text = fs::read_to_string(world.path("conf/main.cf")).unwrap();
     assert!(!text.contains("hash:/etc") && !text.contains(" hash:"), "{text}");
 }

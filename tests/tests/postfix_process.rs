@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tests::mail::{Auth, MailServer, Manners};
-use tests::postfix::{World, family, greeting};
+use tests::postfix::{Relay, World, family, greeting};
 
 const SECRET: &str = "S3CR3T-pa55";
 
@@ -62,18 +62,40 @@ fn a_05_09_a_master_that_is_killed_ends_the_container_with_a_reason() {
     world.start().stops().with(0);
 }
 
+/// As in a container: alone with its processes, which end with it.
+const AS_FIRST_PROCESS: [&str; 5] = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+/// The first process inside, as it is known outside.
+fn first_process(relay: &Relay) -> Pid {
+    let pid = relay.pid().as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap()
+}
+
 #[test]
-fn when_we_are_killed_no_service_of_postfix_stays() {
+fn as_the_first_process_it_starts_and_stops_as_elsewhere() {
     let world = world();
-    let relay = world.start();
-    assert!(!family(&world.path("queue")).is_empty());
-    relay.signal(Signal::KILL);
+    let relay = world.launch(&AS_FIRST_PROCESS, &["run"]);
+    relay.says(&["ready to accept mail"]);
+    assert!(greeting(world.listens_at()).starts_with("220 "));
+    kill_process(first_process(&relay), Signal::TERM).unwrap();
+    relay.ends().with(0).says(&["Postfix stopped, as asked"]);
+    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+}
+
+#[test]
+fn c_016_killed_as_the_first_process_it_leaves_no_service_and_no_lock() {
+    let world = world();
+    let relay = world.launch(&AS_FIRST_PROCESS, &["run"]);
+    relay.says(&["ready to accept mail"]);
+    kill_process(first_process(&relay), Signal::KILL).unwrap();
     relay.ends();
     let begin = Instant::now();
     while !family(&world.path("queue")).is_empty() {
         assert!(begin.elapsed() < Duration::from_secs(30), "services were left behind");
         thread::sleep(Duration::from_millis(20));
     }
+    world.start().stops().with(0);
 }
 
 #[test]

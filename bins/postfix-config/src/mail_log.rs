@@ -31,7 +31,7 @@ pub struct Said<'a> {
 pub enum Meaning {
     /// Postfix accepts mail from now on.
     Ready,
-    /// The relay wants a login and got none, and mail is lost by that.
+    /// The relay wants a login and got none; mail waits.
     LoginMissing,
     /// The relay does not take the login; mail waits.
     LoginRefused,
@@ -83,7 +83,7 @@ impl<'a> Said<'a> {
         if self.program == "master" && text.starts_with("daemon started ") {
             return Meaning::Ready;
         }
-        if text.contains("status=bounced") && text.contains("530 5.7.0") {
+        if text.contains("status=deferred") && text.contains(" said: 430") {
             return Meaning::LoginMissing;
         }
         match text.contains("status=deferred") && text.contains("SASL authentication failed") {
@@ -104,7 +104,7 @@ impl<'a> Said<'a> {
         match self.meaning() {
             Meaning::LoginMissing => {
                 error!(
-                    "the relay wants a login, and the message was returned to its sender; set MTP_USER and MTP_PASS"
+                    "the relay wants a login and got none; mail waits until MTP_USER and MTP_PASS are set and TLS is possible"
                 );
             }
             Meaning::LoginRefused => {
@@ -188,11 +188,11 @@ mod tests {
     fn some_lines_mean_more() {
         let meaning = |text: &str| Said::read(&format!("Nov 24 10:54:51 x postfix/{text}")).meaning();
         assert_eq!(meaning("master[1]: daemon started -- version 3.7.11, configuration /c"), Meaning::Ready);
-        let lost = "smtp[1]: 4F2A1B3C: to=<a@b>, status=bounced (host r[1.2.3.4] said: 530 5.7.0 Authentication required (in reply to MAIL FROM command))";
+        let lost = "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (host r[1.2.3.4] said: 430 4.7.0 Authentication required (530) (in reply to MAIL FROM command))";
         assert_eq!(meaning(lost), Meaning::LoginMissing);
         let refused =
             "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (SASL authentication failed; server r said: 535 5.7.8 no)";
         assert_eq!(meaning(refused), Meaning::LoginRefused);
-        assert_eq!(meaning("smtp[1]: 4F2A1B3C: to=<a@b>, status=sent (250 530 5.7.0)"), Meaning::Ordinary);
+        assert_eq!(meaning("smtp[1]: 4F2A1B3C: to=<a@b>, status=sent (250 said: 430)"), Meaning::Ordinary);
     }
 }

@@ -103,7 +103,7 @@ fn clients(page: &mut Page, settings: &Settings) {
     page.set("relay_domains", settings.relay_domains.to_string(), "MTP_RELAY_DOMAINS");
     if !settings.allowed_sender_domains.is_empty() {
         let domains: Vec<String> =
-            settings.allowed_sender_domains.iter().map(|domain| format!("{domain} = OK")).collect();
+            settings.allowed_sender_domains.iter().map(|domain| format!("{domain}=OK")).collect();
         let table = format!("check_sender_access inline:{{ {} }}, reject", domains.join(", "));
         page.set("smtpd_sender_restrictions", table, "MTP_ALLOWED_SENDER_DOMAINS");
     }
@@ -159,6 +159,8 @@ fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
 
 fn through(page: &mut Page, relay: &Upstream, folder: &Path) {
     page.set("relayhost", relay.next_hop.as_str(), "MTP_RELAY, MTP_PORT");
+    let replies = format!("regexp:{}", folder.join(crate::replies::NAME).display());
+    page.set("smtp_reply_filter", replies, "a relay that wants a login keeps mail waiting instead of losing it");
     if relay.tls_mode == TlsMode::Implicit {
         page.set("smtp_tls_wrappermode", "yes", "MTP_TLS_MODE, MTP_PORT");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use shared::files::{self, FileError, MODE_DEFAULT};
 
 use crate::config::Settings;
-use crate::{header_privacy, main_cf, master_cf, password_map};
+use crate::{header_privacy, main_cf, master_cf, password_map, replies};
 
 /// Every program of Postfix waits for a `main.cf` that is younger than about two seconds.
 const AGE_AT_BIRTH: Duration = Duration::from_secs(10);
@@ -87,6 +87,9 @@ impl Plan {
         if settings.header_privacy {
             files.push(planned(header_privacy::NAME, header_privacy::TABLE.to_owned()));
         }
+        if settings.route.relay.is_some() {
+            files.push(planned(replies::NAME, replies::TABLE.to_owned()));
+        }
         if let Some(relay) = &settings.route.relay
             && let Some(login) = &relay.login
         {
@@ -118,7 +121,10 @@ impl Plan {
             grow_older(&path).map_err(failed("set the time of", &path))?;
             changes.written.push(file.name);
         }
-        for name in [header_privacy::NAME, password_map::NAME].into_iter().filter(|name| self.file(name).is_none()) {
+        for name in [header_privacy::NAME, replies::NAME, password_map::NAME]
+            .into_iter()
+            .filter(|name| self.file(name).is_none())
+        {
             let path = self.folder.join(name);
             // A folder that cannot be written refuses even to remove what is not there.
             if path.symlink_metadata().is_ok() {
@@ -169,7 +175,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let below = folder.path().join("made/for/it");
         let first = plan(&below, &LOGIN).write().unwrap();
-        assert_eq!(first.written, ["relay_passwd", "header_privacy", "master.cf", "main.cf"]);
+        assert_eq!(first.written, ["relay_passwd", "replies", "header_privacy", "master.cf", "main.cf"]);
         let mode = |name| fs::metadata(below.join(name)).unwrap().mode() & 0o7777;
         assert_eq!((mode("main.cf"), mode("relay_passwd")), (0o644, 0o600));
         let age = fs::metadata(below.join("main.cf")).unwrap().modified().unwrap().elapsed().unwrap();
@@ -181,7 +187,10 @@ mod tests {
         assert_eq!(mode("relay_passwd"), 0o600);
 
         let second = plan(&below, &LOGIN[..1]).write().unwrap();
-        assert_eq!((second.written, second.removed), (vec!["main.cf"], vec!["header_privacy", "relay_passwd"]));
+        assert_eq!(
+            (second.written, second.removed),
+            (vec!["main.cf"], vec!["header_privacy", "replies", "relay_passwd"])
+        );
         assert_eq!(fs::read_dir(&below).unwrap().count(), 2);
     }
 }

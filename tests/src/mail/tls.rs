@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -24,12 +24,15 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
+        // Without names of their own, OpenSSL takes a certificate and its authority for the same.
+        parameters.distinguished_name = named("authority");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(parameters, key).expect("an authority");
 
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let parameters = CertificateParams::new(names).expect("parameters");
+        let mut parameters = CertificateParams::new(names).expect("parameters");
+        parameters.distinguished_name = named("localhost");
         let certificate = parameters.signed_by(&key, &authority).expect("a certificate");
 
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
@@ -57,6 +60,12 @@ impl Authority {
     pub(super) fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
 }
 
 impl Default for Authority {

@@ -162,7 +162,7 @@ fn the_rest_of_the_variables_reach_their_parameters() {
         (
             ("MTP_ALLOWED_SENDER_DOMAINS", "a.example,b.example"),
             "smtpd_sender_restrictions",
-            "check_sender_access inline:{ a.example = OK, b.example = OK }, reject",
+            "check_sender_access inline:{ a.example=OK, b.example=OK }, reject",
         ),
         (("MTP_SENDER", "a@b.example"), "sender_canonical_maps", "static:a@b.example"),
         (("MTP_MASQUERADE_DOMAINS", "b.example"), "masquerade_domains", "b.example"),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use shared::entry::{Exit, Failure};
-use shared::process::{Ended, Limits, Line, Signal, Status, Why};
+use shared::process::{Ended, Limits, Line, Status, Why};
 use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
@@ -31,8 +31,7 @@ pub async fn run(
     started: Instant,
 ) -> Result<Exit, Failure> {
     let master = postfix.master().await.map_err(not_installed)?;
-    // When we die without a word, TERM lets the master end its services; KILL would leave them behind.
-    let program = postfix.program(&master).arg("-s").death_signal(Some(Signal::TERM));
+    let program = postfix.program(&master).arg("-s");
     let running = program.start().map_err(not_installed)?;
     let pid = running.pid().as_raw_nonzero().get();
     info!(pid, "Postfix starts");

@@ -233,12 +233,12 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// A relay that wants a login says so here, and Postfix would return the mail to its sender.
+    /// A relay that wants a login says so here.
     fn try_sender(&self, dialogue: &mut Dialogue, findings: &mut Findings) -> Result<(), Stop> {
         let answer = self.ask(dialogue, "MAIL FROM", "MAIL FROM:<>")?;
         if answer.code == 530 {
             let what = format!("MAIL FROM: the relay wants a login: {}", answer.first());
-            return Err(Stop::at(what, "set MTP_USER and MTP_PASS; without them mail is returned to its sender"));
+            return Err(Stop::at(what, "set MTP_USER and MTP_PASS; without them mail waits"));
         }
         match answer.code {
             250 => findings.good("MAIL FROM: the relay takes mail without a login"),
