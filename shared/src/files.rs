@@ -26,6 +26,10 @@ pub struct FileError {
 }
 
 impl FileError {
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+
     /// What a person can do about it.
     pub fn help(&self) -> &'static str {
         match self.source.kind() {

@@ -32,6 +32,58 @@ pub struct State {
     pub last_outcome: Option<String>,
     /// When the next good run must have ended; later is late. `None`: no run is planned.
     pub expected_next_by: Option<Timestamp>,
+    /// When the next run is planned to begin.
+    #[serde(default)]
+    pub next_run: Option<Timestamp>,
+    /// Runs that failed since the last good one.
+    #[serde(default)]
+    pub failures: u64,
+    /// All runs of this life of the program, and those that failed.
+    #[serde(default)]
+    pub runs: u64,
+    /// See `runs`.
+    #[serde(default)]
+    pub runs_failed: u64,
+    /// What is not as it should be although runs go well.
+    #[serde(default)]
+    pub notice: Option<String>,
+    /// The process that writes this.
+    #[serde(default)]
+    writer: Option<Writer>,
+}
+
+/// A process, and the host on which its number means something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Writer {
+    host: String,
+    pid: i32,
+}
+
+impl Writer {
+    fn ourselves() -> Self {
+        Self { host: host(), pid: rustix::process::getpid().as_raw_pid() }
+    }
+
+    /// What is wrong with it, if anything is: it should be alive and not be stopped.
+    fn trouble(&self) -> Option<&'static str> {
+        if self.host != host() {
+            return None;
+        }
+        let state = fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        let state = state.as_deref().map(|stat| stat.rsplit(") ").next().unwrap_or_default());
+        match state {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some("the program does not run any more"),
+            Ok(state) if state.starts_with(['T', 't']) => {
+                Some("the program is stopped (SIGSTOP), so nothing is scheduled")
+            }
+            Ok(state) if state.starts_with(['Z', 'X']) => Some("the program does not run any more"),
+            _ => None,
+        }
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// How a run ended.
@@ -62,6 +114,12 @@ impl Health {
             last_success: earlier.and_then(|state| state.last_success),
             last_outcome: None,
             expected_next_by,
+            next_run: None,
+            failures: 0,
+            runs: 0,
+            runs_failed: 0,
+            notice: None,
+            writer: Some(Writer::ourselves()),
         };
         let health = Self { file, state };
         health.write()?;
@@ -85,8 +143,13 @@ impl Health {
         self.state.last_run_ended = Some(now);
         self.state.last_outcome = Some(sentence.into());
         self.state.expected_next_by = expected_next_by;
+        self.state.runs += 1;
         if outcome == Outcome::Success {
             self.state.last_success = Some(now);
+            self.state.failures = 0;
+        } else {
+            self.state.failures += 1;
+            self.state.runs_failed += 1;
         }
         self.write()
     }
@@ -95,6 +158,27 @@ impl Health {
     pub fn expect_by(&mut self, moment: Timestamp) -> Result<(), FileError> {
         self.state.expected_next_by = Some(moment);
         self.write()
+    }
+
+    /// The next run is planned, and late from a moment on.
+    pub fn plan(&mut self, next_run: Option<Timestamp>, expected_next_by: Option<Timestamp>) -> Result<(), FileError> {
+        if (self.state.next_run, self.state.expected_next_by) == (next_run, expected_next_by) {
+            return Ok(());
+        }
+        self.state.next_run = next_run;
+        self.state.expected_next_by = expected_next_by;
+        self.write()
+    }
+
+    /// Something is not as it should be although runs go well; `None` when it is again.
+    pub fn notice(&mut self, notice: Option<String>) -> Result<(), FileError> {
+        self.state.notice = notice;
+        self.write()
+    }
+
+    /// The file that others read.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// What is known now.
@@ -142,9 +226,19 @@ impl Verdict {
     }
 }
 
+/// The answer of a health check in another process: a program that is gone or stopped is not well, whatever it wrote.
+pub fn answer(path: &Path, now: Timestamp) -> Result<Verdict, HealthError> {
+    let state = read(path)?;
+    Ok(match state.writer.as_ref().and_then(Writer::trouble) {
+        Some(trouble) => Verdict::Failing(trouble.to_owned()),
+        None => judge(&state, now),
+    })
+}
+
 /// Judges the state by the clock. Late outranks failing: a program that no longer tries is worse off.
 pub fn judge(state: &State, now: Timestamp) -> Verdict {
-    let outcome = state.last_outcome.as_deref().unwrap_or("no run has ended yet");
+    let notice = state.notice.as_deref().map(|notice| format!("; but {notice}")).unwrap_or_default();
+    let outcome = format!("{}{notice}", state.last_outcome.as_deref().unwrap_or("no run has ended yet"));
     if let Some(due) = state.expected_next_by.filter(|due| now > *due) {
         return Verdict::Late(format!("a run should have ended by {}; {outcome}", seconds(due)));
     }

@@ -10,9 +10,14 @@ pub mod config;
 pub mod entry;
 pub mod files;
 pub mod health;
+#[cfg(feature = "health-http")]
+pub mod health_http;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod job;
 pub mod logging;
+#[cfg(feature = "notify")]
+pub mod notify;
 pub mod process;
 pub mod retry;
 pub mod schedule;

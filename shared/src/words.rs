@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// `3 minutes 5 seconds`, `1.25 seconds`: the two largest units that matter.
 pub fn length_in_words(length: Duration) -> String {
     let seconds = length.as_secs();
@@ -21,6 +23,11 @@ pub fn length_in_words(length: Duration) -> String {
     }
     parts.truncate(2);
     parts.join(" ")
+}
+
+/// A moment without its fraction of a second.
+pub fn whole_seconds(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }
 
 /// `TERM` for 15, `34` for a signal without a name.

@@ -6,8 +6,10 @@
 //! stack/    the binary with a folder of its own; killed, stopped, run again     what happens
 //! matomo/   keeps what a real Matomo would keep; fault.rs breaks the wire       what comes out
 //! compare.rs, arrival.rs, golden.rs                                             is it the same?
+//! acceptance/ a sidecar and its job, as any process or as the first one            does it behave?
 //! ```
 
+pub mod acceptance;
 pub mod arrival;
 pub mod compare;
 pub mod fault;

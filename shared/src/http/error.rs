@@ -49,6 +49,18 @@ impl HttpError {
         matches!(self, HttpError::NotSent { .. })
     }
 
+    /// What went wrong without where, for addresses that are secrets themselves.
+    pub fn reason(&self) -> String {
+        match self {
+            HttpError::NotSent { source, .. } => format!("the server cannot be reached: {source}"),
+            HttpError::TimedOut { .. } => "no answer in time".to_owned(),
+            HttpError::Closed { source, .. } => {
+                format!("the connection was closed before the end of the answer: {source}")
+            }
+            HttpError::TooLarge { bytes_max, .. } => format!("the answer is larger than {bytes_max} bytes"),
+        }
+    }
+
     pub(super) fn of(place: Place, error: reqwest::Error) -> Self {
         let never_left = error.is_connect() || error.is_builder();
         let timed_out = error.is_timeout();

@@ -223,12 +223,11 @@ fn adopt_orphans() {
 /// Waits for one child, or for all there are, orphans included, and tells who asked.
 fn wait_for(child: Option<Pid>) {
     loop {
-        // Without a number, `waitpid` would wait for children in our own group only.
-        let waited = match child {
-            Some(child) => waitpid(Some(child), WaitOptions::empty()),
+        let ended = match child {
+            Some(pid) => waitpid(Some(pid), WaitOptions::empty()),
             None => wait(WaitOptions::empty()),
         };
-        match waited {
+        match ended {
             Ok(Some((pid, status))) => tell(pid, status),
             Err(rustix::io::Errno::INTR) => continue,
             _ => return,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
+    process::{Pid, Signal, WaitOptions, getpid, kill_process, wait},
     termios::tcsetpgrp,
 };
 use rustix_libc_wrappers::process::SignalExt as _;
@@ -71,7 +71,7 @@ fn forward(program: Pid, number: i32) {
 /// Buries everything that has ended; answers how the program did, if it is among them.
 fn bury(program: Pid) -> Option<u8> {
     let mut ended = None;
-    while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == program {
             let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
             ended = Some(code.unwrap_or_else(|| killed_by(status.terminating_signal().unwrap_or(9))));

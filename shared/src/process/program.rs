@@ -194,7 +194,7 @@ impl Program {
     /// When there is no such program, it is not executable, or the system refuses.
     pub fn start(self) -> Result<Running, StartError> {
         let path = find_program(&self.name)?;
-        Running::start(self, path)
+        Running::start(self, &path)
     }
 
     /// Runs it to its end; its lines go to the log.

@@ -1,6 +1,6 @@
 //! A program under way: its output is read, its limits are kept, and at its end nobody is left.
 
-use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use tokio::{
@@ -85,8 +85,8 @@ struct Fate {
 }
 
 impl Running {
-    pub(super) fn start(program: Program, path: PathBuf) -> Result<Self, StartError> {
-        let child = start(&program, &path)?;
+    pub(super) fn start(program: Program, path: &Path) -> Result<Self, StartError> {
+        let child = start(&program, path)?;
         let crowd = Crowd { leader: child.pid, mark: child.mark.clone(), foreground: program.foreground };
         let remote = Remote { crowd: crowd.clone(), end: child.end.clone(), stop: Arc::new(watch::Sender::new(false)) };
         Ok(Self { program, child, crowd, began: Instant::now(), remote, is_over: false })

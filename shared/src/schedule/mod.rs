@@ -5,8 +5,9 @@ mod grammar;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod zone;
 
 pub use expression::{Schedule, ScheduleError};
-pub use slots::{MISSED_MAX, Slots, Waited, wait_until};
+pub use slots::{Due, MISSED_MAX, Slots, Waited, wait_until};
 pub use zone::{ZoneError, zone_from};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::expression::Schedule;
+use super::{expression::Schedule, timer::sleep_by_wall_clock};
 use crate::shutdown::Shutdown;
 
 /// Longest sleep without a look at the wall clock, which may be set or stand still with the machine.
@@ -59,6 +59,43 @@ impl Slots {
     }
 }
 
+/// A time of the schedule that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The latest one.
+    pub slot: Timestamp,
+    /// How many before it went by unserved.
+    pub missed: usize,
+}
+
+impl Slots {
+    /// Takes all slots up to now; the run of the latest is as good as all of them.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<Due> {
+        let mut due = None;
+        while let Some(slot) = self.next.filter(|slot| *slot <= now) {
+            let missed = due.map_or(0, |due: Due| due.missed + 1);
+            due = Some(Due { slot, missed });
+            let from = if missed >= MISSED_MAX { now } else { slot };
+            self.next = self.schedule.next_after(from);
+        }
+        due
+    }
+
+    /// Looks at the clock again after it may have been set: one that went back far was wrong before.
+    pub fn look_again(&mut self, now: Timestamp) {
+        let next = self.schedule.next_after(now);
+        let ahead = |next: Timestamp| self.next.is_some_and(|planned| next.duration_until(planned) > CLOCK_STEP_BACK);
+        if next.is_some_and(ahead) {
+            self.next = next;
+        }
+    }
+
+    /// Follows another schedule from now on.
+    pub fn change(&mut self, schedule: Schedule, now: Timestamp) {
+        *self = Self::after(schedule, now);
+    }
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
@@ -70,7 +107,20 @@ pub enum Waited {
 
 /// Waits until the wall clock reaches the slot, or until the wish to stop.
 pub async fn wait_until(slot: Timestamp, shutdown: &Shutdown) -> Waited {
-    wait_by(Timestamp::now, slot, shutdown).await
+    loop {
+        let left = Duration::try_from(Timestamp::now().duration_until(slot)).unwrap_or_default();
+        if left.is_zero() || shutdown.requested() {
+            return wait_by(Timestamp::now, slot, shutdown).await;
+        }
+        tokio::select! {
+            () = shutdown.wait() => {}
+            slept = sleep_by_wall_clock(left) => {
+                if slept.is_err() {
+                    return wait_by(Timestamp::now, slot, shutdown).await;
+                }
+            }
+        }
+    }
 }
 
 async fn wait_by(clock: impl Fn() -> Timestamp, slot: Timestamp, shutdown: &Shutdown) -> Waited {

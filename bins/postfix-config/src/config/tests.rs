@@ -304,11 +304,9 @@ proptest! {
 
     #[test]
     fn a_login_is_the_whole_line_of_the_map(user in "[^:\\p{C}\\s]{1,10}", password in "[^\\p{C}]{0,10}[^\\p{C}\\s]") {
-        let map = file("relay_passwd", &[("MTP_USER", &user), ("MTP_PASS", &password)]);
         // The reader takes quotes around a name away.
-        let bare = user.trim_matches(['"', '\'']);
-        if bare == user {
-            prop_assert_eq!(map.unwrap(), format!("[smtp.example.org]:587 {user}:{password}\n"));
-        }
+        prop_assume!(user.trim_matches(['"', '\'']) == user);
+        let map = file("relay_passwd", &[("MTP_USER", &user), ("MTP_PASS", &password)]);
+        prop_assert_eq!(map.unwrap(), format!("[smtp.example.org]:587 {user}:{password}\n"));
     }
 }

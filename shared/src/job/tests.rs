@@ -1,0 +1,1 @@
+//! Jobs run when they should.
