@@ -193,7 +193,9 @@ fn all_manners() -> Vec<Manners> {
 fn no_password_in_the_clear(variables: &[(&str, &str)]) {
     let server = MailServer::start(all_manners()[0]);
     let world = through(&server);
-    variables.iter().for_each(|(name, value)| drop(world.set(name, value)));
+    for (name, value) in variables {
+        world.set(name, value);
+    }
     // A server that waits for TLS says nothing to a client that waits for its greeting.
     world.set("POSTFIX_smtp_helo_timeout", "1s").set("POSTFIX_smtp_starttls_timeout", "2s");
     let relay = world.launch(&[], &["run"]);

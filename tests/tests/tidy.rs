@@ -140,10 +140,8 @@ fn stands_alone(line: &str, from: usize, mark: &str) -> bool {
 type Table = fn() -> String;
 
 /// Every sidecar and the table of its settings; a new one is added here.
-const SIDECARS: &[(&str, Table)] = &[
-    ("log-analytics", log_analytics::config::reference),
-    ("postfix-config", postfix_config::config::reference),
-];
+const SIDECARS: &[(&str, Table)] =
+    &[("log-analytics", log_analytics::config::reference), ("postfix-config", postfix_config::config::reference)];
 
 const PAGE_HEAD: &str = "\
 # Environment variables

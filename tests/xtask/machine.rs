@@ -14,7 +14,14 @@ struct Peer {
 }
 
 /// In alphabetical order; a sidecar adds its peers here.
-const PEERS: &[Peer] = &[Peer { program: "mount", package: "mount" }];
+const PEERS: &[Peer] = &[
+    // A library without a program; its licence is installed everywhere.
+    Peer { program: "/usr/share/doc/libsasl2-modules/copyright", package: "libsasl2-modules" },
+    Peer { program: "mount", package: "mount" },
+    Peer { program: "postfix", package: "postfix" },
+    Peer { program: "setpriv", package: "util-linux" },
+    Peer { program: "update-ca-certificates", package: "ca-certificates" },
+];
 
 /// Programs of the administrator are not in everybody's search path.
 const MORE_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/postfix/sbin"];
