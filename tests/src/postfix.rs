@@ -71,8 +71,8 @@ impl World {
             ("NO_COLOR", "1"),
             // Journeys that wait for the next attempt cannot wait for five minutes.
             ("POSTFIX_queue_run_delay", "1s"),
-            ("POSTFIX_minimal_backoff_time", "1s"),
-            ("POSTFIX_maximal_backoff_time", "1s"),
+            ("POSTFIX_minimal_backoff_time", "2s"),
+            ("POSTFIX_maximal_backoff_time", "2s"),
         ] {
             world.set(name, value);
         }
@@ -153,6 +153,7 @@ impl World {
     pub fn start(&self) -> Relay {
         let relay = self.launch(&[], &["run"]);
         relay.says(&["ready to accept mail"]);
+        nudge(&self.path("conf"), &relay.heard);
         relay
     }
 
@@ -169,6 +170,21 @@ impl World {
         listen(child.stderr.take(), &heard);
         Relay { child, heard, address: self.listens_at(), queue: self.path("queue") }
     }
+}
+
+/// Ask Postfix again and again to try what waits, as long as somebody listens. A message that it happens to look at
+/// while its last attempt is being written down would be left alone for minutes otherwise.
+fn nudge(conf: &Path, heard: &Arc<Mutex<String>>) {
+    let (conf, heard) = (conf.to_owned(), Arc::downgrade(heard));
+    thread::spawn(move || {
+        while heard.strong_count() > 0 {
+            thread::sleep(Duration::from_secs(1));
+            let flush =
+                Command::new("/usr/sbin/postqueue").arg("-c").arg(&conf).arg("-f").stderr(Stdio::null()).status();
+            // A Postfix that is gone needs no push.
+            let _ = flush;
+        }
+    });
 }
 
 /// From the name of a folder that nobody else has.

@@ -134,7 +134,7 @@ fn a_05_08_mail_waits_for_the_relay_across_restarts_and_kills() {
     world.run(&["queue"]).with(0).says(&["b0@example.net", "Connection refused"]);
     relay.stops().with(0);
     // The queue is shown while nothing runs, too.
-    world.run(&["queue"]).with(0).says(&["b4@example.net", "Connection refused"]);
+    world.run(&["queue"]).with(0).says(&["b4@example.net"]);
     let relay = world.start();
     for number in 5..10 {
         relay.takes("a@example.org", &format!("b{number}@example.net"), MESSAGE);

@@ -17,9 +17,13 @@ struct Peer {
 const PEERS: &[Peer] = &[
     // A library without a program; its licence is installed everywhere.
     Peer { program: "/usr/share/doc/libsasl2-modules/copyright", package: "libsasl2-modules" },
+    Peer { program: "bash", package: "bash" },
     Peer { program: "mount", package: "mount" },
     Peer { program: "postfix", package: "postfix" },
+    Peer { program: "python3", package: "python3-minimal" },
+    Peer { program: "script", package: "bsdutils" },
     Peer { program: "setpriv", package: "util-linux" },
+    Peer { program: "unshare", package: "util-linux" },
     Peer { program: "update-ca-certificates", package: "ca-certificates" },
 ];
 

@@ -35,6 +35,8 @@ pub enum Meaning {
     LoginMissing,
     /// The relay does not take the login; mail waits.
     LoginRefused,
+    /// The relay offers no login that may be used; mail waits, and the password was not sent.
+    LoginImpossible,
     /// Nothing special.
     Ordinary,
 }
@@ -86,9 +88,10 @@ impl<'a> Said<'a> {
         if text.contains("status=deferred") && text.contains(" said: 430") {
             return Meaning::LoginMissing;
         }
-        match text.contains("status=deferred") && text.contains("SASL authentication failed") {
-            true => Meaning::LoginRefused,
-            false => Meaning::Ordinary,
+        match text.split_once("SASL authentication failed").filter(|(before, _)| before.contains("status=deferred")) {
+            Some((_, why)) if why.contains("cannot authenticate to server") => Meaning::LoginImpossible,
+            Some(_) => Meaning::LoginRefused,
+            None => Meaning::Ordinary,
         }
     }
 
@@ -109,6 +112,11 @@ impl<'a> Said<'a> {
             }
             Meaning::LoginRefused => {
                 warn!("the relay does not take the login; mail waits until MTP_USER and MTP_PASS are right");
+            }
+            Meaning::LoginImpossible => {
+                warn!(
+                    "the relay offers no login over this connection that keeps the password secret; it was not sent, mail waits"
+                );
             }
             Meaning::Ready | Meaning::Ordinary => {}
         }
@@ -193,6 +201,8 @@ mod tests {
         let refused =
             "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (SASL authentication failed; server r said: 535 5.7.8 no)";
         assert_eq!(meaning(refused), Meaning::LoginRefused);
+        let impossible = "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (SASL authentication failed; cannot authenticate to server r[1.2.3.4]: no mechanism available)";
+        assert_eq!(meaning(impossible), Meaning::LoginImpossible);
         assert_eq!(meaning("smtp[1]: 4F2A1B3C: to=<a@b>, status=sent (250 said: 430)"), Meaning::Ordinary);
     }
 }

@@ -42,7 +42,7 @@ crate::settings! {
         /// Who gets a mail when an incident begins and when it is over.
         pub mail_to: Vec<MailAddress> = optional("NOTIFY_MAIL_TO").example("ops@example.org"),
         /// Sender of these mails. Default: `sidecar` at the name of this host.
-        pub mail_from: Option<MailAddress> = optional("NOTIFY_MAIL_FROM").example("matomo@example.org"),
+        pub mail_from: Option<MailAddress> = optional("NOTIFY_MAIL_FROM").example("sidecar@example.org"),
         /// Mail server that takes them without a password: the Postfix of the stack.
         pub mail_relay: Relay = default("NOTIFY_MAIL_RELAY", "postfix:25"),
     }
