@@ -294,11 +294,18 @@ impl Relay {
     /// # Panics
     /// When it does not end.
     pub fn dies(self) -> Ended {
-        let (all, master) = (family(&self.queue), self.master());
         self.signal(Signal::KILL);
-        let _ = kill_process(master, Signal::KILL);
-        all.into_iter().for_each(kill);
-        self.ends()
+        let begin = Instant::now();
+        // A master that is not dead yet starts services anew.
+        loop {
+            let all = family(&self.queue);
+            if all.is_empty() {
+                return self.ends();
+            }
+            all.into_iter().for_each(kill);
+            assert!(begin.elapsed() < PATIENCE, "some service cannot be killed");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Wait for its end.

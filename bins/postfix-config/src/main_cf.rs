@@ -185,12 +185,12 @@ fn level_origin(settings: &Settings) -> &'static str {
     }
 }
 
-/// The file of trusted authorities that Postfix, and so the probe of the relay, reads.
-pub fn ca_file(settings: &Settings) -> String {
+/// The file of authorities that Postfix reads before it gives up the rights of root, so a mounted secret will do.
+fn ca_file(settings: &Settings) -> String {
     settings.ca_file.as_ref().map_or_else(|| CA_FILE_OF_SYSTEM.to_owned(), ToString::to_string)
 }
 
-/// Every file of trusted authorities, the system's first.
+/// Every file of authorities that Postfix trusts, the system's first, for the probe of the relay.
 pub fn ca_files(settings: &Settings) -> Vec<std::path::PathBuf> {
     let more = settings.ca_file.as_ref().map(|path| path.as_path().to_owned());
     std::iter::once(CA_FILE_OF_SYSTEM.into()).chain(more).collect()

@@ -242,6 +242,6 @@ fn listen(listener: &TcpListener, inside: &Arc<Inside>) {
         lock(&inside.seen).connections += 1;
         let inside = Arc::clone(inside);
         // A client that goes away in the middle ends its session; what it said is remembered.
-        thread::spawn(move || session::serve(stream, &inside));
+        thread::spawn(move || session::serve(&stream, &inside));
     }
 }

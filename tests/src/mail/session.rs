@@ -32,9 +32,9 @@ enum Next {
     Ends,
 }
 
-pub(super) fn serve(stream: TcpStream, inside: &Arc<Inside>) {
+pub(super) fn serve(stream: &TcpStream, inside: &Arc<Inside>) {
     // A session that fails has been heard to the point where it failed.
-    let _ = talk(&stream, inside);
+    let _ = talk(stream, inside);
 }
 
 fn talk(stream: &TcpStream, inside: &Arc<Inside>) -> io::Result<()> {

@@ -33,11 +33,11 @@ fn configuration(settings: &Settings) -> Result<Option<Exit>, Failure> {
     let aside = Aside::below(settings.place.config_dir.as_path());
     Plan::of(settings, &aside.0, Secrets::Written).write()?;
     let postfix = Postfix::at(&aside.0, settings.zone.as_ref());
-    let validation = super::block_on(postfix.validate(settings))?.map_err(not_installed)?;
-    for refusal in &validation.refusals {
+    let refusals = super::block_on(postfix.validate(settings))?.map_err(not_installed)?;
+    for refusal in &refusals {
         fault(&refusal.to_string(), refusal.help());
     }
-    match validation.refusals.is_empty() {
+    match refusals.is_empty() {
         true => super::say("ok      Postfix accepts the configuration\n"),
         false => return Ok(Some(Exit::Config)),
     }

@@ -20,7 +20,6 @@ pub use lock::is_running;
 pub use master::run;
 pub use ready::{Checks, listening_at, make_ready};
 pub use refusal::Refusal;
-pub use validate::Validation;
 
 /// Where Postfix's programs may look for others; nothing of our own environment reaches them.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

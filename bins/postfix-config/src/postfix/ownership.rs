@@ -8,21 +8,9 @@ use std::path::{Path, PathBuf};
 use shared::process::User;
 
 /// Folders of the queue that belong to Postfix, with all that is in them.
-const OWNED: [&str; 14] = [
-    "active",
-    "bounce",
-    "corrupt",
-    "defer",
-    "deferred",
-    "flush",
-    "hold",
-    "incoming",
-    "maildrop",
-    "private",
-    "public",
-    "saved",
-    "trace",
-    "maildrop/.",
+const OWNED: [&str; 13] = [
+    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "private", "public",
+    "saved", "trace",
 ];
 /// Folders whose group may hand in mail.
 const SHARED: [&str; 2] = ["maildrop", "public"];
@@ -149,7 +137,6 @@ fn give(path: &Path, uid: u32, gid: u32) -> Result<bool, OwnershipError> {
     if found.uid() == uid {
         return Ok(false);
     }
-    // The mode bits that a change of owner takes away are set again by `postfix check`.
     let changed =
         if found.is_symlink() { lchown(path, Some(uid), Some(gid)) } else { chown(path, Some(uid), Some(gid)) };
     changed.map(|()| true).map_err(refused("change the owner of"))

@@ -40,8 +40,8 @@ pub async fn make_ready(settings: &Settings, checks: Checks) -> Result<Postfix, 
         return Ok(postfix);
     }
     // Side by side, because each is a program or more; what the first says explains the second best.
-    let (validation, check) = tokio::join!(postfix.validate(settings), postfix.check());
-    let mut refusals = validation.map_err(not_installed)?.refusals;
+    let (refusals, check) = tokio::join!(postfix.validate(settings), postfix.check());
+    let mut refusals = refusals.map_err(not_installed)?;
     if refusals.is_empty() {
         refusals.extend(check.map_err(not_installed)?);
     }

@@ -12,19 +12,12 @@ use crate::config::{Login, Settings, Upstream};
 use crate::password_map;
 use crate::value::CleanPath;
 
-/// What was found out.
-#[derive(Debug, Default)]
-pub struct Validation {
-    /// Everything that speaks against a start.
-    pub refusals: Vec<Refusal>,
-}
-
 impl Postfix {
-    /// Everything that can be known without touching the queue.
+    /// Everything that speaks against a start and can be known without touching the queue.
     ///
     /// # Errors
     /// When a program cannot be started.
-    pub async fn validate(&self, settings: &Settings) -> Result<Validation, StartError> {
+    pub async fn validate(&self, settings: &Settings) -> Result<Vec<Refusal>, StartError> {
         let (values, names, key) = tokio::join!(
             self.ask("postmap", &["-q", "probe", "inline:{probe=ok}"]),
             self.ask("postconf", &["-n"]),
@@ -41,7 +34,7 @@ impl Postfix {
                 refusals.push(Refusal::Plugins { names: missing.join(" and ") });
             }
         }
-        Ok(Validation { refusals })
+        Ok(refusals)
     }
 
     /// Looks the login up as Postfix will. Its answer is the password, so it is compared and forgotten.
