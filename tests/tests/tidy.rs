@@ -144,6 +144,7 @@ const SIDECARS: &[(&str, Table)] = &[
     ("archiver", archiver::config::reference),
     ("log-analytics", log_analytics::config::reference),
     ("maintenance", maintenance::config::reference),
+    ("postfix-config", postfix_config::config::reference),
     ("rsync-client", rsync_client::config::reference),
 ];
 

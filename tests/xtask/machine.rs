@@ -15,6 +15,7 @@ struct Peer {
 
 /// In alphabetical order; a sidecar adds its peers here.
 const PEERS: &[Peer] = &[
+    Peer { program: "/usr/share/doc/libsasl2-modules/copyright", package: "libsasl2-modules" },
     Peer { program: "/usr/share/doc/php-mysql", package: "php-mysql" },
     Peer { program: "bash", package: "bash" },
     Peer { program: "faketime", package: "faketime" },
@@ -23,6 +24,7 @@ const PEERS: &[Peer] = &[
     Peer { program: "mariadbd", package: "mariadb-server" },
     Peer { program: "mount", package: "mount" },
     Peer { program: "php", package: "php-cli" },
+    Peer { program: "postfix", package: "postfix" },
     Peer { program: "ps", package: "procps" },
     Peer { program: "python3", package: "python3" },
     Peer { program: "rrsync", package: "rsync" },
@@ -32,6 +34,7 @@ const PEERS: &[Peer] = &[
     Peer { program: "ssh", package: "openssh-client" },
     Peer { program: "sshd", package: "openssh-server" },
     Peer { program: "unshare", package: "util-linux" },
+    Peer { program: "update-ca-certificates", package: "ca-certificates" },
 ];
 
 /// Programs of the administrator are not in everybody's search path.
