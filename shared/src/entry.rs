@@ -123,6 +123,7 @@ pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<E
     if let Some(code) = init::serve() {
         return code.into();
     }
+    trampoline::mind_children();
     process::become_parent();
     panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
     let exit = ending(C::try_parse, body);

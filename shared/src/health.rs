@@ -237,7 +237,8 @@ pub fn answer(path: &Path, now: Timestamp) -> Result<Verdict, HealthError> {
 
 /// Judges the state by the clock. Late outranks failing: a program that no longer tries is worse off.
 pub fn judge(state: &State, now: Timestamp) -> Verdict {
-    let outcome = state.last_outcome.as_deref().unwrap_or("no run has ended yet");
+    let notice = state.notice.as_deref().map(|notice| format!("; but {notice}")).unwrap_or_default();
+    let outcome = format!("{}{notice}", state.last_outcome.as_deref().unwrap_or("no run has ended yet"));
     if let Some(due) = state.expected_next_by.filter(|due| now > *due) {
         return Verdict::Late(format!("a run should have ended by {}; {outcome}", seconds(due)));
     }
@@ -245,10 +246,7 @@ pub fn judge(state: &State, now: Timestamp) -> Verdict {
         return Verdict::Starting(format!("started at {}; {outcome}", seconds(state.started)));
     };
     match state.last_success {
-        Some(success) if success >= ended => {
-            let notice = state.notice.as_deref().map(|notice| format!("; but {notice}")).unwrap_or_default();
-            Verdict::Ok(format!("last run at {}: {outcome}{notice}", seconds(ended)))
-        }
+        Some(success) if success >= ended => Verdict::Ok(format!("last run at {}: {outcome}", seconds(ended))),
         Some(success) => Verdict::Failing(format!("{outcome}; the last good run was at {}", seconds(success))),
         None => Verdict::Failing(format!("{outcome}; there was no good run yet")),
     }

@@ -10,10 +10,11 @@ use shared::{
     health,
     job::{History, Job, Report, Run},
     notify::Notifier,
-    process::{Limits, Program},
+    process::{Limits, Program, Status},
     schedule::Schedule,
     shutdown::Shutdown,
 };
+use tokio::task::JoinSet;
 
 use crate::config::{Settings, StateSettings, neighbours};
 
@@ -45,6 +46,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run many short jobs side by side, each with an orphan, and check every exit code
+    Soak {
+        /// Jobs in all; fifty run at once
+        jobs: usize,
+    },
     /// Run a program on our terminal, as a good parent
     Exec {
         /// The program and its arguments
@@ -62,6 +68,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::PrintConfig => print_config(),
         Command::Health => health(),
         Command::History { json } => history(json),
+        Command::Soak { jobs } => soak(jobs),
         Command::Exec { words } => exec(&words),
     }
 }
@@ -93,7 +100,11 @@ fn serve() -> Result<Exit, Failure> {
         settings.replace(fresh);
         Ok(schedule)
     };
-    let body = async |run: &Run| work(&settings.borrow().clone(), run).await;
+    let body = async |run: &Run| {
+        // A copy: settings may be read again while the job runs.
+        let now = settings.borrow().clone();
+        work(&now, run).await
+    };
     block_on(job.serve_and_reload(schedule, &shutdown, Some(Box::new(reload)), body))?
 }
 
@@ -159,6 +170,33 @@ fn exec(words: &[OsString]) -> Result<Exit, Failure> {
     let limits = Limits { forward: true, ..Limits::default() };
     let ended = block_on(program.run(&limits, &shutdown))??;
     Ok(ended.exit())
+}
+
+/// Fifty jobs at once, until all have run.
+fn soak(jobs: usize) -> Result<Exit, Failure> {
+    const AT_ONCE: usize = 50;
+    let shutdown = listen()?;
+    let wrong = block_on(async {
+        let mut workers = JoinSet::new();
+        for worker in 0..AT_ONCE {
+            let shutdown = shutdown.clone();
+            workers.spawn(async move {
+                let mut wrong = 0;
+                for number in (worker..jobs).step_by(AT_ONCE) {
+                    let code = u8::try_from(number % 256).unwrap_or_default();
+                    let program = Program::shell(format!("(true &); exit {code}")).quiet().leave_background();
+                    let ended = program.run(&Limits::default(), &shutdown).await;
+                    wrong += usize::from(!ended.is_ok_and(|ended| ended.status == Status::Exited(code)));
+                }
+                wrong
+            });
+        }
+        // A worker that panics is as wrong as can be.
+        let counts = workers.join_all().await;
+        counts.into_iter().sum::<usize>()
+    })?;
+    say(&format!("{jobs} jobs, {wrong} with a wrong exit code\n"));
+    Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })
 }
 
 fn listen() -> Result<Shutdown, Failure> {

@@ -161,8 +161,16 @@ impl Stack {
     /// # Panics
     /// When it cannot be started.
     pub fn start_with_input(&self, words: &[&str], input: Vec<u8>) -> Running {
+        self.start_other(&self.program, words, input)
+    }
+
+    /// Start another sidecar's binary in the same folder and environment.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_other(&self, program: &Path, words: &[&str], input: Vec<u8>) -> Running {
         self.starts.set(self.starts.get() + 1);
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(program);
         command.args(words).current_dir(self.folder());
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(&*self.variables.borrow());
         Running::start(command, words.join(" "), input, self.diary.clone())

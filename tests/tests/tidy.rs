@@ -144,6 +144,8 @@ const SIDECARS: &[(&str, Table)] = &[
     ("archiver", archiver::config::reference),
     ("log-analytics", log_analytics::config::reference),
     ("maintenance", maintenance::config::reference),
+    ("postfix-config", postfix_config::config::reference),
+    ("rsync-client", rsync_client::config::reference),
 ];
 
 const PAGE_HEAD: &str = "\

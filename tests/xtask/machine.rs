@@ -15,14 +15,26 @@ struct Peer {
 
 /// In alphabetical order; a sidecar adds its peers here.
 const PEERS: &[Peer] = &[
+    Peer { program: "/usr/share/doc/libsasl2-modules/copyright", package: "libsasl2-modules" },
+    Peer { program: "/usr/share/doc/php-mysql", package: "php-mysql" },
+    Peer { program: "bash", package: "bash" },
     Peer { program: "faketime", package: "faketime" },
     Peer { program: "mariadb", package: "mariadb-client" },
     Peer { program: "mariadb-dump", package: "mariadb-client" },
     Peer { program: "mariadbd", package: "mariadb-server" },
     Peer { program: "mount", package: "mount" },
     Peer { program: "php", package: "php-cli" },
-    Peer { program: "/usr/share/doc/php-mysql", package: "php-mysql" },
+    Peer { program: "postfix", package: "postfix" },
     Peer { program: "ps", package: "procps" },
+    Peer { program: "python3", package: "python3" },
+    Peer { program: "rrsync", package: "rsync" },
+    Peer { program: "rsync", package: "rsync" },
+    Peer { program: "script", package: "bsdutils" },
+    Peer { program: "setpriv", package: "util-linux" },
+    Peer { program: "ssh", package: "openssh-client" },
+    Peer { program: "sshd", package: "openssh-server" },
+    Peer { program: "unshare", package: "util-linux" },
+    Peer { program: "update-ca-certificates", package: "ca-certificates" },
 ];
 
 /// Programs of the administrator are not in everybody's search path.

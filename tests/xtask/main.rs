@@ -10,6 +10,7 @@ mod suite;
 mod usage;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -37,7 +38,11 @@ enum Chore {
     /// Measure an import of a generated log against a server that only counts.
     Bench(bench::Options),
     /// Stand in for Matomo, taking every hit and only counting: for measurements by hand. Ends with Ctrl-C.
-    Sink,
+    Sink {
+        /// Milliseconds that a connection waits for every KiB of a batch before it answers.
+        #[arg(long, default_value_t = 0.0)]
+        ms_per_kib: f64,
+    },
     /// Measure a backup of a database against `mariadb-dump | gzip -6`, in turns.
     BenchBackup(backup::Options),
 }
@@ -50,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         }
         Chore::Test => suite::run(),
         Chore::Bench(options) => bench::measure(&options),
-        Chore::Sink => sink::stay(),
+        Chore::Sink { ms_per_kib } => sink::stay(Duration::from_secs_f64(ms_per_kib / 1000.0)),
         Chore::BenchBackup(options) => backup::measure(&options),
     }
 }

@@ -25,6 +25,11 @@ pub struct Sink {
 impl Sink {
     /// Listen on a free port of the loopback address.
     pub fn start() -> io::Result<Self> {
+        Self::slow(Duration::ZERO)
+    }
+
+    /// The same, but each connection waits so long for every KiB of a body before it answers.
+    pub fn slow(per_kib: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let hits = Arc::new(AtomicU64::new(0));
@@ -33,7 +38,7 @@ impl Sink {
             for stream in listener.incoming().flatten() {
                 let counter = Arc::clone(&counter);
                 // A connection that ends in the middle is the importer's end, not the sink's business.
-                thread::spawn(move || drop(serve(stream, &counter)));
+                thread::spawn(move || drop(serve(stream, &counter, per_kib)));
             }
         });
         Ok(Self { address, hits })
@@ -51,8 +56,8 @@ impl Sink {
 }
 
 /// Serve until killed, and say every few seconds what arrived.
-pub fn stay() -> anyhow::Result<()> {
-    let sink = Sink::start()?;
+pub fn stay(per_kib: Duration) -> anyhow::Result<()> {
+    let sink = Sink::slow(per_kib)?;
     println!("{}", sink.url());
     loop {
         thread::sleep(REPORT_EVERY);
@@ -63,7 +68,7 @@ pub fn stay() -> anyhow::Result<()> {
     }
 }
 
-fn serve(mut stream: TcpStream, counter: &AtomicU64) -> io::Result<()> {
+fn serve(mut stream: TcpStream, counter: &AtomicU64, per_kib: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let marker = Finder::new(br#""idsite":"#);
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -86,6 +91,9 @@ fn serve(mut stream: TcpStream, counter: &AtomicU64) -> io::Result<()> {
         }
         let hits = marker.find_iter(&buffer[body_at..end]).count() as u64;
         counter.fetch_add(hits, Ordering::Relaxed);
+        if hits > 0 && !per_kib.is_zero() {
+            thread::sleep(per_kib.mul_f64((end - body_at) as f64 / 1024.0));
+        }
         let closes = header(&head, "connection") == Some("close");
         stream.write_all(answer(hits, closes).as_bytes())?;
         if closes {

@@ -13,6 +13,8 @@ pub struct Setting {
     pub required: bool,
     /// Whether its value is never shown.
     pub secret: bool,
+    /// Whether blanks and quotes around the value belong to it.
+    pub verbatim: bool,
     /// A value that works, shown in errors and in the reference.
     pub example: Option<&'static str>,
     /// Names it had in earlier versions; they still work and give a notice.
@@ -47,6 +49,7 @@ pub const fn optional(name: &'static str) -> Setting {
         default: None,
         required: false,
         secret: false,
+        verbatim: false,
         example: None,
         aliases: &[],
         about: "",
@@ -67,6 +70,12 @@ impl Setting {
     /// Accepts names of earlier versions.
     pub const fn formerly(mut self, names: &'static [&'static str]) -> Self {
         self.aliases = names;
+        self
+    }
+
+    /// Takes the value as it stands, for a text whose blanks and quotes may belong to it: a password.
+    pub const fn verbatim(mut self) -> Self {
+        self.verbatim = true;
         self
     }
 

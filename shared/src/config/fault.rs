@@ -47,6 +47,11 @@ pub enum Wrong {
         /// Why not.
         reason: String,
     },
+    /// It does not fit the others, or is one of an open set.
+    Clash {
+        /// All there is to say; names every variable that takes part.
+        sentence: String,
+    },
 }
 
 impl Fault {
@@ -74,6 +79,7 @@ impl fmt::Display for Fault {
             Wrong::File { name, path, reason } => {
                 return write!(f, "{name} names {}, {reason}", path.display());
             }
+            Wrong::Clash { sentence } => return f.write_str(sentence),
         }
         match self.example {
             Some(example) => write!(f, ", for example {example}"),

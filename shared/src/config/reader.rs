@@ -126,6 +126,25 @@ impl Reader {
         (self.faults.len() == faults_before).then_some(family)
     }
 
+    /// The variables whose names begin with `prefix`, by the rest of their names: an open set of settings.
+    /// Values lose the blanks around them; empty ones count as not set.
+    pub fn open_set(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let ours = self.variables.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+        let texts = ours.map(|(rest, value)| (rest.to_owned(), value.to_string_lossy().trim().to_owned()));
+        texts.filter(|(rest, text)| !rest.is_empty() && !text.is_empty()).collect()
+    }
+
+    /// Notes that values do not fit each other, or that one of an open set is wrong. The sentence names them.
+    pub fn clash(&mut self, sentence: impl Into<String>) {
+        let wrong = Wrong::Clash { sentence: sentence.into() };
+        self.faults.push(Fault { name: String::new(), wrong, rule: String::new(), example: None });
+    }
+
+    /// Notes something odd that was understood.
+    pub fn notice(&mut self, sentence: impl Into<String>) {
+        self.notices.push(sentence.into());
+    }
+
     fn absent<T: Value>(&mut self, setting: &Setting) -> Option<T> {
         match T::absent().filter(|_| !setting.required) {
             Some(value) => {
@@ -194,6 +213,9 @@ impl Reader {
             let reason = "it is not UTF-8".to_owned();
             return Err(Wrong::Unfit { shown: "unreadable".to_owned(), reason });
         };
+        if setting.verbatim && !name.ends_with("_FILE") {
+            return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
+        }
         let bare = without_wrapping(text);
         if bare != text && !bare.is_empty() {
             let mut notice = format!("{name} has blanks or quotes around its value: they were removed");

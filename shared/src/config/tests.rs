@@ -191,6 +191,78 @@ fn a_strange_name_is_a_notice_when_it_seems_meant_for_us() {
     }
 }
 
+crate::settings! {
+    /// A login.
+    struct Login {
+        /// Name of the user.
+        user: Option<String> = optional("LOGIN_USER"),
+        /// Password of the user.
+        password: Option<Secret> = optional("LOGIN_PASSWORD").verbatim().formerly(&["LOGIN_PASS"]),
+    }
+}
+
+/// A login is whole, and comes with any options.
+#[derive(Debug)]
+struct Whole(Option<(String, Secret)>, Vec<(String, String)>);
+
+impl Declared for Whole {
+    fn declared() -> Vec<Setting> {
+        Login::declared()
+    }
+
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let login = Login::read(reader)?;
+        let options = reader.open_set("LOGIN_OPTION_");
+        options
+            .iter()
+            .filter(|(_, value)| value == "odd")
+            .for_each(|(name, _)| reader.notice(format!("{name} is odd")));
+        match (login.user, login.password) {
+            (Some(user), Some(password)) => Some(Self(Some((user, password)), options)),
+            (None, None) => Some(Self(None, options)),
+            _ => {
+                reader.clash("LOGIN_USER and LOGIN_PASSWORD belong together: one of them is not set");
+                None
+            }
+        }
+    }
+}
+
+#[test]
+fn a_password_may_keep_its_blanks_and_quotes() {
+    let passwords = |name, value| {
+        let reading: Reading<Whole> = read([("LOGIN_USER", " a "), (name, value)], &NEIGHBOURS).unwrap();
+        let (user, password) = reading.settings.0.unwrap();
+        assert_eq!(user, "a");
+        password.reveal().to_owned()
+    };
+    for password in [" 'a' ", "\"a\"", "a\n", " "] {
+        assert_eq!(passwords("LOGIN_PASSWORD", password), password);
+        assert_eq!(passwords("LOGIN_PASS", password), password);
+    }
+    let (_folder, path) = file(" a \n");
+    assert_eq!(passwords("LOGIN_PASSWORD_FILE", &format!(" {path} ")), " a ");
+}
+
+#[test]
+fn a_group_may_say_that_its_values_do_not_fit() {
+    let letter = read::<Whole>([("LOGIN_USER", "a")], &NEIGHBOURS).unwrap_err().to_string();
+    assert!(
+        letter.ends_with("\n  - LOGIN_USER and LOGIN_PASSWORD belong together: one of them is not set"),
+        "{letter}"
+    );
+}
+
+#[test]
+fn an_open_set_is_every_variable_with_the_beginning() {
+    let variables =
+        [("LOGIN_OPTION_b", " odd "), ("LOGIN_OPTION_a", "1"), ("LOGIN_OPTION_c", " "), ("LOGIN_OPTION_", "1")];
+    let reading = read::<Whole>(variables, &NEIGHBOURS).unwrap();
+    let pairs = [("a", "1"), ("b", "odd")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(reading.settings.1, pairs);
+    assert_eq!(reading.notices, ["b is odd"]);
+}
+
 #[test]
 fn what_is_in_force_can_be_fed_back_and_hides_secrets() {
     let reading = reading(&[("SERVER_RECORDERS", "8"), ("SERVER_OPTIONS", "hunter2")]).unwrap();

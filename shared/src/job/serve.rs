@@ -143,14 +143,16 @@ impl Job {
         let now = Timestamp::now();
         std::fs::create_dir_all(&self.ground.state_folder)
             .map_err(|source| FileError::new("create", &self.ground.state_folder, source))?;
-        let slots = first_slots(&self.options, schedule, self.ground.history.read()?, now);
+        let slots = first_slots(&self.options, schedule, &self.ground.history.read()?, now);
         let health = Health::start(self.health_file.clone(), now, None)?;
         #[cfg(feature = "health-http")]
         let _listener = match &self.listen {
             Some(options) => crate::health_http::listen(options, &self.ground.name, health.file()).await?,
             None => None,
         };
-        let asks = shutdown.asks();
+        let mut asks = shutdown.asks();
+        // What was asked for before anybody could listen is answered first.
+        asks.mark_changed();
         let state = Standing { slots, health, asked: Asks::default(), asks, run_soon: None, said_skipped: None };
         let told = std::mem::take(&mut self.told);
         Service { job: &self, told, state, shutdown, reload }.serve(&mut body).await
@@ -195,7 +197,7 @@ fn announce(schedule: &Schedule) {
 }
 
 /// Where the schedule goes on after an earlier life of the program. A run that was cut short does not count.
-fn first_slots(options: &JobOptions, schedule: Schedule, runs: Vec<super::Record>, now: Timestamp) -> Slots {
+fn first_slots(options: &JobOptions, schedule: Schedule, runs: &[super::Record], now: Timestamp) -> Slots {
     let whole = |run: &&super::Record| {
         run.result.is_some_and(|result| !matches!(result, RunResult::Stopped | RunResult::Interrupted))
     };
@@ -438,32 +440,29 @@ impl<'a> Service<'a> {
         let shutdown = self.shutdown;
         let job: &'a Job = self.job;
         let running = job.ground.run(&job.options, patience, run, body);
-        let round = {
-            let mut running = pin!(running);
-            let mut passed = 0;
-            let mut alive_at = Instant::now() + SIGN_OF_LIFE;
-            loop {
-                let slot = self.state.slots.next();
-                tokio::select! {
-                    round = &mut running => break round,
-                    () = shutdown.wait(), if passed < 1 => { passed = 1; wish.request(); }
-                    () = shutdown.wait_insisted(), if passed < 2 => { passed = 2; wish.request(); wish.request(); }
-                    () = arrival(slot, shutdown), if passed == 0 => {
-                        if let Some(due) = self.state.slots.take_due(Timestamp::now()) {
-                            self.overlap(due, began, wish);
-                        }
-                    }
-                    changed = self.state.asks.changed() => if changed.is_ok() { self.answer(Some(began)) },
-                    () = tokio::time::sleep_until(alive_at) => {
-                        alive_at = Instant::now() + SIGN_OF_LIFE;
-                        let by = Timestamp::now() + SignedDuration::try_from(job.options.late_after.get()).unwrap_or_default();
-                        // A full disk is told when the run ends.
-                        let _ = self.state.health.expect_by(by);
+        let mut running = pin!(running);
+        let mut passed = 0;
+        let mut alive_at = Instant::now() + SIGN_OF_LIFE;
+        loop {
+            let slot = self.state.slots.next();
+            tokio::select! {
+                round = &mut running => return round,
+                () = shutdown.wait(), if passed < 1 => { passed = 1; wish.request(); }
+                () = shutdown.wait_insisted(), if passed < 2 => { passed = 2; wish.request(); wish.request(); }
+                () = arrival(slot, shutdown), if passed == 0 => {
+                    if let Some(due) = self.state.slots.take_due(Timestamp::now()) {
+                        self.overlap(due, began, wish);
                     }
                 }
+                changed = self.state.asks.changed() => if changed.is_ok() { self.answer(Some(began)) },
+                () = tokio::time::sleep_until(alive_at) => {
+                    alive_at = Instant::now() + SIGN_OF_LIFE;
+                    let by = Timestamp::now() + SignedDuration::try_from(job.options.late_after.get()).unwrap_or_default();
+                    // A full disk is told when the run ends.
+                    let _ = self.state.health.expect_by(by);
+                }
             }
-        };
-        round
+        }
     }
 
     /// The next time has come while the job still runs.

@@ -5,6 +5,7 @@ use std::{os::fd::OwnedFd, time::Duration};
 use tokio::{net::unix::pipe, time::timeout};
 
 use super::{
+    hidden::Hidden,
     output::{Line, Splitter, Stream, Tail},
     program::Program,
 };
@@ -18,6 +19,7 @@ pub(super) struct Listener<R> {
     reader: R,
     pump: Pump,
     tail: Tail,
+    hidden: Hidden,
     lines: u64,
     bytes: u64,
     dropped: u64,
@@ -52,6 +54,7 @@ impl<R: FnMut(Line<'_>)> Listener<R> {
             reader,
             pump: if program.logged { Pump::new(&program.label) } else { Pump::silent() },
             tail: Tail::default(),
+            hidden: program.hidden.clone(),
             lines: 0,
             bytes: 0,
             dropped: 0,
@@ -86,7 +89,9 @@ impl<R: FnMut(Line<'_>)> Listener<R> {
         };
         let stream = source.stream;
         let (reader, pump, tail, lines) = (&mut self.reader, &mut self.pump, &mut self.tail, &mut self.lines);
+        let hidden = &self.hidden;
         let mut give = |bytes: &[u8], continues: bool| {
+            let bytes = &hidden.over(bytes)[..];
             let line = Line { stream, bytes, continues };
             *lines += u64::from(!continues);
             tail.keep(line);
@@ -125,7 +130,9 @@ impl<R: FnMut(Line<'_>)> Listener<R> {
         }
         let stream = source.stream;
         let (reader, pump, tail, lines) = (&mut self.reader, &mut self.pump, &mut self.tail, &mut self.lines);
+        let hidden = &self.hidden;
         source.splitter.finish(&mut |bytes, continues| {
+            let bytes = &hidden.over(bytes)[..];
             let line = Line { stream, bytes, continues };
             *lines += u64::from(!continues);
             tail.keep(line);

@@ -29,6 +29,7 @@
 mod child;
 mod crowd;
 mod ended;
+mod hidden;
 pub(crate) mod init;
 mod limits;
 mod listener;

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use super::{
     child::StartError,
     ended::Ended,
+    hidden::Hidden,
     limits::Limits,
     output::Line,
     running::Running,
@@ -32,6 +33,7 @@ pub struct Program {
     pub(super) leave_background: bool,
     pub(super) foreground: bool,
     pub(super) death_signal: Option<Signal>,
+    pub(super) hidden: Hidden,
 }
 
 /// One change of the environment, in the order in which it was asked for.
@@ -75,6 +77,7 @@ impl Program {
             leave_background: false,
             foreground: false,
             death_signal: Some(Signal::KILL),
+            hidden: Hidden::default(),
         }
     }
 
@@ -167,6 +170,13 @@ impl Program {
         self
     }
 
+    /// These texts are `(hidden)` in its output: in the log, in the tail, and for the caller's closure.
+    #[must_use]
+    pub fn hiding(mut self, texts: impl IntoIterator<Item = String>) -> Self {
+        self.hidden = Hidden::new(texts);
+        self
+    }
+
     /// Processes that it leaves behind are reported and live on, instead of being ended with it.
     #[must_use]
     pub fn leave_background(mut self) -> Self {
@@ -194,7 +204,7 @@ impl Program {
     /// When there is no such program, it is not executable, or the system refuses.
     pub fn start(self) -> Result<Running, StartError> {
         let path = find_program(&self.name)?;
-        Running::start(self, path)
+        Running::start(self, &path)
     }
 
     /// Runs it to its end; its lines go to the log.

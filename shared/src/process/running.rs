@@ -1,6 +1,6 @@
 //! A program under way: its output is read, its limits are kept, and at its end nobody is left.
 
-use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use tokio::{
@@ -27,6 +27,8 @@ use crate::{
 
 /// How long what a program left behind may take to end, when the program itself is done.
 const BACKGROUND_GRACE: Duration = Duration::from_millis(1_500);
+/// Helpers of a program often end a moment after it (ssh after rsync); that is nothing to tell.
+const LINGER: Duration = Duration::from_millis(300);
 /// How long the output of a program is read after its end, when something still holds it open.
 const OUTPUT_AFTER_END: Duration = Duration::from_millis(400);
 /// With [`StopPolicy::Finish`] a program is asked to end this long before it is killed.
@@ -85,8 +87,8 @@ struct Fate {
 }
 
 impl Running {
-    pub(super) fn start(program: Program, path: PathBuf) -> Result<Self, StartError> {
-        let child = start(&program, &path)?;
+    pub(super) fn start(program: Program, path: &Path) -> Result<Self, StartError> {
+        let child = start(&program, path)?;
         let crowd = Crowd { leader: child.pid, mark: child.mark.clone(), foreground: program.foreground };
         let remote = Remote { crowd: crowd.clone(), end: child.end.clone(), stop: Arc::new(watch::Sender::new(false)) };
         Ok(Self { program, child, crowd, began: Instant::now(), remote, is_over: false })
@@ -250,6 +252,9 @@ impl Running {
     /// Ends what the program left behind, or reports it.
     async fn clear_up(&self, plan: &Plan, shutdown: &Shutdown) -> Vec<LeftBehind> {
         if self.program.foreground {
+            return Vec::new();
+        }
+        if plan.signalled.is_none() && self.gone_by(Instant::now() + LINGER, shutdown).await {
             return Vec::new();
         }
         let found = self.crowd.members();

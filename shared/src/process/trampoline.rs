@@ -12,7 +12,10 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use nix::sys::signal::SigSet;
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal, setsid};
+
+use signal_hook::consts::SIGCHLD;
 
 use super::program::Program;
 
@@ -81,7 +84,8 @@ impl Order {
         }
         close_fds::set_fds_cloexec(3, &[]);
         default_dispositions();
-        // The standard library empties the signal mask and resets SIGPIPE.
+        unblock_signals();
+        // The standard library resets SIGPIPE, which it ignores itself.
         let error = Command::new(&self.path).arg0(&self.name).args(&self.arguments).exec();
         explain(&self.name, &error)
     }
@@ -113,12 +117,16 @@ fn explain(name: &OsStr, error: &io::Error) -> u8 {
     if missing { 127 } else { 126 }
 }
 
-/// Starts this process anew when it was born with blocked signals, because it would never hear TERM.
-pub(crate) fn unblock_signals() {
-    if status_mask("SigBlk:").is_some_and(|mask| mask != 0) {
-        let mut words = env::args_os();
-        let name = words.next().unwrap_or_default();
-        // It returns only when it fails; then we go on as we are.
-        let _ = Command::new(OURSELVES).arg0(name).args(words).exec();
+/// A parent that ignores the end of children is never told of it.
+pub(crate) fn mind_children() {
+    if status_mask("SigIgn:").is_some_and(|mask| mask & (1 << (SIGCHLD - 1)) != 0) {
+        // Refused for no reason that the system would have.
+        let _ = signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)));
     }
+}
+
+/// What our parent had blocked we would never hear. Called before there is a second thread.
+pub(crate) fn unblock_signals() {
+    // It fails for no mask that is empty.
+    let _ = SigSet::empty().thread_set_mask();
 }

@@ -253,3 +253,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn c_068_runs_and_skips_of_a_day_are_all_its_slots() {
+    let schedule = Schedule::parse("*/5 * * * *", &TimeZone::UTC).unwrap();
+    let begin = at("2026-01-01T00:00:00Z");
+    let end = at("2026-01-02T00:00:00Z");
+    let mut slots = Slots::after(schedule, begin);
+    let (mut runs, mut skipped) = (0, 0);
+    while let Some(slot) = slots.next().filter(|slot| *slot <= end) {
+        runs += 1 + slots.take_due(slot).unwrap().missed;
+        // The job takes seventeen minutes, and what comes meanwhile is left out.
+        let done = (slot + std::time::Duration::from_secs(17 * 60)).min(end);
+        skipped += slots.take_due(done).map_or(0, |due| due.missed + 1);
+    }
+    assert_eq!((runs, runs + skipped), (72, 288));
+}
+
+#[test]
+fn c_065_a_clock_that_moves_fires_no_slot_twice() {
+    let schedule = Schedule::parse("0 * * * *", &TimeZone::UTC).unwrap();
+    let mut slots = Slots::after(schedule, at("2026-01-01T11:30:00Z"));
+    assert_eq!(slots.take_due(at("2026-01-01T12:00:00Z")).unwrap().missed, 0);
+    // Back an hour: the same slot does not come again.
+    slots.look_again(at("2026-01-01T11:10:00Z"));
+    assert_eq!(slots.take_due(at("2026-01-01T12:05:00Z")), None);
+    // On by a day: one run makes up for all.
+    let due = slots.take_due(at("2026-01-02T12:30:00Z")).unwrap();
+    assert_eq!((due.slot, due.missed), (at("2026-01-02T12:00:00Z"), 23));
+    // Back by three days: the clock was wrong before, and runs do not wait for it.
+    slots.look_again(at("2025-12-30T08:30:00Z"));
+    assert_eq!(slots.next(), Some(at("2025-12-30T09:00:00Z")));
+}

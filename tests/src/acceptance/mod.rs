@@ -76,15 +76,16 @@ impl World {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Sets a variable; `@` in the value stands for the folder of this world.
+    /// Sets a variable; `@` alone or before a slash stands for the folder of this world.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        let value = value.replace('@', &self.folder.path().display().to_string());
+        let folder = self.folder.path().display().to_string();
+        let value = if value == "@" { folder } else { value.replace("@/", &format!("{folder}/")) };
         self.set(name, &value);
         self
     }
 
-    /// What the job does; `@` stands for the folder of this world.
+    /// What the job does; `@/` stands for the folder of this world.
     #[must_use]
     pub fn job(self, command: &str) -> Self {
         let name = self.subject.command;
@@ -217,7 +218,10 @@ impl Life {
         if how == As::First {
             let children = format!("/proc/{0}/task/{0}/children", outer.as_raw_pid());
             let first = || fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok();
-            life.until("the namespace has a first process", |_| first().is_some() || !Path::new(&children).exists());
+            wait_until("the namespace has a first process", || {
+                // What fails at once has ended by now.
+                first().is_some() || life.child.try_wait().unwrap().is_some()
+            });
             life.pid = first().and_then(Pid::from_raw).unwrap_or(outer);
         }
         life

@@ -97,7 +97,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "log-analytics {} ended with {}", self.words, self.status)?;
+        writeln!(out, "{} ended with {}", self.words, self.status)?;
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             for line in text.lines() {
                 writeln!(out, "  {name} | {line}")?;

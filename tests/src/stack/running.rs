@@ -37,6 +37,11 @@ impl Running {
         Self { words, diary, child, stdout, stderr }
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Has it ended by itself?
     pub fn has_ended(&self) -> bool {
         let pid = Pid::from_child(&self.child);
@@ -89,7 +94,7 @@ impl Running {
         let (stdout, stderr) = (self.stdout.end(), self.stderr.end());
         let words = std::mem::take(&mut self.words);
         let Some(status) = status else {
-            panic!("log-analytics {words} did not end within {RUN_MAX:?}\n{stdout}{stderr}");
+            panic!("{words} did not end within {RUN_MAX:?}\n{stdout}{stderr}");
         };
         let outcome = Outcome { words, status, stdout, stderr };
         self.diary.note(&outcome);

@@ -33,6 +33,13 @@ fn zombies_below(pid: i32) -> usize {
 }
 
 #[test]
+fn c_022_many_jobs_at_once_keep_their_exit_codes() {
+    for how in [As::Process, As::First] {
+        World::new(&subject()).job("true").run(how, &["soak", "500"]).is(0).says("500 jobs, 0 with a wrong exit code");
+    }
+}
+
+#[test]
 fn c_027_a_fork_storm_is_stopped() {
     let storm = "storm() { while :; do (sleep 0.3; :) & n=$((n+1)); [ $n -gt 40 ] && { n=0; wait; }; done; }; trap '' TERM; touch @/ready; n=0; storm & storm & wait";
     for how in [As::Process, As::First] {

@@ -28,12 +28,14 @@ fn get(address: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// Command and HTTP agree, and say this.
+/// Command and HTTP agree, and come to say this.
 #[track_caller]
 fn is(world: &World, address: &str, code: i32, word: &str) {
+    // A run is in the log a moment before it is in the health.
+    tests::acceptance::wait_until(word, || get(address, "/healthz").1.starts_with(word));
     let said = world.run(As::Process, &["health"]).is(code).output;
     let (status, body) = get(address, "/healthz");
-    assert!(said.starts_with(word) && body == said, "{said} {body}");
+    assert_eq!(body, said);
     assert_eq!(status, if code == 0 { 200 } else { 503 });
 }
 
@@ -57,7 +59,6 @@ fn c_091_command_and_http_agree_in_every_state() {
     life.signal(Signal::STOP);
     world.run(As::Process, &["health"]).is(1).says("is stopped (SIGSTOP)");
     life.signal(Signal::CONT);
-    let mut life = life;
     life.signal(Signal::KILL);
     life.end().is(137);
     world.run(As::Process, &["health"]).is(1).says("does not run any more");
@@ -82,6 +83,7 @@ fn c_092_health_needs_no_right_but_to_read() {
     let world = World::new(&subject()).job("true");
     let mut life = world.start(As::Process, &["run"]);
     life.says("Run ended");
+    tests::acceptance::wait_until("it is well", || world.run(As::Process, &["health"]).output.starts_with("ok:"));
     let inner = world.command(As::Process, &["health"]);
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid", "12345", "--regid", "12345", "--clear-groups"]).arg(inner.get_program()).arg("health");
@@ -97,7 +99,7 @@ fn c_093_metrics_have_stable_names_and_tell_no_command() {
     let world = listening().job("exit 3");
     let mut life = world.start(As::Process, &["run"]);
     let address = address(&mut life);
-    life.says("Run ended");
+    tests::acceptance::wait_until("it fails", || get(&address, "/healthz").1.starts_with("failing:"));
     let (status, page) = get(&address, "/metrics");
     assert_eq!(status, 200);
     for line in [

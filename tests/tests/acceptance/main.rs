@@ -1,4 +1,5 @@
 //! The acceptance list, case by case, against the smallest sidecar that shared parts alone make.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod config;
 mod descendants;

@@ -24,9 +24,10 @@ fn job_lines(output: &str) -> Vec<String> {
 
 #[test]
 fn c_031_ten_megabytes_without_a_newline_arrive_in_pieces_and_memory_stays_flat() {
-    let job = "sleep 0.5; touch @/ready; head -c 10000000 /dev/zero | tr '\\0' x; touch @/said; sleep 1";
+    let job = "touch @/ready; sleep 0.5; head -c 10000000 /dev/zero | tr '\\0' x; touch @/said; sleep 1";
     let world = World::new(&subject()).job(job);
-    let mut life = world.start_and_wait(As::Process);
+    let mut life = world.start(As::Process, &["once"]);
+    life.until("the job is ready", |_| world.path("ready").exists());
     let before = life.status("VmRSS");
     life.until("everything was said", |_| world.path("said").exists());
     let after = life.status("VmRSS");

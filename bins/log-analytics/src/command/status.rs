@@ -20,7 +20,7 @@ pub fn status(json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn row(site: &SiteStanding) -> [String; 10] {
+fn row(site: &SiteStanding) -> [String; 12] {
     let moment = |moment: Option<Timestamp>| moment.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
     [
         site.site.to_string(),
@@ -33,10 +33,12 @@ fn row(site: &SiteStanding) -> [String; 10] {
         site.hits.to_string(),
         moment(site.last_import),
         moment(site.last_hit),
+        moment(site.last_fetched),
+        moment(site.last_changed),
     ]
 }
 
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 12] = [
     "SITE",
     "WAITING",
     "BEING WRITTEN",
@@ -47,6 +49,8 @@ const HEADINGS: [&str; 10] = [
     "HITS",
     "LAST IMPORT",
     "LAST HIT",
+    "LAST FETCHED",
+    "LOGS ARRIVED",
 ];
 
 fn table(all: &[SiteStanding]) -> String {

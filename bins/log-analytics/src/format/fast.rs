@@ -38,14 +38,14 @@ const fn class(others: &[u8]) -> [bool; 256] {
 }
 
 /// The fields of a line of the four Apache formats, or `None` when the pattern has to decide.
-#[inline]
+#[inline(always)]
 pub fn read<const WITH_HOST: bool, const WITH_AGENT: bool>(line: &[u8]) -> Option<Record<'_>> {
     if !has_only_blanks(line, |byte| byte == b' ') {
         return None;
     }
     let mut rest = Rest(line);
     let host = if WITH_HOST { Some(Cow::Borrowed(rest.host()?)) } else { None };
-    let ip = rest.short_word().filter(|word| all(&ADDRESS, word))?;
+    let ip = rest.address()?;
     rest.short_word()?;
     let userid = rest.short_word()?;
     let date = rest.date()?;
@@ -101,6 +101,13 @@ impl<'l> Rest<'l> {
         self.0 = &rest[1..];
         // Behind two blanks stands an empty word: white space of which only the pattern knows where it ends.
         (!word.is_empty()).then_some(word)
+    }
+
+    /// A word of bytes that an address may have.
+    #[inline]
+    fn address(&mut self) -> Option<&'l [u8]> {
+        let end = self.0.iter().position(|byte| !ADDRESS[usize::from(*byte)])?;
+        if self.0[end] == b' ' { self.up_to(end) } else { None }
     }
 
     /// A word that may end the line.

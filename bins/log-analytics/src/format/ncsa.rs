@@ -3,7 +3,6 @@
 use super::exact::Exact;
 use super::fast;
 use super::readable::Readable;
-use super::record::Record;
 use super::{Chosen, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed};
 
 /// The bare pattern of a request, from the client's address to the number of bytes.
@@ -31,37 +30,31 @@ pub struct Ncsa {
     name: &'static str,
     groups: usize,
     with_host: bool,
+    with_agent: bool,
     /// The exact pattern.
     pub(super) pattern: &'static str,
-    fast: for<'l> fn(&'l [u8]) -> Option<Record<'l>>,
 }
 
 /// Apache's `common`.
-pub const COMMON: Ncsa =
-    Ncsa { name: "common", groups: 8, with_host: false, pattern: common!(), fast: fast::read::<false, false> };
+pub const COMMON: Ncsa = Ncsa { name: "common", groups: 8, with_host: false, with_agent: false, pattern: common!() };
 /// `common` behind the name of the virtual host.
-pub const COMMON_VHOST: Ncsa = Ncsa {
-    name: "common_vhost",
-    groups: 9,
-    with_host: true,
-    pattern: concat!(host!(), common!()),
-    fast: fast::read::<true, false>,
-};
+pub const COMMON_VHOST: Ncsa =
+    Ncsa { name: "common_vhost", groups: 9, with_host: true, with_agent: false, pattern: concat!(host!(), common!()) };
 /// Apache's and nginx's `combined`.
 pub const NCSA_EXTENDED: Ncsa = Ncsa {
     name: "ncsa_extended",
     groups: 10,
     with_host: false,
+    with_agent: true,
     pattern: concat!(common!(), extended!()),
-    fast: fast::read::<false, true>,
 };
 /// Debian's `vhost_combined`.
 pub const COMMON_COMPLETE: Ncsa = Ncsa {
     name: "common_complete",
     groups: 11,
     with_host: true,
+    with_agent: true,
     pattern: concat!(host!(), common!(), extended!()),
-    fast: fast::read::<true, true>,
 };
 
 impl LogFormat for Ncsa {
@@ -70,46 +63,61 @@ impl LogFormat for Ncsa {
     }
 
     fn parser(&self, _: &FormatOptions, _: Chosen) -> Box<dyn LineParser + Send> {
-        let (fast, groups, with_host) = (self.fast, self.groups, self.with_host);
-        Box::new(NcsaLines { fast, groups, with_host, exact: Exact::new(self.pattern) })
+        // Which fields a line has is decided here, once a file.
+        match (self.with_host, self.with_agent) {
+            (false, false) => self.lines::<false, false>(),
+            (true, false) => self.lines::<true, false>(),
+            (false, true) => self.lines::<false, true>(),
+            (true, true) => self.lines::<true, true>(),
+        }
     }
 }
 
-struct NcsaLines {
-    fast: for<'l> fn(&'l [u8]) -> Option<Record<'l>>,
-    exact: Exact,
-    groups: usize,
-    with_host: bool,
+impl Ncsa {
+    fn lines<const WITH_HOST: bool, const WITH_AGENT: bool>(&self) -> Box<dyn LineParser + Send> {
+        Box::new(NcsaLines::<WITH_HOST, WITH_AGENT> { groups: self.groups, exact: Exact::new(self.pattern) })
+    }
 }
 
-impl LineParser for NcsaLines {
+struct NcsaLines<const WITH_HOST: bool, const WITH_AGENT: bool> {
+    exact: Exact,
+    groups: usize,
+}
+
+impl<const WITH_HOST: bool, const WITH_AGENT: bool> LineParser for NcsaLines<WITH_HOST, WITH_AGENT> {
     fn parse<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
-        if let Some(record) = (self.fast)(line) {
+        if let Some(record) = fast::read::<WITH_HOST, WITH_AGENT>(line) {
             return Parsed::Record(record);
         }
+        self.read_exactly(line)
+    }
+
+    fn carries_host(&self) -> bool {
+        WITH_HOST
+    }
+
+    fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit> {
+        let fits = self.groups > rival
+            && (fast::read::<WITH_HOST, WITH_AGENT>(line).is_some()
+                || self.date_in_place(line) && self.exact.read(line).is_some());
+        fits.then_some(Fit::Groups(self.groups))
+    }
+}
+
+impl<const WITH_HOST: bool, const WITH_AGENT: bool> NcsaLines<WITH_HOST, WITH_AGENT> {
+    #[inline(never)]
+    fn read_exactly<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
         match self.exact.read(line) {
             Some(draft) => Parsed::Record(draft.finish_clf()),
             None => Parsed::Malformed(Malformed::of(line)),
         }
     }
 
-    fn carries_host(&self) -> bool {
-        self.with_host
-    }
-
-    fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit> {
-        let fits = self.groups > rival
-            && ((self.fast)(line).is_some() || self.date_in_place(line) && self.exact.read(line).is_some());
-        fits.then_some(Fit::Groups(self.groups))
-    }
-}
-
-impl NcsaLines {
     /// Necessary for a match and much cheaper than one: the word that has to open the date does.
     fn date_in_place(&self, line: &[u8]) -> bool {
         let line = Readable::new(line);
         // An empty host leaves nothing but the blank after it.
-        let words_before = if self.with_host && !line.starts_blank() { 4 } else { 3 };
+        let words_before = if WITH_HOST && !line.starts_blank() { 4 } else { 3 };
         line.opens_date(words_before)
     }
 }

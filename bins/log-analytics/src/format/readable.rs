@@ -81,7 +81,8 @@ pub fn is_blank(character: char) -> bool {
 /// The first sweep has no early exit, so that it is done in wide steps.
 #[inline]
 pub fn has_only_blanks(line: &[u8], expected: impl Fn(u8) -> bool) -> bool {
-    let printable = |byte: u8| (b'!'..0x80).contains(&byte) || expected(byte);
+    // Read as signed numbers, bytes outside ASCII are negative: one comparison tells.
+    let printable = |byte: u8| byte.cast_signed() > b' '.cast_signed() || expected(byte);
     line.iter().fold(true, |so_far, byte| so_far & printable(*byte)) || !has_odd_blanks(line, expected)
 }
 

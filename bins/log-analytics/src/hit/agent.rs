@@ -1,6 +1,8 @@
 //! User agents: whether one is a bot, and its JSON ready to copy. Few of them make up most of a log, so the answers are
 //! kept, in a bounded table.
 
+use std::rc::Rc;
+
 use super::json::{self, Stray};
 
 /// Parts of lower-cased user agents that mean a bot. The reference importer's list.
@@ -97,8 +99,8 @@ pub(super) struct Agent {
 pub(super) struct Agents {
     bots: Vec<String>,
     style: Label,
-    places: Vec<Option<Box<Agent>>>,
-    long: Option<Box<Agent>>,
+    places: Vec<Option<Rc<Agent>>>,
+    long: Option<Rc<Agent>>,
 }
 
 impl Agents {
@@ -110,7 +112,7 @@ impl Agents {
     }
 
     /// What is known about the user agent `text`, whose hash is `hash`.
-    pub(super) fn get(&mut self, hash: u64, text: &[u8]) -> &Agent {
+    pub(super) fn get(&mut self, hash: u64, text: &[u8]) -> &Rc<Agent> {
         let place = match text.len() {
             0..=KEPT_BYTES_MAX => &mut self.places[hash as usize % PLACES],
             _ => &mut self.long,
@@ -118,7 +120,7 @@ impl Agents {
         if place.as_ref().is_some_and(|known| *known.text != *text) {
             *place = None;
         }
-        place.get_or_insert_with(|| Box::new(Agent::new(text, &self.bots, self.style)))
+        place.get_or_insert_with(|| Rc::new(Agent::new(text, &self.bots, self.style)))
     }
 }
 

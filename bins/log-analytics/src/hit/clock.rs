@@ -9,13 +9,28 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Width of `YYYY-MM-DD`.
 const DAY_WIDTH: usize = 10;
+/// What stands before the date of a hit, and behind the second.
+const OPENING: &[u8; 9] = br#"","cdt":""#;
+const CLOSING: &[u8; 2] = br#"","#;
+/// Width of `dd/Mon/yyyy:` and of `hh:mm:ss`.
+const CLF_DAY_WIDTH: usize = 12;
+const CLF_TIME_WIDTH: usize = 8;
 
 /// Reads dates of records and writes dates of hits.
 #[derive(Debug, Default)]
 pub struct Clock {
     zone: Option<TimeZone>,
     read: Option<Reading>,
+    clf_day: Option<ClfDay>,
     written: Option<(i64, [u8; DAY_WIDTH])>,
+}
+
+/// A day as Apache writes it, in a zone, and when it begins: within a day only the digits of the time change.
+#[derive(Debug)]
+struct ClfDay {
+    day: [u8; CLF_DAY_WIDTH],
+    zone: [u8; 5],
+    midnight: i64,
 }
 
 /// The last date read. Its texts are kept in buffers that are used again.
@@ -35,6 +50,23 @@ impl Clock {
 
     /// The moment a date stands for; none if there is no such date.
     pub fn read(&mut self, date: &Date<'_>) -> Option<Moment> {
+        match date {
+            Date::Clf { date: text, zone } => self.read_clf(text, zone).or_else(|| self.read_new(date)),
+            _ => self.read_new(date),
+        }
+    }
+
+    /// A second of the day read last.
+    #[inline]
+    fn read_clf(&self, text: &[u8], zone: &[u8]) -> Option<Moment> {
+        let known = self.clf_day.as_ref()?;
+        let (day, time) = text.split_first_chunk()?;
+        let time: &[u8; CLF_TIME_WIDTH] = time.try_into().ok()?;
+        let same = *day == known.day && *zone == known.zone;
+        same.then(|| Some(Moment { seconds: known.midnight + second_of_day(time)?, micros: 0 }))?
+    }
+
+    fn read_new(&mut self, date: &Date<'_>) -> Option<Moment> {
         let (pattern, text, zone) = match date {
             Date::Unix { .. } => return date.moment(),
             Date::Clf { date, zone } => ("", date, Some(zone)),
@@ -53,11 +85,14 @@ impl Clock {
                 (None, Some(zone)) => date.moment().and_then(|moment| in_zone(moment, zone)),
                 _ => date.moment(),
             };
+            if let Date::Clf { date, zone } = date {
+                self.clf_day = reading.moment.and_then(|moment| ClfDay::of(date, zone, moment));
+            }
         }
         reading.moment
     }
 
-    /// Appends `YYYY-MM-DD HH:MM:SS`, and `.ffffff` if there is a fraction, in UTC.
+    /// Appends `cdt` between the fields around it: `YYYY-MM-DD HH:MM:SS`, and `.ffffff` if there is a fraction, in UTC.
     pub(super) fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
         let day = moment.seconds.div_euclid(SECONDS_PER_DAY);
         let text = match self.written {
@@ -65,13 +100,17 @@ impl Clock {
             _ => day_text(day),
         };
         self.written = Some((day, text));
-        out.extend_from_slice(&text);
-        out.extend_from_slice(&time_text(moment.seconds.rem_euclid(SECONDS_PER_DAY)));
+        let mut whole = [0; OPENING.len() + DAY_WIDTH + 9];
+        whole[..OPENING.len()].copy_from_slice(OPENING);
+        whole[OPENING.len()..][..DAY_WIDTH].copy_from_slice(&text);
+        whole[OPENING.len() + DAY_WIDTH..].copy_from_slice(&time_text(moment.seconds.rem_euclid(SECONDS_PER_DAY)));
+        out.extend_from_slice(&whole);
         if moment.micros != 0 {
             let mut fraction = *b".000000";
             put(&mut fraction[1..], i64::from(moment.micros));
             out.extend_from_slice(&fraction);
         }
+        out.extend_from_slice(CLOSING);
     }
 }
 
@@ -81,6 +120,26 @@ fn in_zone(moment: Moment, zone: &TimeZone) -> Option<Moment> {
     let shown: DateTime = jiff::Timestamp::from_second(moment.seconds).ok()?.to_zoned(TimeZone::UTC).datetime();
     let seconds = zone.to_ambiguous_timestamp(shown).compatible().ok()?.as_second();
     Some(Moment { seconds, ..moment })
+}
+
+impl ClfDay {
+    /// The day of a date of the usual width that stands for `moment`; the ends of the calendar are left out.
+    fn of(date: &[u8], zone: &[u8], moment: Moment) -> Option<Self> {
+        let (day, time) = date.split_first_chunk()?;
+        let midnight = moment.seconds - second_of_day(time.try_into().ok()?)?;
+        let common_era = 0..i64::from(u32::MAX);
+        common_era.contains(&midnight).then_some(Self { day: *day, zone: zone.try_into().ok()?, midnight })
+    }
+}
+
+/// The second of a day from `hh:mm:ss`; none if it is not of this very shape.
+#[inline]
+fn second_of_day(time: &[u8; CLF_TIME_WIDTH]) -> Option<i64> {
+    let digit = |place: usize| i64::from(time[place].wrapping_sub(b'0'));
+    let shaped = [0, 1, 3, 4, 6, 7].into_iter().all(|place| digit(place) < 10) && time[2] == b':' && time[5] == b':';
+    let two = |place| digit(place) * 10 + digit(place + 1);
+    let (hour, minute, second) = (two(0), two(3), two(6));
+    (shaped && hour < 24 && minute < 60 && second < 60).then_some(hour * 3600 + minute * 60 + second)
 }
 
 impl Reading {
@@ -144,7 +203,8 @@ mod tests {
     fn text(seconds: i64, micros: u32) -> String {
         let mut out = Vec::new();
         Clock::default().push(&mut out, Moment { seconds, micros });
-        String::from_utf8(out).unwrap()
+        let text = out.strip_prefix(OPENING).unwrap().strip_suffix(CLOSING).unwrap();
+        str::from_utf8(text).unwrap().to_owned()
     }
 
     #[test]
@@ -175,6 +235,21 @@ mod tests {
         assert_eq!(read("2026-03-29 02:30:00", None), "2026-03-29T01:30:00Z");
         assert_eq!(read("2026-10-25 02:30:00", None), "2026-10-25T00:30:00Z");
         assert_eq!(read("2026-07-05 12:00:00", Some("+0000")), "2026-07-05T12:00:00Z");
+    }
+
+    #[test]
+    fn a_known_day_makes_no_difference() {
+        let mut clock = Clock::default();
+        for day in ["12/Mar/2024", "1/Mar/2024", "31/Dec/1969", "12/mar/2024", "30/Feb/2024"] {
+            for time in ["09:00:00", "23:59:59", "24:00:00", "09:60:00", "9:0:0", "09:00:0x", "09-00-00", "00:00:00"] {
+                for zone in ["+0000", "-0330", "+01:00", "CET"] {
+                    let text = format!("{day}:{time}");
+                    let date = Date::Clf { date: Cow::Borrowed(text.as_bytes()), zone: Cow::Borrowed(zone.as_bytes()) };
+                    assert_eq!(clock.read(&date), date.moment(), "{text} {zone}");
+                    assert_eq!(clock.read(&date), date.moment(), "{text} {zone}, again");
+                }
+            }
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn push_nested(out: &mut Vec<u8>, text: &[u8]) {
 pub(super) fn push_percent_encoded(out: &mut Vec<u8>, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         let mut rest = chunk.valid().as_bytes();
-        while let Some(at) = rest.iter().position(|&byte| !is_unreserved(byte)) {
+        while let Some(at) = rest.iter().position(|&byte| !UNRESERVED[usize::from(byte)]) {
             out.extend_from_slice(&rest[..at]);
             push_percent(out, rest[at]);
             rest = &rest[at + 1..];
@@ -55,21 +55,40 @@ pub(super) fn push_percent_encoded(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~')
-}
+/// Bytes that an address carries unencoded.
+const UNRESERVED: [bool; 256] = {
+    let mut unreserved = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        unreserved[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'.' | b'-' | b'~');
+        byte += 1;
+    }
+    unreserved
+};
 
-/// Whether `text` may be copied as it is, eight bytes at a look; the last look may overlap the one before.
+/// Whether `text` may be copied as it is, sixteen bytes at a look; the last look may overlap the one before.
+#[inline]
 fn is_plain(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk() else {
-        return !text.iter().any(|&byte| is_special(byte));
-    };
-    let (words, _) = text.as_chunks();
-    !words.iter().any(|word| has_special(*word)) && !has_special(*last)
+    if let Some(last) = text.last_chunk() {
+        let (blocks, _) = text.as_chunks();
+        return !blocks.iter().any(is_special_in) && !is_special_in(last);
+    }
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => !has_special(*first) && !has_special(*last),
+        _ => !text.iter().any(|&byte| is_special(byte)),
+    }
 }
 
+/// Whether any of sixteen bytes is special. No early exit: all are compared at once.
+#[inline]
+fn is_special_in(block: &[u8; 16]) -> bool {
+    block.iter().fold(false, |found, &byte| found | is_special(byte))
+}
+
+#[inline]
 fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\' || byte >= 0x80
+    // Read as a signed number, a byte outside ASCII is negative.
+    (byte.cast_signed() < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Whether any of eight bytes is special. Subtracting from all bytes at once sets the high bit of one that is too

@@ -1,8 +1,10 @@
 //! The judge: every record, in the order of its file, past every filter.
 
+use std::rc::Rc;
+
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::agent::Agents;
+use super::agent::{Agent, Agents};
 use super::clock::Clock;
 use super::extension::Kind;
 use super::filter;
@@ -53,7 +55,8 @@ pub struct Judged<'r> {
     pub(super) target: Target<'r>,
     pub(super) host: Host<'r>,
     pub(super) referrer: &'r [u8],
-    pub(super) user_agent: &'r [u8],
+    /// What is known about its user agent.
+    pub(super) known_agent: Rc<Agent>,
     pub(super) sent_as_download: bool,
     /// An error or a redirect, whose title says so.
     pub(super) titled: bool,
@@ -61,11 +64,16 @@ pub struct Judged<'r> {
     pub(super) replay: Option<Box<Parameters>>,
 }
 
-/// What the filters found out about a record they let pass.
-struct Passed {
-    moment: Moment,
+/// What the filters that look at words found out about a record they let pass.
+struct Worded {
     titled: bool,
     is_static: bool,
+    known_agent: Rc<Agent>,
+}
+
+/// What the filters that need the date found out about a record they let pass.
+struct Passed {
+    moment: Moment,
     replay: Option<Box<Parameters>>,
 }
 
@@ -86,19 +94,20 @@ impl Judge {
     }
 
     /// Whether the record becomes a hit, as seen at `now`.
+    #[inline]
     pub fn judge<'r>(&mut self, record: &'r Record<'r>, now: Moment) -> Verdict<'r> {
         let request = Request::new(record, &self.rules);
         let kind = self.rules.extensions.kind(request.target.path());
         let agent = xxh3_64(request.user_agent);
         let passed = filter::download(kind)
             .and_then(|()| self.by_words(&request, kind, agent))
-            .and_then(|(titled, is_static)| self.by_time(&request, now, titled, is_static));
+            .and_then(|words| Ok((words, self.by_time(&request, now)?)));
         let masked_ip = self.rules.addresses.masked(&record.ip);
         match passed {
             Err(reason) => Verdict::Skip(Skipped { reason, download: kind.download }),
-            Ok(passed) => Verdict::Keep(Judged {
-                moment: passed.moment,
-                visitor: visitor(record, masked_ip.as_deref(), passed.replay.as_deref()),
+            Ok((Worded { titled, is_static, known_agent }, Passed { moment, replay })) => Verdict::Keep(Judged {
+                moment,
+                visitor: visitor(record, masked_ip.as_deref(), replay.as_deref()),
                 masked_ip,
                 agent,
                 download: kind.download,
@@ -106,10 +115,10 @@ impl Judge {
                 target: request.target,
                 host: request.host,
                 referrer: request.referrer,
-                user_agent: request.user_agent,
-                sent_as_download: kind.download || passed.is_static,
-                titled: passed.titled,
-                replay: passed.replay,
+                known_agent,
+                sent_as_download: kind.download || is_static,
+                titled,
+                replay,
             }),
         }
     }
@@ -120,8 +129,9 @@ impl Judge {
         hit.host_text(&self.rules)
     }
 
-    /// The filters that look at words, in the reference's order. Answers: titled, static.
-    fn by_words(&mut self, request: &Request<'_>, kind: Kind, agent: u64) -> Result<(bool, bool), Skip> {
+    /// The filters that look at words, in the reference's order.
+    #[inline]
+    fn by_words(&mut self, request: &Request<'_>, kind: Kind, agent: u64) -> Result<Worded, Skip> {
         let (rules, path) = (&self.rules, request.target.path());
         filter::hostname(rules, &request.host)?;
         let titled = filter::status(rules, &request.record.status)?;
@@ -129,19 +139,21 @@ impl Judge {
         filter::url(rules, &request.target, &mut self.room)?;
         rules.addresses.judge(&request.record.ip)?;
         let is_static = filter::static_file(rules, kind, path)?;
-        filter::bot(rules, self.agents.get(agent, request.user_agent))?;
-        Ok((titled, is_static))
+        let known_agent = self.agents.get(agent, request.user_agent);
+        filter::bot(rules, known_agent)?;
+        Ok(Worded { titled, is_static, known_agent: Rc::clone(known_agent) })
     }
 
     /// The filters that need the date, and those the reference puts behind it.
-    fn by_time(&mut self, request: &Request<'_>, now: Moment, titled: bool, is_static: bool) -> Result<Passed, Skip> {
+    #[inline]
+    fn by_time(&mut self, request: &Request<'_>, now: Moment) -> Result<Passed, Skip> {
         let mut moment = self.clock.read(&request.record.date).ok_or(Skip::InvalidDate)?;
         moment.seconds = moment.seconds.saturating_add(self.rules.options.add_to_date_seconds);
         let replay = Parameters::read(&self.rules, &request.target)?;
         filter::host(&self.rules, request)?;
         filter::window(&self.rules, moment)?;
         filter::matomo_limits(moment, now)?;
-        Ok(Passed { moment, titled, is_static, replay })
+        Ok(Passed { moment, replay })
     }
 }
 

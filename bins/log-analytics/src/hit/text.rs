@@ -7,6 +7,9 @@ pub(super) fn cut(text: &[u8], characters_max: usize) -> &[u8] {
     if text.len() <= characters_max {
         return text;
     }
+    if text[..characters_max].is_ascii() {
+        return &text[..characters_max];
+    }
     &text[..widths(text).take(characters_max).sum()]
 }
 

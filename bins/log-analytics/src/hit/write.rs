@@ -27,10 +27,8 @@ impl Judge {
         push_addresses(out, hit, &address);
         out.extend_from_slice(br#"","cip":""#);
         json::push(out, hit.ip(), Stray::Replace);
-        out.extend_from_slice(br#"","cdt":""#);
         self.clock.push(out, hit.moment);
-        out.extend_from_slice(br#"","#);
-        let agent = self.agents.get(hit.agent, hit.user_agent);
+        let agent = &*hit.known_agent;
         out.extend_from_slice(&agent.json);
         push_page_variables(out, hit, &self.rules);
         if !self.rules.visit_variables.is_empty() {

@@ -23,8 +23,8 @@ pub struct Batch {
     pub mark: Mark,
     /// The whole body, with the token in it: never to be shown.
     pub body: Bytes,
-    /// Where each hit came from.
-    pub origins: Vec<Origin>,
+    /// Where its hits came from, file by file.
+    pub parts: Vec<Part>,
     /// Date of the newest hit, seconds since 1970.
     pub newest: i64,
     /// The `pv_id` that every hit carries, if any.
@@ -47,24 +47,17 @@ pub struct DayTouched {
 impl Batch {
     /// How many hits it holds.
     pub fn hits(&self) -> u64 {
-        self.origins.len() as u64
+        self.parts.iter().map(|part| part.lines.as_slice().len() as u64).sum()
     }
 
     /// What the ledger has to know before it leaves.
     pub fn intent(&self, intent: IntentId, now_ms: i64) -> Intent {
-        let mut files: Vec<_> = self.origins.iter().map(|origin| origin.file).collect();
-        files.sort_unstable();
-        files.dedup();
-        let parts = files.into_iter().map(|file| {
-            let lines = self.origins.iter().filter(|origin| origin.file == file).map(|origin| origin.offset);
-            Part { file, lines: Offsets::new(lines.collect()) }
-        });
         Intent {
             intent,
             mark: self.mark,
             ledger_site: self.ledger_site,
             sent_ms: now_ms,
-            parts: parts.collect(),
+            parts: self.parts.clone(),
             pv_id: self.pv_id.clone(),
             newest: self.newest,
             days: self.days.iter().filter(|touched| touched.past).map(|touched| touched.day).collect(),
@@ -86,10 +79,9 @@ pub struct Filling {
 }
 
 impl Filling {
-    /// An empty batch for a site, with room for so many bytes.
-    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64, room: usize) -> Self {
+    /// An empty batch for a site; `body` is empty room for its bytes.
+    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64, mut body: Vec<u8>) -> Self {
         let hash = folded(salt, [u64::from(site.0)]);
-        let mut body = Vec::with_capacity(room);
         body.extend_from_slice(HEAD);
         Self { site, ledger_site, body, origins: Vec::new(), newest: i64::MIN, hash, pv_id: None, days: Vec::new() }
     }
@@ -138,10 +130,24 @@ impl Filling {
     /// Closes it; `end` makes the end of the body, the mark and what else the receiver wants there.
     pub fn close(self, end: impl FnOnce(Mark) -> String) -> Batch {
         let Self { site, ledger_site, mut body, origins, newest, hash, pv_id, days } = self;
+        let parts = parts_of(&origins);
         let mark = Mark(hash);
         body.extend_from_slice(end(mark).as_bytes());
-        Batch { site, ledger_site, mark, body: Bytes::from(body), origins, newest, pv_id, days }
+        Batch { site, ledger_site, mark, body: Bytes::from(body), parts, newest, pv_id, days }
     }
+}
+
+/// The lines of each file.
+fn parts_of(origins: &[Origin]) -> Vec<Part> {
+    let mut files: Vec<_> = origins.iter().map(|origin| origin.file).collect();
+    files.dedup();
+    files.sort_unstable();
+    files.dedup();
+    let part = |file| {
+        let lines = origins.iter().filter(|origin| origin.file == file).map(|origin| origin.offset);
+        Part { file, lines: Offsets::new(lines.collect()) }
+    };
+    files.into_iter().map(part).collect()
 }
 
 /// A hash that depends on everything folded into it so far, and on the order.
@@ -161,7 +167,7 @@ mod tests {
     use crate::ledger::FileId;
 
     fn filled(site: u32, salt: u64, identity: u64, hits: &[(u32, u64, &str)], with_pv_id: bool) -> Batch {
-        let mut filling = Filling::new(SiteId(site), None, salt, 0);
+        let mut filling = Filling::new(SiteId(site), None, salt, Vec::new());
         for &(file, offset, json) in hits {
             let hit = Waiting { origin: Origin { file: FileId(file), offset }, seconds: 0, visitor: 0, agent: 0 };
             filling.push(&hit, identity, json.as_bytes(), with_pv_id);

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -122,6 +123,7 @@ struct Under<'a> {
     flow: Flow<Target>,
     left_to_skip: u64,
     counts: Counts,
+    progress: ProgressBar,
 }
 
 impl Adhoc<'_> {
@@ -142,6 +144,7 @@ impl Adhoc<'_> {
             Ok(()) => under.flow.finish(None).await,
             Err(_) => under.flow.drain(None).await,
         };
+        under.progress.finish_and_clear();
         under.counts.recorded = under.flow.delivered().tracked + under.flow.delivered().short;
         let tracked = under.counts.recorded;
         let result = result.and(finished.map_err(|stop| AdhocError::Stopped { tracked, stop }));
@@ -165,6 +168,7 @@ impl Adhoc<'_> {
             flow: Flow::new(Rc::clone(&self.delivery), self.shape.clone(), site, days, None),
             left_to_skip: options.skip,
             counts: Counts::default(),
+            progress: progress(),
         })
     }
 
@@ -196,6 +200,16 @@ impl Adhoc<'_> {
         };
         counts.sites_created.insert(host.to_owned(), id.0);
         Ok(Some(Site::new(id.0, &url)))
+    }
+}
+
+/// Drawn on a terminal only; a file or a pipe never sees it.
+fn progress() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}");
+    let bar = ProgressBar::new_spinner();
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 
@@ -244,6 +258,8 @@ impl Under<'_> {
                 Step::End(_) => return Ok(()),
             }
             let tracked = self.flow.delivered().tracked;
+            let lines = self.counts.lines + cursor.counts.lines;
+            self.progress.set_message(format!("{lines} lines read, {tracked} hits imported"));
             if self.adhoc.delivery.shutdown.requested() {
                 return Err(AdhocError::Stopped { tracked, stop: Stop::Asked });
             }

@@ -93,6 +93,8 @@ pub struct Flow<S> {
     window: Window,
     recorders: Vec<Recorder>,
     under_way: JoinSet<(usize, IntentId, Batch, End)>,
+    /// Bodies that have been delivered, for the room they take.
+    spare: Vec<Vec<u8>>,
     /// Lines on their way, for the checkpoints.
     pub tracker: Tracker,
     identities: FxHashMap<FileId, u64>,
@@ -147,6 +149,7 @@ impl<S: Sink + 'static> Flow<S> {
             window: Window::new(shape.window_hits_max, WINDOW_BYTES_MAX),
             recorders: recorders.collect(),
             under_way: JoinSet::new(),
+            spare: Vec::new(),
             tracker: Tracker::default(),
             identities: FxHashMap::default(),
             days,
@@ -251,10 +254,11 @@ impl<S: Sink + 'static> Flow<S> {
             // Matomo orders a visit by arrival, so one visitor always goes through the same recorder.
             let index = (hit.visitor % self.recorders.len() as u64) as usize;
             let recorder = &mut self.recorders[index];
-            let room = self.shape.batch_bytes_max.min(self.shape.batch_hits_max * HIT_BYTES);
-            let filling = recorder
-                .filling
-                .get_or_insert_with(|| Filling::new(self.site, self.shape.ledger_site, self.salt, room));
+            let filling = recorder.filling.get_or_insert_with(|| {
+                let room = self.shape.batch_bytes_max.min(self.shape.batch_hits_max * HIT_BYTES);
+                let body = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(room));
+                Filling::new(self.site, self.shape.ledger_site, self.salt, body)
+            });
             let identity = self.identities.get(&hit.origin.file).copied().unwrap_or_default();
             let with_pv_id = self.with_page_views && self.now_seconds - hit.seconds < RECENT_SECONDS;
             filling.push(&hit, identity, json, with_pv_id);
@@ -336,6 +340,12 @@ impl<S: Sink + 'static> Flow<S> {
         if let Err(stop) = self.book_keep(intent, &batch, end, lease) {
             self.stop.get_or_insert(stop);
         }
+        if self.spare.len() < self.recorders.len()
+            && let Ok(mut body) = batch.body.try_into_mut()
+        {
+            body.clear();
+            self.spare.push(body.into());
+        }
     }
 
     fn book_keep(&mut self, intent: IntentId, batch: &Batch, end: End, lease: Option<&mut Lease>) -> Result<(), Stop> {
@@ -345,7 +355,9 @@ impl<S: Sink + 'static> Flow<S> {
             End::InDoubt(why) => return Err(Stop::InDoubt(why)),
             End::Rejected(Rejection::RecordingOff) => Stop::RecordingOff,
             End::Rejected(Rejection::NotAllowed) => Stop::NotAllowed,
-            End::Rejected(Rejection::TooLarge) => Stop::TooLarge { bytes: batch.body.len(), hits: batch.origins.len() },
+            End::Rejected(Rejection::TooLarge) => {
+                Stop::TooLarge { bytes: batch.body.len(), hits: batch.hits() as usize }
+            }
             End::NotNow(_) if self.delivery.shutdown.requested() => Stop::Asked,
             End::NotNow(why) => Stop::NotNow(why),
         };
@@ -396,18 +408,14 @@ impl<S: Sink + 'static> Flow<S> {
     }
 
     fn settle(&mut self, batch: &Batch) {
-        for &origin in &batch.origins {
-            self.tracker.settle(origin);
+        for part in &batch.parts {
+            self.tracker.settle(part.file, part.lines.as_slice());
         }
     }
 
     fn advance(&mut self, batch: &Batch, lease: &mut Lease) -> Result<(), Stop> {
-        let mut last = None;
-        for origin in &batch.origins {
-            if last != Some(origin.file) {
-                lease.advance(origin.file, self.tracker.checkpoint(origin.file))?;
-                last = Some(origin.file);
-            }
+        for part in &batch.parts {
+            lease.advance(part.file, self.tracker.checkpoint(part.file))?;
         }
         Ok(())
     }

@@ -45,12 +45,19 @@ impl Tracker {
         progress.read_to = progress.read_to.max(offset);
     }
 
-    /// A hit is settled.
-    pub fn settle(&mut self, origin: Origin) {
-        let Some(progress) = self.files.get_mut(&origin.file) else { return };
-        match progress.hits.binary_search_by_key(&origin.offset, |&(offset, _)| offset) {
-            Ok(index) => progress.hits[index].1 = true,
-            Err(_) => progress.holes = progress.holes.saturating_sub(1),
+    /// The hits at these offsets, ascending, are settled.
+    pub fn settle(&mut self, file: FileId, offsets: &[u64]) {
+        let Some(progress) = self.files.get_mut(&file) else { return };
+        let first = offsets.first().copied().unwrap_or_default();
+        let begin = progress.hits.partition_point(|&(offset, _)| offset < first);
+        // Both lists ascend, so one walk finds them all.
+        let mut hits = progress.hits.range_mut(begin..).peekable();
+        for &offset in offsets {
+            while hits.next_if(|(known, _)| *known < offset).is_some() {}
+            match hits.next_if(|(known, _)| *known == offset) {
+                Some((_, settled)) => *settled = true,
+                None => progress.holes = progress.holes.saturating_sub(1),
+            }
         }
         while progress.hits.front().is_some_and(|&(_, settled)| settled) {
             progress.hits.pop_front();
@@ -88,13 +95,12 @@ mod tests {
             tracker.hand_out(origin(offset));
         }
         tracker.read_to(file, 400);
-        tracker.settle(origin(200));
+        tracker.settle(file, &[200]);
         assert_eq!(tracker.checkpoint(file), 100);
-        tracker.settle(origin(100));
+        tracker.settle(file, &[100]);
         assert_eq!(tracker.checkpoint(file), 300);
-        tracker.settle(origin(300));
-        assert_eq!((tracker.checkpoint(file), tracker.is_settled(file)), (400, false));
-        tracker.settle(origin(40));
+        tracker.settle(file, &[40, 300]);
+        assert_eq!(tracker.checkpoint(file), 400);
         assert!(tracker.is_settled(file));
     }
 }

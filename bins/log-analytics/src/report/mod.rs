@@ -1,6 +1,7 @@
 //! What people want to see: how every site stands, and whether all is well. Reads the ledger and the folder listing,
 //! asks nobody and changes nothing.
 
+mod arrival;
 mod chart;
 mod markup;
 mod page;
@@ -21,6 +22,8 @@ use shared::health::{self, Verdict};
 pub use page::page;
 pub use standing::{Failing, Quarantined, SiteStanding, TakenOver};
 pub use verdict::{Mood, Remark};
+
+use arrival::arrivals;
 
 use crate::config::Settings;
 use crate::discover::{self, SiteId};
@@ -71,7 +74,11 @@ pub fn sites(settings: &Settings) -> Result<Standings, ReportError> {
         .map_err(|error| ReportError::Logs { folder, error })?;
     let ledger = Ledger::look(&settings.ledger_folder());
     let sites: BTreeSet<SiteId> = found.settled.keys().copied().chain(ledger.sites()).collect();
-    let standing = |site| (site, ledger.peek(site).map(|book| SiteStanding::of(&book, &found)));
+    let arrivals = arrivals(&settings.analytics_dir);
+    let standing = |site| {
+        let arrival = arrivals.get(&site).copied().unwrap_or_default();
+        (site, ledger.peek(site).map(|book| SiteStanding::of(&book, &found, arrival)))
+    };
     Ok(sites.into_iter().map(standing).collect())
 }
 

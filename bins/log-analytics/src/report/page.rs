@@ -113,7 +113,10 @@ fn body(out: &mut String, report: &Report, site: &SiteStanding) {
         Some(at) => fact(out, label, &since(at), &moment(report, at)),
         None => fact(out, label, "never", ""),
     };
-    when("Logs last arrived", site.last_log, out);
+    when("Logs last arrived", site.last_log.max(site.last_changed), out);
+    if site.last_fetched.is_some() {
+        when("Last fetched", site.last_fetched, out);
+    }
     when("Last import", site.last_import, out);
     when("Newest hit", site.last_hit, out);
     let backlog = if site.waiting == 0 { String::new() } else { bytes(site.waiting_bytes) };

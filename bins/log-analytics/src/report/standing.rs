@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use super::arrival::Arrival;
 use crate::discover::{Discovery, LogFile, Settled, SiteId};
 use crate::ledger::{Book, FileEntry, FileState, Standing, TakeOver, TurnEnded};
 
@@ -42,6 +43,10 @@ pub struct SiteStanding {
     pub last_import: Option<Timestamp>,
     /// Date of the newest hit.
     pub last_hit: Option<Timestamp>,
+    /// When rsync-client last fetched without trouble, with or without something new.
+    pub last_fetched: Option<Timestamp>,
+    /// When logs last arrived through it.
+    pub last_changed: Option<Timestamp>,
     /// When the youngest log file changed.
     pub last_log: Option<Timestamp>,
     /// Days whose reports are to be invalidated in the quiet hours.
@@ -83,7 +88,7 @@ pub struct TakenOver {
 
 impl SiteStanding {
     /// The standing of the site that `book` is about.
-    pub fn of(book: &Book, found: &Discovery) -> Self {
+    pub fn of(book: &Book, found: &Discovery, arrival: Arrival) -> Self {
         let site = book.site();
         let count = |state: &FileState| book.files().filter(|file| file.state == *state).count() as u64;
         let settled = found.settled.get(&site).map_or(&[][..], Vec::as_slice);
@@ -110,6 +115,8 @@ impl SiteStanding {
             hits_per_second: turn.map(|TurnEnded { hits, took_ms, .. }| hits as f64 * 1000.0 / took_ms.max(1) as f64),
             last_import: finished_ms.max(turn.map(|turn| turn.at_ms)).and_then(of_milliseconds),
             last_hit: book.files().filter_map(|file| file.newest).max().and_then(|s| Timestamp::from_second(s).ok()),
+            last_fetched: arrival.last_fetched,
+            last_changed: arrival.last_changed,
             last_log: on_disk.map(|file| file.modified_ns).max().max(book.newest_log_ns()).and_then(of_nanoseconds),
             days_to_invalidate: book.days().len(),
             taken_over: book.tally().takeover.map(TakenOver::of),

@@ -30,6 +30,8 @@ fn standing(site: u32) -> SiteStanding {
         hits_per_second: Some(212.4),
         last_import: Some("2026-11-24T14:05:00Z".parse().unwrap()),
         last_hit: Some("2026-11-24T13:59:58Z".parse().unwrap()),
+        last_fetched: None,
+        last_changed: None,
         last_log: Some("2026-11-24T14:00:10Z".parse().unwrap()),
         days_to_invalidate: 0,
         taken_over: None,

@@ -99,7 +99,7 @@ impl SiteStanding {
                 "nothing if it shrinks; if not, look whether passes run and at the log",
             ));
         }
-        match self.last_log {
+        match self.last_log.max(self.last_changed) {
             None => remarks.push(remark(
                 Mood::Look,
                 "No log has arrived yet".to_owned(),
@@ -107,7 +107,16 @@ impl SiteStanding {
             )),
             Some(last) if age(last) > SILENCE_MAX => {
                 let what = format!("No log has arrived for {}", ago(age(last)));
-                remarks.push(remark(Mood::Look, what, "look at the web server and at the transfer of its logs"));
+                let help = match self.last_fetched {
+                    Some(fetched) if age(fetched) <= SILENCE_MAX => {
+                        format!(
+                            "rsync-client fetched {} ago and found nothing new: look at the web server",
+                            ago(age(fetched))
+                        )
+                    }
+                    _ => "look at the web server and at the transfer of its logs".to_owned(),
+                };
+                remarks.push(remark(Mood::Look, what, help));
             }
             Some(_) => {}
         }

@@ -1,0 +1,30 @@
+//! A mail relay that is right before it starts.
+//!
+//! ```text
+//! value/        what a variable may hold, and what Postfix would take for something else
+//! config/       the variables, and the decisions that several of them make together
+//! main_cf.rs  master_cf.rs  password_map.rs  header_privacy.rs  replies.rs   the files, as text
+//! plan.rs       the files, as they come into their folder
+//! postfix/      is all as it must be? then Postfix runs as our child
+//! mail_log.rs   what it says;  outcome.rs  what it says about a test message;  waiting.rs  what waits in its queue
+//! relay_probe/  a talk with the relay, step by step
+//! ```
+
+mod command;
+pub mod config;
+#[cfg(test)]
+mod golden;
+pub mod header_privacy;
+pub mod mail_log;
+pub mod main_cf;
+pub mod master_cf;
+pub mod outcome;
+pub mod password_map;
+pub mod plan;
+pub mod postfix;
+pub mod relay_probe;
+pub mod replies;
+pub mod value;
+pub mod waiting;
+
+pub use command::{Arguments, run};

@@ -1,0 +1,81 @@
+//! Postfix's master as our child: started directly, listened to, stopped politely.
+
+use std::time::Instant;
+
+use shared::entry::{Exit, Failure};
+use shared::process::{Ended, Limits, Line, Status, Why};
+use shared::shutdown::Shutdown;
+use tracing::{error, info, warn};
+
+use super::{Postfix, not_installed};
+use crate::config::Settings;
+use crate::mail_log::{Meaning, Said};
+use crate::outcome::Follower;
+
+/// What was heard from Postfix while it ran.
+struct Heard {
+    started: Instant,
+    ready: bool,
+    last_fatal: Option<String>,
+    follower: Follower,
+}
+
+/// Starts Postfix and stays with it to its end.
+///
+/// # Errors
+/// When it cannot be started, or ends by itself.
+pub async fn run(
+    postfix: &Postfix,
+    settings: &Settings,
+    shutdown: &Shutdown,
+    started: Instant,
+) -> Result<Exit, Failure> {
+    let master = postfix.master().await.map_err(not_installed)?;
+    let program = postfix.program(&master).arg("-s");
+    let running = program.start().map_err(not_installed)?;
+    let pid = running.pid().as_raw_nonzero().get();
+    info!(pid, "Postfix starts");
+    let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
+    let follower = Follower::into_folder(settings.place.data_dir.as_path());
+    let mut heard = Heard { started, ready: false, last_fatal: None, follower };
+    let ended = running.supervise_with(&limits, shutdown, |line| heard.line(&line)).await;
+    conclude(&ended, &heard)
+}
+
+impl Heard {
+    fn line(&mut self, line: &Line<'_>) {
+        let text = line.text();
+        let said = Said::read(&text);
+        said.tell();
+        self.follower.hear(&said);
+        if said.meaning() == Meaning::Ready && !self.ready {
+            self.ready = true;
+            let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            info!(milliseconds, "ready to accept mail");
+        }
+        if let Some(fatal) = said.text.strip_prefix("fatal: ") {
+            self.last_fatal = Some(fatal.to_owned());
+        }
+    }
+}
+
+fn conclude(ended: &Ended, heard: &Heard) -> Result<Exit, Failure> {
+    let left = ended.left_behind.len();
+    if ended.why == Why::Stopped {
+        if ended.killed {
+            warn!(processes = left, "Postfix did not end in time and was killed; what it had accepted is in the queue");
+        } else {
+            info!("Postfix stopped, as asked; what it had accepted is in the queue");
+        }
+        return Ok(Exit::Done);
+    }
+    let how = match ended.status {
+        Status::Exited(code) => format!("exit code {code}"),
+        Status::Killed(signal) => format!("signal {signal}"),
+    };
+    error!(how, processes = left, "Postfix ended by itself");
+    let when = if heard.ready { "while it was running" } else { "before it accepted mail" };
+    let why = heard.last_fatal.as_deref().map(|fatal| format!(": {fatal}")).unwrap_or_default();
+    Err(Failure::new(Exit::Failed, format!("Postfix ended by itself {when}, with {how}{why}"))
+        .help("look at the lines above; what it had accepted is in the queue and leaves after the next start"))
+}

@@ -1,0 +1,159 @@
+//! Asks Postfix what it thinks of a written configuration. `postfix check` alone says nothing without a terminal;
+//! a look-up in a table that is written on the command line reads the same parameters and tells why not.
+
+use std::fs;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use shared::process::StartError;
+
+use super::{Answer, Postfix, Refusal, plugin};
+use crate::config::{Login, Settings, Upstream};
+use crate::password_map;
+use crate::value::CleanPath;
+
+impl Postfix {
+    /// Everything that speaks against a start and can be known without touching the queue.
+    ///
+    /// # Errors
+    /// When a program cannot be started.
+    pub async fn validate(&self, settings: &Settings) -> Result<Vec<Refusal>, StartError> {
+        let (values, names, key) = tokio::join!(
+            self.ask("postmap", &["-q", "probe", "inline:{probe=ok}"]),
+            self.ask("postconf", &["-n"]),
+            self.look_up(settings),
+        );
+        let mut refusals: Vec<Refusal> = Vec::new();
+        refusals.extend(about_values(&values?, settings));
+        refusals.extend(about_names(&names?));
+        refusals.extend(key?);
+        refusals.extend(about_files(settings));
+        if settings.route.login().is_some() {
+            let missing = plugin::missing();
+            if !missing.is_empty() {
+                refusals.push(Refusal::Plugins { names: missing.join(" and ") });
+            }
+        }
+        Ok(refusals)
+    }
+
+    /// Looks the login up as Postfix will. Its answer is the password, so it is compared and forgotten.
+    async fn look_up(&self, settings: &Settings) -> Result<Option<Refusal>, StartError> {
+        let Some((relay, login)) = login(settings) else { return Ok(None) };
+        let map = format!("texthash:{}", self.folder().join(password_map::NAME).display());
+        let answer = self.ask("postmap", &["-q", &relay.next_hop, &map]).await?;
+        let expected = format!("{}:{}", login.user, login.password.reveal());
+        let found = answer.good && answer.stdout == expected;
+        Ok((!found).then(|| Refusal::Key { key: relay.next_hop.clone() }))
+    }
+
+    /// The queue and the folders, by Postfix's own script; it also makes what is missing.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub async fn check(&self) -> Result<Option<Refusal>, StartError> {
+        let answer = self.ask("postfix", &["check"]).await?;
+        Ok((!answer.good).then(|| Refusal::Check { complaint: answer.complaint() }))
+    }
+}
+
+fn login(settings: &Settings) -> Option<(&Upstream, &Login)> {
+    let relay = settings.route.relay.as_ref()?;
+    Some((relay, relay.login.as_ref()?))
+}
+
+fn about_values(answer: &Answer, settings: &Settings) -> Option<Refusal> {
+    if answer.good {
+        return None;
+    }
+    let complaint = answer.complaint();
+    let overrides = settings.overrides.0.iter().filter(|passed| complaint.contains(&passed.parameter));
+    let mut variables: Vec<String> = overrides.map(|passed| format!("POSTFIX_{}", passed.parameter)).collect();
+    let ours = [
+        ("inet_interfaces", "MTP_INTERFACES"),
+        ("inet_protocols", "MTP_PROTOCOLS"),
+        ("message_size_limit", "MTP_MS_SIZE_LIMIT"),
+        ("myhostname", "MTP_HOST"),
+    ];
+    variables
+        .extend(ours.iter().filter(|(name, _)| complaint.contains(name)).map(|(_, variable)| (*variable).to_owned()));
+    Some(Refusal::Value { complaint, variables })
+}
+
+/// The warnings of `postconf -n`: each is a slip in something passed through, or a fault of ours.
+fn about_names(answer: &Answer) -> Vec<Refusal> {
+    let lines = answer.stderr.lines().filter_map(|line| line.split_once("warning: ")).map(|(_, warning)| warning);
+    let mut refusals: Vec<Refusal> = lines.map(about_name).collect();
+    if !answer.good {
+        refusals.push(Refusal::Value { complaint: answer.complaint(), variables: Vec::new() });
+    }
+    refusals
+}
+
+fn about_name(warning: &str) -> Refusal {
+    let after =
+        |mark: &str| warning.split_once(mark).map(|(_, rest)| rest.split('=').next().unwrap_or(rest).trim().to_owned());
+    if let Some(parameter) = after("unused parameter: ") {
+        return Refusal::UnknownParameter { parameter };
+    }
+    match after("undefined parameter: ") {
+        Some(name) => Refusal::UnknownName { name },
+        None => Refusal::Warning { warning: warning.to_owned() },
+    }
+}
+
+fn about_files(settings: &Settings) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut look = |variable: &'static str, path: &CleanPath, has: fn(&[u8]) -> bool, lacks: &str| {
+        let why = match fs::read(path.as_path()) {
+            Err(error) => format!("which cannot be read: {error}"),
+            Ok(bytes) if has(&bytes) => return,
+            Ok(_) => format!("which holds {lacks}"),
+        };
+        refusals.push(Refusal::File { variable, path: path.as_path().to_owned(), why });
+    };
+    if let Some(path) = &settings.ca_file {
+        look("MTP_CA_FILE", path, has_certificate, "no certificate in PEM form");
+    }
+    if let Some(certificate) = &settings.inbound.certificate {
+        look("SMTPD_TLS_CERT_FILE", &certificate.chain, has_certificate, "no certificate in PEM form");
+        look("SMTPD_TLS_KEY_FILE", &certificate.key, has_key, "no key in PEM form");
+    }
+    refusals
+}
+
+fn has_certificate(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem).next().is_some_and(|first| first.is_ok())
+}
+
+fn has_key(pem: &[u8]) -> bool {
+    rustls::pki_types::PrivateKeyDer::from_pem_slice(pem).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_become_reasons_with_the_name_of_the_variable() {
+        let stderr = "postconf: warning: /c/main.cf: unused parameter: foo=$bar\npostconf: warning: /c/main.cf: undefined parameter: bar";
+        let answer = Answer { good: true, stdout: String::new(), stderr: stderr.to_owned() };
+        let reasons: Vec<String> = about_names(&answer).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            reasons,
+            [
+                "POSTFIX_foo is no parameter of this Postfix",
+                "a parameter passed through fills in $bar, which does not exist"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_complaint_is_the_fatal_line() {
+        let stderr = "postmap: warning: valid_hostname: x/y\npostmap: fatal: file /c/main.cf: parameter myhostname: bad parameter value: x/y";
+        let answer = Answer { good: false, stdout: String::new(), stderr: stderr.to_owned() };
+        assert_eq!(answer.complaint(), "file /c/main.cf: parameter myhostname: bad parameter value: x/y");
+        let silent = Answer { good: false, stdout: String::new(), stderr: String::new() };
+        assert_eq!(silent.complaint(), "it gave no reason");
+    }
+}

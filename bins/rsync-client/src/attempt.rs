@@ -1,0 +1,200 @@
+//! One command, tried as often as it is worth it, and judged by what it said.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::process::{Ended, Limits, Program, StartError, Status as Fate, Stream, Why};
+use shared::retry::{Again, Policy, retry};
+use shared::shutdown::Shutdown;
+use tracing::{error, info, warn};
+
+use crate::ending::{Ending, Status, in_words, judge};
+use crate::plan::Unit;
+use crate::script::Veil;
+use crate::statistics::{Counter, Statistics};
+
+/// What a command says is kept up to here to be judged; ssh and rsync say last why they end.
+const SAID_BYTES_MAX: usize = 32 << 10;
+
+/// How commands run.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// Where commands find programs, our ssh first.
+    pub search_path: String,
+    /// How often a command is tried.
+    pub policy: Policy,
+    /// Longest time of an attempt.
+    pub timeout: Option<Duration>,
+    /// How long it may take to end when asked.
+    pub grace: Duration,
+    /// Hides passwords.
+    pub veil: Veil,
+}
+
+/// How a command ended at last.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The judgement.
+    pub ending: Ending,
+    /// The exit code in words.
+    pub status: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the first began.
+    pub began: Timestamp,
+    /// All of them together, pauses included.
+    pub took: Duration,
+    /// What rsync counted in the last one.
+    pub statistics: Statistics,
+}
+
+impl Conditions {
+    /// Runs a command to its end. `mend` is called between two attempts with the reason for the next one.
+    ///
+    /// # Errors
+    /// When there is no shell.
+    pub async fn run(
+        &self,
+        label: &str,
+        unit: &Unit,
+        shutdown: &Shutdown,
+        mend: impl Fn(Ending),
+    ) -> Result<Report, StartError> {
+        let began = Timestamp::now();
+        let mut attempts = 0;
+        let tried = retry(&self.policy, shutdown, async |attempt| {
+            attempts = attempt;
+            let once = match self.once(label, unit, shutdown).await {
+                Ok(once) => once,
+                Err(error) => return Err(Again::Stop(Err(error))),
+            };
+            if once.ending.is_good() {
+                return Ok(once);
+            }
+            let more = attempt < once.ending.attempts(self.policy.attempts.saturating_sub(1)) && !shutdown.requested();
+            if !more {
+                return Err(Again::Stop(Ok(once)));
+            }
+            warn!(
+                command = label,
+                attempt,
+                exit = once.status,
+                why = once.ending.sentence(),
+                "Command failed and is tried again"
+            );
+            mend(once.ending);
+            Err(Again::Retry(Ok(once)))
+        });
+        let once = match tried.await {
+            Ok(once) => once,
+            Err(gave_up) => gave_up.into_error()?,
+        };
+        let took = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
+        let report =
+            Report { ending: once.ending, status: once.status, attempts, began, took, statistics: once.statistics };
+        report.tell(label, unit);
+        Ok(report)
+    }
+
+    async fn once(&self, label: &str, unit: &Unit, shutdown: &Shutdown) -> Result<Once, StartError> {
+        let limits = Limits { hard: self.timeout, grace: self.grace, ..Limits::default() };
+        let mut said = Said::default();
+        let mut counter = Counter::default();
+        let program = Program::shell(&unit.text).label(label).env("PATH", &self.search_path).hiding(self.veil.texts());
+        let ended = program.run_with(&limits, shutdown, |line| {
+            let text = line.text();
+            said.keep(&text);
+            if line.stream == Stream::Out {
+                counter.line(&text);
+            }
+        });
+        let ended = ended.await?;
+        let status = status(&ended);
+        let ending = judge(status, &said.text(), unit.is_rsync());
+        Ok(Once { ending, status: in_words(status, unit.is_rsync()), statistics: counter.end() })
+    }
+}
+
+struct Once {
+    ending: Ending,
+    status: String,
+    statistics: Statistics,
+}
+
+/// What became of a process, and who ended it, as one.
+pub fn status(ended: &Ended) -> Status {
+    match (ended.why, ended.status) {
+        (Why::TimedOut, _) => Status::TimedOut,
+        (Why::Stopped, _) => Status::Stopped,
+        (Why::Itself, Fate::Exited(code)) => Status::Exited(code.into()),
+        (Why::Itself, Fate::Killed(signal)) => Status::Signalled(signal),
+    }
+}
+
+/// The last lines of both streams, for the judgement.
+#[derive(Default)]
+struct Said {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Said {
+    fn keep(&mut self, line: &str) {
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line.to_owned());
+        while self.bytes > SAID_BYTES_MAX && self.lines.len() > 1 {
+            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len() + 1);
+        }
+    }
+
+    fn text(&self) -> String {
+        self.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+impl Report {
+    fn tell(&self, label: &str, unit: &Unit) {
+        let Statistics { files, deleted, received, .. } = self.statistics;
+        let seconds = (self.took.as_secs_f64() * 10.0).round() / 10.0;
+        let (ending, exit, attempts) = (self.ending, self.status.as_str(), self.attempts);
+        let target = unit.targets.first().map(|target| target.display().to_string());
+        macro_rules! event {
+            ($level:ident, $sentence:literal) => {
+                $level!(
+                    command = label,
+                    exit,
+                    result = ending.sentence(),
+                    help = ending.help(),
+                    seconds,
+                    attempts,
+                    files,
+                    received,
+                    deleted,
+                    target,
+                    what = unit.shown,
+                    $sentence
+                )
+            };
+        }
+        match ending {
+            Ending::Done | Ending::Vanished => {
+                info!(
+                    command = label,
+                    exit,
+                    result = ending.sentence(),
+                    seconds,
+                    attempts,
+                    files,
+                    received,
+                    deleted,
+                    target,
+                    "Command done"
+                );
+            }
+            Ending::Stopped => warn!(command = label, exit, result = ending.sentence(), seconds, "Command was stopped"),
+            _ if ending.needs_a_person() => event!(error, "Command failed"),
+            _ => event!(warn, "Command failed"),
+        }
+    }
+}

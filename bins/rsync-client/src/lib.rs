@@ -1,0 +1,21 @@
+//! Keeps a key pair and fetches logs with rsync on a schedule.
+//!
+//! [`script`] reads what operators write, [`ssh`] keeps keys and hosts, [`pass`] runs the commands one after the other and
+//! judges how they ended ([`ending`], [`statistics`]), [`site`] knows when logs last arrived.
+
+pub mod announce;
+pub mod attempt;
+pub mod config;
+pub mod ending;
+pub mod history;
+pub mod pass;
+pub mod plan;
+pub mod script;
+pub mod site;
+pub mod ssh;
+pub mod statistics;
+pub mod task;
+
+mod command;
+
+pub use command::{Arguments, run};

@@ -1,0 +1,11 @@
+//! Everything ssh: our key pair, the hosts we know, and the configuration that every ssh of ours reads.
+
+mod authorized;
+mod client;
+mod host_key;
+mod key;
+
+pub use authorized::{AuthorizedKey, AuthorizedKeys, restricted};
+pub use client::{Client, ClientOptions, Prepared, SshError};
+pub use host_key::HostKeys;
+pub use key::{KeyError, KeyType, Keys, PublicKey};
