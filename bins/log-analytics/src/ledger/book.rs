@@ -378,6 +378,11 @@ impl Book {
         taken
     }
 
+    /// How many lines the shortest journal has, roughly.
+    pub fn lines_at_least(&self) -> usize {
+        2 * self.files.len() + self.sightings.len() + 2 * self.intents.len() + 8
+    }
+
     /// The shortest journal that says the same.
     pub fn snapshot(&self) -> Vec<Record> {
         let mut records =

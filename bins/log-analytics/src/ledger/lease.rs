@@ -59,8 +59,12 @@ impl Ledger {
             journal.append(&Record::Opened { version: VERSION, site })?;
             journal.sync()?;
         }
+        let lines = records.len();
         let book = Book::read(site, records).map_err(|version| LedgerError::Newer { path, version })?;
-        let mut lease = Lease { book, journal, rewrite_at_bytes: REWRITE_FROM_BYTES, _lock: lock };
+        // A long journal that says little twice is left as it is: with many files every start would rewrite it.
+        let is_dense = lines <= 2 * book.lines_at_least();
+        let rewrite_at_bytes = if is_dense { REWRITE_FROM_BYTES.max(journal.bytes() * 2) } else { REWRITE_FROM_BYTES };
+        let mut lease = Lease { book, journal, rewrite_at_bytes, _lock: lock };
         lease.rewrite_if_long()?;
         Ok(Some(lease))
     }
@@ -191,9 +195,16 @@ impl Lease {
     /// # Errors
     /// When the journal cannot be written.
     pub fn finish(&mut self, file: FileId, end: Finish) -> Result<(), LedgerError> {
-        let Finish { path, offset, cut, totals, at_ms, newest } = end;
-        self.write(Record::Finished { file, path, offset, cut, totals, at_ms, newest })?;
+        self.write(end.record(file))?;
         self.journal.sync()
+    }
+
+    /// Writes down that the shell image imported a file; on disk with the takeover.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn was_imported(&mut self, file: FileId, end: Finish) -> Result<(), LedgerError> {
+        self.write(end.record(file))
     }
 
     /// Counts a failure that is the file's own fault; after `attempts_max` of them it is quarantined. Answers whether it was.
@@ -290,4 +301,11 @@ pub struct Finish {
     pub at_ms: i64,
     /// Date of its newest hit, seconds since 1970.
     pub newest: Option<i64>,
+}
+
+impl Finish {
+    fn record(self, file: FileId) -> Record {
+        let Self { path, offset, cut, totals, at_ms, newest } = self;
+        Record::Finished { file, path, offset, cut, totals, at_ms, newest }
+    }
 }
