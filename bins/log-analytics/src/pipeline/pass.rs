@@ -123,9 +123,12 @@ impl<'a> Pass<'a> {
         report: &mut PassReport,
     ) -> Result<(), (Exit, String)> {
         let all: BTreeSet<SiteId> = found.settled.keys().copied().chain(sites.ledger.sites()).collect();
-        for site in all.difference(&sites.left_alone.clone()).copied() {
+        for site in all {
             if self.shutdown.requested() {
                 return Ok(());
+            }
+            if sites.left_alone.contains(&site) {
+                continue;
             }
             let visit = sites.visits.entry(site).or_default();
             match self.look(&sites.ledger, site, files_of(found, site), &visit.turn).await {
