@@ -69,6 +69,37 @@ fn a_grown_file_continues_where_it_ended() {
     stack.holds_exactly(SITE, &lines);
 }
 
+/// The last line that was imported had no end; what follows it must not be taken for its rest a second time.
+#[test]
+fn a_continuation_that_is_interrupted_loses_no_line_behind_one_that_had_no_end() {
+    for (hits_before, politely) in [(10, true), (60, false), (60, true), (120, false)] {
+        let stack = Stack::new(
+            PROGRAM,
+            Setup { ledger_site: Some(LEDGER_SITE), pace: Duration::from_millis(5), ..Setup::default() },
+        );
+        stack.set("MATOMO_BATCH_SIZE", "10").set("MATOMO_RECORDERS", "1").set("IMPORT_WINDOW", "10");
+        stack.set("MATOMO_IN_DOUBT_WAIT", "50ms");
+        let mut lines = stack.writes_file(SITE, LOG, 30);
+        let log = stack.logs_of(SITE).join(LOG);
+        let text = fs::read_to_string(&log).unwrap();
+        fs::write(&log, text.trim_end()).unwrap();
+        stack.once().succeeds();
+        let more = stack.lines(300);
+        let mut file = OpenOptions::new().append(true).open(&log).unwrap();
+        writeln!(file).unwrap();
+        for line in &more {
+            writeln!(file, "{}", Format::Combined.write(line)).unwrap();
+        }
+        lines.extend(more);
+        let running = stack.start(&["once"]);
+        stack.matomo().wait_for("some of the continuation", |seen| seen.hits >= 30 + hits_before);
+        let _ = if politely { running.terminate() } else { running.kill() };
+        stack.matomo().rests();
+        stack.until_all_is_in(5);
+        stack.holds_exactly(SITE, &lines);
+    }
+}
+
 #[test]
 fn a_file_that_somebody_may_still_write_is_left_alone() {
     let stack = stack();
