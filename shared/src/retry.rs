@@ -106,7 +106,7 @@ pub async fn retry<T, E>(
         }
         tokio::select! {
             biased;
-            () = shutdown.wait() => return Err(GaveUp::Interrupted(error)),
+            () = shutdown.wait_at_all() => return Err(GaveUp::Interrupted(error)),
             () = tokio::time::sleep(policy.wait_after(attempt)) => attempt += 1,
         }
     }

@@ -1,14 +1,23 @@
 //! The wish to stop, known everywhere; a second signal insists. Also what else a signal may ask for.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
     iterator::Signals,
 };
 use tokio::sync::{broadcast, watch};
+use tracing::{info, warn};
 
-use crate::config::{Setting, default};
+use crate::{
+    config::{Setting, default},
+    words::length_in_words,
+};
 
 /// The setting that says how long a stop may take; two seconds less than engines grant by default.
 pub const GRACE: Setting = default("SHUTDOWN_GRACE", "8s").example("25s");
@@ -20,6 +29,9 @@ pub const GRACE_DEFAULT: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     signals: Arc<watch::Sender<u32>>,
+    /// As `signals`, for the whole program.
+    program: Arc<watch::Sender<u32>>,
+    killed: Arc<Mutex<Vec<String>>>,
     asks: Arc<watch::Sender<Asks>>,
     others: broadcast::Sender<i32>,
 }
@@ -113,13 +125,34 @@ impl Shutdown {
     /// A wish of its own for a part of the program, which shares what is asked for otherwise.
     #[must_use]
     pub fn own_wish(&self) -> Self {
-        Self { signals: Arc::new(watch::Sender::new(0)), asks: self.asks.clone(), others: self.others.clone() }
+        Self { signals: Arc::new(watch::Sender::new(0)), ..self.clone() }
+    }
+
+    /// Notes that a stop of the whole program had to kill a job.
+    pub(crate) fn note_killed(&self, job: &str, age: Duration) {
+        if *self.program.borrow() >= 1 {
+            let mut killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+            killed.push(format!("{job} after {}", length_in_words(age)));
+        }
+    }
+
+    /// The last line of a program, or of a job of it, that was asked to stop: it names the jobs that had to be killed.
+    pub fn say_stopped(&self, who: &str) {
+        let killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+        if killed.is_empty() {
+            info!(job = who, "Stopped, as asked");
+        } else {
+            warn!(job = who, killed, "Stopped, as asked; what did not end in time was killed");
+        }
     }
 
     /// Nobody asks, unless somebody calls [`Shutdown::request`]: for tests and for runs without a daemon.
     pub fn never() -> Self {
+        let signals = Arc::new(watch::Sender::new(0));
         Self {
-            signals: Arc::new(watch::Sender::new(0)),
+            program: signals.clone(),
+            signals,
+            killed: Arc::default(),
             asks: Arc::new(watch::Sender::new(Asks::default())),
             others: broadcast::Sender::new(OTHERS_MAX),
         }
@@ -143,6 +176,20 @@ impl Shutdown {
     /// Waits for the wish to stop.
     pub async fn wait(&self) {
         self.wait_for(1).await;
+    }
+
+    /// Whether this part, or the whole program, is to stop: for waits in which nothing is under way that could be finished.
+    pub fn requested_at_all(&self) -> bool {
+        self.requested() || *self.program.borrow() >= 1
+    }
+
+    /// Waits for what [`Shutdown::requested_at_all`] tells.
+    pub async fn wait_at_all(&self) {
+        let mut program = self.program.subscribe();
+        tokio::select! {
+            () = self.wait() => {}
+            _ = program.wait_for(|count| *count >= 1) => {}
+        }
     }
 
     /// Waits for the second wish.

@@ -1,6 +1,6 @@
 //! The sub-commands: `run`, `once`, `check`, `print-config`, `health`, `history`, `exec`.
 
-use std::{cell::RefCell, ffi::OsString, io::Write as _, path::Path};
+use std::{cell::RefCell, ffi::OsString, future::ready, io::Write as _, path::Path};
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use shared::{
     config,
     entry::{Exit, Failure},
     health,
-    job::{History, Job, Report, Run},
+    job::{History, Job, Reload, Report, Run},
     notify::Notifier,
     process::{Limits, Program, Status},
     schedule::Schedule,
@@ -94,18 +94,19 @@ fn serve() -> Result<Exit, Failure> {
     let settings = RefCell::new(start()?);
     let shutdown = listen()?;
     let (schedule, job) = (schedule(&settings.borrow()), job(&settings.borrow())?);
-    let reload = || {
+    let read_again = || {
         let fresh = config::from_env::<Settings>(&neighbours())?.settings;
         let schedule = self::schedule(&fresh);
         settings.replace(fresh);
         Ok(schedule)
     };
+    let reload: Reload<'_> = Box::new(|| Box::pin(ready(read_again())));
     let body = async |run: &Run| {
         // A copy: settings may be read again while the job runs.
         let now = settings.borrow().clone();
         work(&now, run).await
     };
-    block_on(job.serve_and_reload(schedule, &shutdown, Some(Box::new(reload)), body))?
+    block_on(job.serve_and_reload(schedule, &shutdown, Some(reload), body))?
 }
 
 fn once() -> Result<Exit, Failure> {
@@ -120,7 +121,7 @@ async fn work(settings: &Settings, run: &Run) -> Report {
     if let Some(password) = &settings.password {
         program = program.env("JOB_PASSWORD", password.reveal());
     }
-    match program.run(&settings.limits.limits(), &run.shutdown).await {
+    match program.run(&settings.limits.limits(&settings.job.stop), &run.shutdown).await {
         Ok(ended) if ended.succeeded() && ended.lines == 0 && settings.expect_output => {
             Report::suspicious("the job said nothing although it should")
         }

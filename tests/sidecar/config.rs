@@ -25,7 +25,7 @@ shared::settings! {
         pub expect_output: bool = default("JOB_EXPECT_OUTPUT", "no"),
         /// How runs are timed.
         pub job: JobOptions,
-        /// How runs are stopped.
+        /// How long runs may take.
         pub limits: LimitOptions,
         /// Where health is answered.
         pub listen: ListenOptions,

@@ -128,7 +128,6 @@ impl Settings {
             soft: self.warn_after.map(Span::get),
             hard: Some(self.timeout.get()),
             signal: self.stop_signal.0,
-            policy: StopPolicy::Now,
             grace: self.farewell(),
             ..Limits::default()
         }

@@ -62,14 +62,12 @@ shared::settings! {
         pub ca_file: Option<PathBuf> = optional("CA_FILE").example("/run/secrets/ca.pem"),
         /// Time zone of the schedule.
         pub zone: TimeZone = default("TZ", "UTC").example("Europe/Copenhagen"),
-        /// When the job may run, and when its failures matter.
+        /// When the job may run, how it is stopped, and when its failures matter.
         pub job: JobOptions,
         /// Who is told about backups that fail.
         pub notify: NotifyOptions,
         /// Where health checks are answered by HTTP.
         pub listen: ListenOptions,
-        /// How long a program under way may take after a wish to stop.
-        pub grace: Span = shared::shutdown::GRACE,
         /// Where the health of `run` is written. Default: `health.json` in the state folder.
         pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
         /// Level and format of the log.

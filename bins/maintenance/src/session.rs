@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::entry::{Exit, Failure};
 use shared::files::{FileError, Lock};
+use shared::process::Limits;
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
@@ -137,8 +137,7 @@ impl Session {
             .map_err(|missing| DatabaseError::Unknown { config: self.place.config().path().to_owned(), missing })?;
         let root = self.settings.root_password.as_ref().map(|password| (self.settings.root_user.as_str(), password));
         let root = root.filter(|_| account == Account::Root);
-        let (timeout, grace) = (self.settings.timeout.get(), self.settings.grace.get());
-        Ok(Database::new(connection, root, timeout, grace, &self.shutdown)?)
+        Ok(Database::new(connection, root, self.limits(), &self.shutdown)?)
     }
 
     /// Which sets are kept.
@@ -207,8 +206,8 @@ impl Session {
         Ok(result)
     }
 
-    /// How long a program may take to stop.
-    pub fn grace(&self) -> Duration {
-        self.settings.grace.get()
+    /// How long a program may take, and how it is stopped.
+    pub fn limits(&self) -> Limits {
+        Limits { hard: Some(self.settings.timeout.get()), ..self.settings.job.stop.limits() }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::entry::{Exit, Failure};
-use shared::process::{Limits, Program};
+use shared::process::Program;
 use tracing::{error, info};
 
 use crate::database::Account;
@@ -93,7 +93,7 @@ async fn prepare(session: &Session, options: Options) -> Result<Set, Failure> {
 /// Runs Matomo's own update, and holds the version of the schema against that of the code.
 async fn update(session: &Session) -> Result<String, Failure> {
     let command = format!("{} core:update --yes", session.settings.console);
-    let limits = Limits { hard: Some(session.settings.timeout.get()), grace: session.grace(), ..Limits::default() };
+    let limits = session.limits();
     let program = Program::shell(&command).folder(session.place.folder()).label("core:update");
     let ended = program.run(&limits, &session.shutdown).await?;
     if !ended.succeeded() {

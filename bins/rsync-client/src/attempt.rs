@@ -24,10 +24,8 @@ pub struct Conditions {
     pub search_path: String,
     /// How often a command is tried.
     pub policy: Policy,
-    /// Longest time of an attempt.
-    pub timeout: Option<Duration>,
-    /// How long it may take to end when asked.
-    pub grace: Duration,
+    /// How long an attempt may take, and how it is stopped.
+    pub limits: Limits,
     /// Hides passwords.
     pub veil: Veil,
 }
@@ -72,7 +70,8 @@ impl Conditions {
             if once.ending.is_good() {
                 return Ok(once);
             }
-            let more = attempt < once.ending.attempts(self.policy.attempts.saturating_sub(1)) && !shutdown.requested();
+            let more =
+                attempt < once.ending.attempts(self.policy.attempts.saturating_sub(1)) && !shutdown.requested_at_all();
             if !more {
                 return Err(Again::Stop(Ok(once)));
             }
@@ -98,11 +97,10 @@ impl Conditions {
     }
 
     async fn once(&self, label: &str, unit: &Unit, shutdown: &Shutdown) -> Result<Once, StartError> {
-        let limits = Limits { hard: self.timeout, grace: self.grace, ..Limits::default() };
         let mut said = Said::default();
         let mut counter = Counter::default();
         let program = Program::shell(&unit.text).label(label).env("PATH", &self.search_path).hiding(self.veil.texts());
-        let ended = program.run_with(&limits, shutdown, |line| {
+        let ended = program.run_with(&self.limits, shutdown, |line| {
             let text = line.text();
             said.keep(&text);
             if line.stream == Stream::Out {

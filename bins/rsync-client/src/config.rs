@@ -42,9 +42,7 @@ shared::settings! {
         pub ssh: SshSettings,
         /// Time zone of the schedules.
         pub zone: TimeZone = default("TZ", "UTC").example("Europe/Copenhagen"),
-        /// How long a command under way may take to end after a wish to stop; then it is killed.
-        pub grace: Span = shared::shutdown::GRACE,
-        /// How passes are timed. A task keeps to its own times: it is never made up for.
+        /// How passes are timed and stopped. A task keeps to its own times: it is never made up for.
         pub job: JobOptions,
         /// Where health is answered.
         pub listen: ListenOptions,

@@ -13,14 +13,16 @@
 //! # }
 //! ```
 
+mod attend;
+mod beginning;
 mod history;
 mod options;
 mod pace;
 mod report;
 mod round;
 mod serve;
-#[cfg(test)]
-mod tests;
+mod service;
+mod told;
 
 pub use history::{HISTORY_RUNS_MAX, History, HistoryError, Record};
 pub use options::{AtStart, JobOptions, Overlap};

@@ -1,6 +1,9 @@
 //! The settings that all jobs share.
 
-use crate::config::{Count, Span, Value};
+use crate::{
+    config::{Count, Span, Value},
+    process::StopOptions,
+};
 
 crate::settings! {
     /// When a job may run, and when its failures matter. A group for the settings of any program with a job.
@@ -25,6 +28,10 @@ crate::settings! {
         pub late_after: Span = default("LATE_AFTER", "15m"),
         /// How long `once` waits for a run of another process before it gives up with exit code 75.
         pub lock_wait: Span = default("LOCK_WAIT", "0s").example("10m"),
+        /// How long `run` waits at its start for a folder of its state that is not there yet, such as a network volume; then it ends with exit code 73.
+        pub volume_wait: Span = default("VOLUME_WAIT", "30s").example("5m"),
+        /// How a run is stopped.
+        pub stop: StopOptions,
     }
 }
 

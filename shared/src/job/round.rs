@@ -90,7 +90,8 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    fn lock(&self) -> PathBuf {
+    /// The file whose holder may run the job.
+    pub(super) fn lock(&self) -> PathBuf {
         self.state_folder.join(format!("{}.lock", self.name))
     }
 
@@ -101,11 +102,11 @@ impl Ground {
             if let Some(lock) = Lock::try_take(&self.lock())? {
                 return Ok(Some(lock));
             }
-            if shutdown.requested() || begin.elapsed() >= patience {
+            if shutdown.requested_at_all() || begin.elapsed() >= patience {
                 return Ok(None);
             }
             tokio::select! {
-                () = shutdown.wait() => return Ok(None),
+                () = shutdown.wait_at_all() => return Ok(None),
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
@@ -122,7 +123,7 @@ impl Ground {
         fs::create_dir_all(&self.state_folder)
             .map_err(|source| FileError::new("create", &self.state_folder, source))?;
         let Some(_lock) = self.take_lock(patience, &run.shutdown).await? else {
-            if run.shutdown.requested() {
+            if run.shutdown.requested_at_all() {
                 return Ok(Round::Stopping);
             }
             return Ok(Round::Elsewhere(format!(
@@ -193,7 +194,7 @@ async fn attempts(options: &JobOptions, mut run: Run, body: &mut impl AsyncFnMut
     loop {
         let report = body(&run).await;
         let last = u64::from(run.attempt) >= options.attempts.get();
-        if !report.is_bad() || !report.may_retry || last || run.shutdown.requested() {
+        if !report.is_bad() || !report.may_retry || last || run.shutdown.requested_at_all() {
             if last && options.attempts.get() > 1 && report.is_bad() {
                 warn!(attempts = run.attempt, "No further attempt is made");
             }
@@ -207,7 +208,7 @@ async fn attempts(options: &JobOptions, mut run: Run, body: &mut impl AsyncFnMut
             "A run failed and is tried again"
         );
         tokio::select! {
-            () = run.shutdown.wait() => return report,
+            () = run.shutdown.wait_at_all() => return report,
             () = tokio::time::sleep(pause) => run.attempt += 1,
         }
     }

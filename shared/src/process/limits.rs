@@ -9,15 +9,39 @@ use crate::{
     shutdown::GRACE_DEFAULT,
 };
 
+/// With [`StopPolicy::Finish`] a job is asked to end this long before it is killed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 crate::settings! {
-    /// How long a job may take and how it is stopped. A group for the settings of any program with jobs.
-    pub struct LimitOptions {
-        /// What a wish to stop means for a job under way: `now` asks it to end at once, `finish` lets it work on until SHUTDOWN_GRACE is over.
+    /// How a job under way is stopped. A group for the settings of any program with jobs.
+    pub struct StopOptions {
+        /// What a wish to stop means for a job under way: `now` asks it to end at once, `finish` lets it work on until SHUTDOWN_GRACE is nearly over.
         pub policy: StopPolicy = default("STOP_POLICY", "now").example("finish"),
         /// Signal that asks a job to end.
         pub signal: StopSignal = default("STOP_SIGNAL_TO_JOB", "TERM").example("INT"),
         /// How long a stop may take before a job is killed; keep it shorter than the grace of the container engine.
         pub grace: Span = crate::shutdown::GRACE,
+    }
+}
+
+impl StopOptions {
+    /// How long a job may work on before it is asked to end.
+    pub fn patience(&self) -> Duration {
+        match self.policy {
+            StopPolicy::Now => Duration::ZERO,
+            StopPolicy::Finish => self.grace.get().saturating_sub(FAREWELL),
+        }
+    }
+
+    /// How the programs of a job are stopped, once its turn to end has come; they may take as long as they like.
+    pub fn limits(&self) -> Limits {
+        Limits { signal: self.signal.0, grace: self.grace.get().saturating_sub(self.patience()), ..Limits::default() }
+    }
+}
+
+crate::settings! {
+    /// How long a job may take. A group for the settings of any program with jobs.
+    pub struct LimitOptions {
         /// Longest time for a job; then it is asked to end, and killed when it does not. Not limited when unset.
         pub hard: Option<Span> = optional("JOB_TIMEOUT").example("2h"),
         /// A job that takes longer than this is worth a warning.
@@ -29,15 +53,9 @@ crate::settings! {
 
 impl LimitOptions {
     /// The limits that these settings ask for.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            soft: self.soft.map(Span::get),
-            hard: self.hard.map(Span::get),
-            signal: self.signal.0,
-            policy: self.policy,
-            grace: self.grace.get(),
-            forward: self.forward,
-        }
+    pub fn limits(&self, stop: &StopOptions) -> Limits {
+        let (soft, hard) = (self.soft.map(Span::get), self.hard.map(Span::get));
+        Limits { soft, hard, forward: self.forward, ..stop.limits() }
     }
 }
 
@@ -50,8 +68,6 @@ pub struct Limits {
     pub hard: Option<Duration>,
     /// The signal that asks the program to end.
     pub signal: Signal,
-    /// What a wish to stop means.
-    pub policy: StopPolicy,
     /// How long a stop may take before KILL.
     pub grace: Duration,
     /// Whether signals that mean nothing to us are passed on to the program.
@@ -60,14 +76,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            soft: None,
-            hard: None,
-            signal: Signal::TERM,
-            policy: StopPolicy::Now,
-            grace: GRACE_DEFAULT,
-            forward: false,
-        }
+        Self { soft: None, hard: None, signal: Signal::TERM, grace: GRACE_DEFAULT, forward: false }
     }
 }
 
@@ -76,7 +85,7 @@ impl Default for Limits {
 pub enum StopPolicy {
     /// It is asked to end at once.
     Now,
-    /// It may work on, and is asked to end only shortly before the grace is over.
+    /// It may work on, and is asked to end only shortly before the grace is over. Whoever runs the job sees to that.
     Finish,
 }
 

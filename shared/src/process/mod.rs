@@ -44,7 +44,7 @@ pub(crate) mod trampoline;
 pub use child::StartError;
 pub(crate) use child::become_parent;
 pub use ended::{Ended, LeftBehind, Status, Why};
-pub use limits::{LimitOptions, Limits, StopPolicy, StopSignal};
+pub use limits::{LimitOptions, Limits, StopOptions, StopPolicy, StopSignal};
 pub use output::{Line, PIECE_BYTES_MAX, Stream};
 pub use program::Program;
 pub use running::{Remote, Running};

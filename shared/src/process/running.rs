@@ -15,7 +15,7 @@ use super::{
     child::{Child, StartError, start},
     crowd::{Crowd, LOOK_AGAIN, Member},
     ended::{Ended, LeftBehind, Status, Why},
-    limits::{Limits, StopPolicy},
+    limits::Limits,
     listener::Listener,
     output::Line,
     program::{Destination, Input, Program},
@@ -31,8 +31,6 @@ const BACKGROUND_GRACE: Duration = Duration::from_millis(1_500);
 const LINGER: Duration = Duration::from_millis(300);
 /// How long the output of a program is read after its end, when something still holds it open.
 const OUTPUT_AFTER_END: Duration = Duration::from_millis(400);
-/// With [`StopPolicy::Finish`] a program is asked to end this long before it is killed.
-const FAREWELL: Duration = Duration::from_secs(1);
 /// Longer than this even a killed process is not waited for: it hangs in the kernel.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -181,10 +179,8 @@ impl Running {
                     plan.why = Why::Stopped;
                     self.kill(&mut plan);
                 }
-                () = shutdown.wait(), if !plan.asked => self.wish(&mut plan, limits, Why::Stopped, limits.policy),
-                _ = stop.wait_for(|stop| *stop), if !plan.asked => {
-                    self.wish(&mut plan, limits, Why::Stopped, StopPolicy::Now);
-                }
+                () = shutdown.wait(), if !plan.asked => self.wish(&mut plan, limits, Why::Stopped),
+                _ = stop.wait_for(|stop| *stop), if !plan.asked => self.wish(&mut plan, limits, Why::Stopped),
                 number = other_signal(&mut others) => self.crowd.forward(number),
                 () = reached(plan.soft_at) => {
                     plan.soft_at = None;
@@ -192,9 +188,8 @@ impl Running {
                 }
                 () = reached(hard_at), if !plan.asked => {
                     warn!(job = label, age = length_in_words(self.began.elapsed()), "A job takes too long and is stopped");
-                    self.wish(&mut plan, limits, Why::TimedOut, StopPolicy::Now);
+                    self.wish(&mut plan, limits, Why::TimedOut);
                 }
-                () = reached(plan.ask_at) => self.ask(&mut plan, limits),
                 () = reached(plan.kill_at) => self.kill(&mut plan),
             }
             if plan.given_up {
@@ -202,6 +197,9 @@ impl Running {
             }
         };
         let took = self.began.elapsed();
+        if plan.killed && plan.why == Why::Stopped {
+            shutdown.note_killed(label, took);
+        }
         let left_behind = self.clear_up(&plan, shutdown).await;
         // What ended well before anybody signalled it was not stopped.
         let untouched = plan.why == Why::Stopped && plan.signalled.is_none();
@@ -210,25 +208,14 @@ impl Running {
     }
 
     /// Somebody wants the program to end.
-    fn wish(&self, plan: &mut Plan, limits: &Limits, why: Why, policy: StopPolicy) {
+    fn wish(&self, plan: &mut Plan, limits: &Limits, why: Why) {
+        let (job, age) = (&self.program.label, length_in_words(self.began.elapsed()));
+        info!(job, age, signal = signal_name(limits.signal.as_raw()), "A job is asked to end");
         let now = Instant::now();
         plan.asked = true;
         plan.why = why;
         plan.kill_at = Some(now + limits.grace);
-        plan.ask_at = Some(
-            now + if policy == StopPolicy::Finish { limits.grace.saturating_sub(FAREWELL) } else { Duration::ZERO },
-        );
-        if policy == StopPolicy::Finish {
-            let (job, age) = (&self.program.label, length_in_words(self.began.elapsed()));
-            info!(job, age, grace = length_in_words(limits.grace), "Asked to stop: a job may finish first");
-        }
-    }
-
-    fn ask(&self, plan: &mut Plan, limits: &Limits) {
-        let (job, age) = (&self.program.label, length_in_words(self.began.elapsed()));
-        info!(job, age, signal = signal_name(limits.signal.as_raw()), "A job is asked to end");
-        plan.ask_at = None;
-        plan.signalled = Some(Instant::now());
+        plan.signalled = Some(now);
         self.crowd.signal(limits.signal);
     }
 
@@ -242,7 +229,6 @@ impl Running {
         }
         plan.asked = true;
         plan.killed = true;
-        plan.ask_at = None;
         plan.signalled.get_or_insert(now);
         plan.kill_at = Some(now + LOOK_AGAIN);
         plan.given_up = plan.give_up_at.is_some_and(|give_up| now >= give_up);
@@ -273,6 +259,9 @@ impl Running {
         }
         let kill_at = plan.kill_at.filter(|_| !plan.killed).unwrap_or_else(|| Instant::now() + BACKGROUND_GRACE);
         if plan.killed || !self.gone_by(kill_at, shutdown).await {
+            if !plan.killed && plan.why == Why::Stopped {
+                shutdown.note_killed(&format!("{names} of {job}"), self.began.elapsed());
+            }
             self.kill_all(job).await;
         }
         let alive = self.crowd.members();
@@ -308,7 +297,6 @@ impl Running {
 struct Plan {
     why: Why,
     soft_at: Option<Instant>,
-    ask_at: Option<Instant>,
     kill_at: Option<Instant>,
     give_up_at: Option<Instant>,
     signalled: Option<Instant>,
@@ -322,7 +310,6 @@ impl Default for Plan {
         Self {
             why: Why::Itself,
             soft_at: None,
-            ask_at: None,
             kill_at: None,
             give_up_at: None,
             signalled: None,

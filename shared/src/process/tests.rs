@@ -136,15 +136,6 @@ async fn c_007_what_ignores_term_is_killed_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn c_006_a_job_may_finish_when_the_policy_says_so() {
-    let shutdown = Shutdown::never();
-    shutdown.request();
-    let limits = Limits { policy: StopPolicy::Finish, ..limits() };
-    let ended = Program::shell("sleep 0.2; exit 3").run(&limits, &shutdown).await.unwrap();
-    assert_eq!((ended.why, ended.status), (Why::Itself, Status::Exited(3)));
-}
-
-#[tokio::test]
 async fn c_023_c_026_a_background_child_is_ended_with_its_job() {
     let begin = Instant::now();
     let (ended, lines) = run(Program::shell("sleep 600 & echo $!")).await;

@@ -67,7 +67,8 @@ pub fn c_007_a_job_that_ignores_term_is_killed_at_the_deadline(subject: &Subject
     let world = World::new(subject).job(&format!("trap '' TERM; {WAIT}")).env("SHUTDOWN_GRACE", "2s");
     let end = world.start_and_wait(how).stop().is(0).says("A job did not end when asked and is killed");
     assert!(end.took >= Duration::from_secs(2) && end.took < Duration::from_secs(20), "{:?}", end.took);
-    assert!(end.last_line().contains("job="), "{}", end.last_line());
+    let last = end.last_line();
+    assert!(last.contains("killed=\"") && last.contains(" after 2"), "the job and its age: {last}");
 }
 
 /// A second TERM does not wait for the deadline.
@@ -97,6 +98,42 @@ pub fn c_013_the_signal_for_the_job_can_be_chosen(subject: &Subject, how: As) {
     let world = World::new(subject).job(&job).env("STOP_SIGNAL_TO_JOB", "INT");
     world.start_and_wait(how).stop().is(0);
     assert_eq!(world.read("farewell"), "int\n");
+}
+
+/// What is in force can be printed, and read again.
+pub fn c_105_print_config_can_be_fed_back(subject: &Subject, how: As) {
+    let world = World::new(subject).job("true").env("OVERLAP", "queue").env("JITTER", "5m");
+    let printed = world.run(how, &["print-config"]).is(0).output;
+    let again = World::new(subject).job("true");
+    let pairs = printed.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let again = pairs.fold(again, |world, (name, value)| world.env(name, value));
+    assert_eq!(again.run(how, &["print-config"]).is(0).output, printed);
+    assert!(printed.contains("OVERLAP=queue") && printed.contains("JITTER=5m"), "{printed}");
+}
+
+/// Settings that cannot be used leave the old ones in force.
+pub fn c_106_a_broken_reload_keeps_the_old_settings(subject: &Subject, how: As) {
+    let world = World::new(subject).job("true").env("RUN_AT_START", "no");
+    world.write("cron", "0 0 1 1 *");
+    let world = world.cron("").env(&format!("{}_FILE", subject.cron), "@/cron");
+    let mut life = world.start(how, &["run"]);
+    life.says("Schedule");
+    world.write("cron", "not a schedule");
+    life.signal(Signal::HUP);
+    life.says("Settings cannot be used; the old ones stay in force");
+    life.signal(Signal::USR2);
+    life.says(" Status ");
+    life.signal(Signal::USR1);
+    life.says("Run ended");
+    wait_until("the notice is in the health", || {
+        world.run(As::Process, &["health"]).output.contains("the old ones are in force")
+    });
+    world.write("cron", "* * * * * *");
+    life.signal(Signal::HUP);
+    life.says("every second");
+    life.says("trigger=schedule");
+    assert!(!world.run(As::Process, &["health"]).is(0).output.contains("the old ones are in force"));
+    life.stop().is(0);
 }
 
 /// A background child in the job's group is ended with it.

@@ -36,7 +36,7 @@ pub struct Subject {
     pub cron: &'static str,
     /// The variable that takes the folder of its state.
     pub state: &'static str,
-    /// What it needs besides.
+    /// What it needs besides; `@/` stands for the folder of the world.
     pub more: Vec<(&'static str, String)>,
 }
 
@@ -65,10 +65,7 @@ impl World {
         let state = world.path("state").display().to_string();
         world.set(subject.state, &state);
         world.set(subject.cron, "0 0 1 1 *");
-        for (name, value) in &subject.more {
-            world.set(name, value);
-        }
-        world
+        subject.more.iter().fold(world, |world, (name, value)| world.env(name, value))
     }
 
     fn set(&mut self, name: &str, value: &str) {

@@ -37,4 +37,6 @@ tests::core_cases! { crate::subject();
     c_024_a_child_in_a_session_of_its_own_is_ended,
     c_025_a_grandchild_says_farewell,
     c_026_output_held_open_does_not_hold_up_the_job,
+    c_105_print_config_can_be_fed_back,
+    c_106_a_broken_reload_keeps_the_old_settings,
 }

@@ -59,6 +59,26 @@ fn c_113_a_folder_that_cannot_be_made_is_told() {
 }
 
 #[test]
+fn c_114_a_volume_that_comes_late_is_waited_for_and_one_that_never_comes_is_not() {
+    let world = World::new(&subject()).job("true").env("VOLUME_WAIT", "10m");
+    let _disk = Mount::tmpfs(world.path("state"), "ro,size=256k");
+    let mut life = world.start(As::Process, &["run"]);
+    life.says("The folder of the state cannot be used yet");
+    let options = ["-o", "remount,rw,size=256k"];
+    assert!(Command::new("mount").args(options).arg(world.path("state")).status().unwrap().success());
+    life.says("The folder of the state is there");
+    life.says("Run ended");
+    life.stop().is(0);
+    let world = World::new(&subject()).job("true").env("VOLUME_WAIT", "1s");
+    world.write("file", "");
+    let world = world.env("STATE_DIR", "@/file/state");
+    world.run(As::Process, &["run"]).is(73).says("cannot be used yet").says("cannot create");
+    let mut life = world.env("VOLUME_WAIT", "10m").start(As::Process, &["run"]);
+    life.says("cannot be used yet");
+    life.stop().is(0);
+}
+
+#[test]
 fn c_115_state_survives_a_kill_at_any_moment() {
     let world = World::new(&subject()).job("echo ran >> @/runs");
     for attempt in 0..60_u64 {

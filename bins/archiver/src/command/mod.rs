@@ -4,6 +4,7 @@ mod check;
 mod health;
 mod history;
 mod once;
+mod print_config;
 mod run;
 mod status;
 
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Check settings and surroundings, and report everything at once
     Check,
+    /// Print the settings in force as an environment file, without secrets
+    PrintConfig,
     /// Tell whether `run` is well; for the health check of the container
     Health,
     /// Show the last runs and how they ended
@@ -75,6 +78,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run => run::run(),
         Command::Once { job, dry_run } => once::once(&job, dry_run),
         Command::Check => check::check(),
+        Command::PrintConfig => print_config::print_config(),
         Command::Health => health::health(),
         Command::History { runs, json } => history::history(runs, json),
         Command::Status { json } => status::status(json),

@@ -15,7 +15,11 @@ pub fn once(name: &str, dry_run: bool) -> Result<Exit, Failure> {
             .help("leave it away, or name the job delete-raw-data"));
     }
     let attempt = Attempt { settings: &settings, place: &place, state: &state, shutdown: &shutdown, dry_run };
-    Ok(super::block_on(attempt.run(job))??.exit)
+    let outcome = super::block_on(attempt.run(job))??;
+    if shutdown.requested() {
+        shutdown.say_stopped("archiver");
+    }
+    Ok(outcome.exit)
 }
 
 fn find<'a>(jobs: &'a [Job], name: &str) -> Result<&'a Job, Failure> {

@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::config;
 use shared::entry::{Exit, Failure};
+use shared::files::FileError;
 use shared::health::{self, Health};
 use shared::health_http;
 use shared::notify::Notifier;
 use shared::schedule::{Slots, Waited, wait_until};
+use shared::shutdown::{Asks, Shutdown};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{Start, start};
 use crate::attempt::{Attempt, say_plan};
+use crate::config::{Settings, neighbours};
 use crate::history::State;
-use crate::job::Job;
+use crate::job::{self, Job};
 use crate::outcome::{Class, Outcome};
+use crate::place::Place;
 
 /// How long after its slot a run may still be missing before the health says late.
 const LATE_AFTER: SignedDuration = SignedDuration::from_mins(15);
@@ -33,34 +39,51 @@ struct Planned {
 pub fn run() -> Result<Exit, Failure> {
     let begun = start()?;
     say_plan(&begun.jobs, Timestamp::now());
-    super::block_on(serve(&begun))?
+    super::block_on(serve(begun))?
 }
 
-async fn serve(begun: &Start) -> Result<Exit, Failure> {
-    let Start { settings, jobs, place, state, shutdown } = begun;
-    let mut planned = planned(jobs, state);
-    let mut health = Health::start(settings.health_file(), Timestamp::now(), None)?;
+async fn serve(mut begun: Start) -> Result<Exit, Failure> {
+    let shutdown = begun.shutdown.clone();
+    let mut planned = planned(&begun.jobs, &begun.state);
+    let mut health = Health::start(begun.settings.health_file(), Timestamp::now(), None)?;
     health.plan(next_slot(&planned), next_slot(&planned).map(late_after))?;
-    let _listening = health_http::listen(&settings.listen, "archiver", health.file()).await?;
-    let mut notifier = Notifier::new(&settings.notify)?;
-    let mut bad = bad_before(state);
-    let attempt = Attempt { settings, place, state, shutdown, dry_run: false };
+    let _listening = health_http::listen(&begun.settings.listen, "archiver", health.file()).await?;
+    let mut notifier = Notifier::new(&begun.settings.notify)?;
+    let mut bad = bad_before(&begun.state);
+    let mut signals = Signals::new(&shutdown);
     if planned.is_empty() {
         warn!("No job has a schedule: waiting to be stopped");
-        shutdown.wait().await;
     }
-    while let Some(next) = earliest(&mut planned) {
-        let Some(slot) = next.slots.next() else { break };
-        if wait_until(slot, shutdown).await == Waited::Stopping {
-            break;
-        }
+    loop {
+        let at = match signals.next(next_slot(&planned)).await {
+            Next::Stop => break,
+            Next::Slot => earliest(&planned),
+            Next::Run => {
+                info!("Asked for a run");
+                // The first in the order of the settings: the archiving, unless it is off.
+                Some(0)
+            }
+            Next::Status => {
+                say_status(&health, next_slot(&planned));
+                continue;
+            }
+            Next::Reload => {
+                let notice = read_again(&mut begun, &mut planned);
+                let slot = next_slot(&planned);
+                told(health.notice(notice).and_then(|()| health.plan(slot, slot.map(late_after))));
+                continue;
+            }
+        };
+        let Some(next) = at.and_then(|at| planned.get_mut(at)) else { continue };
         health.run_started(Timestamp::now())?;
-        notifier.run_started(&next.job.name, shutdown).await;
+        notifier.run_started(&next.job.name, &shutdown).await;
+        let Start { settings, place, state, .. } = &begun;
+        let attempt = Attempt { settings, place, state, shutdown: &shutdown, dry_run: false };
         let outcome = alive(attempt.run(&next.job), &mut health).await?;
         let was_bad = bad.contains_key(&next.job.name);
         // A pause neither begins an incident nor ends one.
         if !(outcome.class.is_pause() && was_bad) {
-            notifier.run_ended(&next.job.name, &outcome.report(), was_bad, shutdown).await;
+            notifier.run_ended(&next.job.name, &outcome.report(), was_bad, &shutdown).await;
         }
         let missed = next.slots.after_run(Timestamp::now());
         if missed > 0 && !std::mem::take(&mut next.missed_before) {
@@ -74,13 +97,99 @@ async fn serve(begun: &Start) -> Result<Exit, Failure> {
             break;
         }
     }
-    info!("archiver stops, as asked");
+    shutdown.say_stopped("archiver");
     Ok(Exit::Done)
 }
 
+/// What the loop does next.
+enum Next {
+    Stop,
+    Slot,
+    Run,
+    Status,
+    Reload,
+}
+
+/// What was asked for by signals and is not done yet. One that comes while a job runs is answered after it.
+struct Signals<'a> {
+    shutdown: &'a Shutdown,
+    asks: watch::Receiver<Asks>,
+    answered: Asks,
+}
+
+impl<'a> Signals<'a> {
+    fn new(shutdown: &'a Shutdown) -> Self {
+        Self { shutdown, asks: shutdown.asks(), answered: Asks::default() }
+    }
+
+    async fn next(&mut self, slot: Option<Timestamp>) -> Next {
+        loop {
+            let asked = *self.asks.borrow_and_update();
+            let answered = &mut self.answered;
+            for (asked, answered, next) in [
+                (asked.status, &mut answered.status, Next::Status),
+                (asked.reload, &mut answered.reload, Next::Reload),
+                (asked.run, &mut answered.run, Next::Run),
+            ] {
+                if std::mem::replace(answered, asked) != asked {
+                    return next;
+                }
+            }
+            let due = async {
+                match slot {
+                    Some(slot) => wait_until(slot, self.shutdown).await,
+                    None => {
+                        self.shutdown.wait().await;
+                        Waited::Stopping
+                    }
+                }
+            };
+            tokio::select! {
+                waited = due => return if waited == Waited::Due { Next::Slot } else { Next::Stop },
+                // The sender lives as long as the wish to stop.
+                _ = self.asks.changed() => {}
+            }
+        }
+    }
+}
+
+fn say_status(health: &Health, next: Option<Timestamp>) {
+    let state = health.state();
+    let shown = |moment: Option<Timestamp>| moment.map_or_else(|| "-".to_owned(), |moment| format!("{moment:.0}"));
+    let (next, success) = (shown(next), shown(state.last_success));
+    let last = state.last_outcome.as_deref().unwrap_or("no run has ended yet");
+    let verdict = health::judge(state, Timestamp::now()).sentence();
+    let (runs, failures) = (state.runs, state.failures);
+    info!(next, runs, failures, last_success = success, last, health = verdict, "Status");
+}
+
+/// Settings, jobs and the place of Matomo anew; what cannot be used leaves the old in force, and answers with a notice.
+fn read_again(begun: &mut Start, planned: &mut Vec<Planned>) -> Option<String> {
+    let fresh = || {
+        let settings = config::from_env::<Settings>(&neighbours())?.settings;
+        let (jobs, place) = (job::plan(&settings)?, Place::find(&settings)?);
+        super::fits(&jobs, &place)?;
+        Ok::<_, Failure>((settings, jobs, place))
+    };
+    match fresh() {
+        Ok((settings, jobs, place)) => {
+            info!("Settings were read again");
+            (begun.settings, begun.jobs, begun.place) = (settings, jobs, place);
+            *planned = self::planned(&begun.jobs, &begun.state);
+            say_plan(&begun.jobs, Timestamp::now());
+            None
+        }
+        Err(failure) => {
+            warn!(why = failure.to_string(), "Settings cannot be used; the old ones stay in force");
+            Some("the settings could not be read again, and the old ones are in force".to_owned())
+        }
+    }
+}
+
 /// The job whose slot is the earliest; of two at the same slot, the first in the order of the settings.
-fn earliest(planned: &mut [Planned]) -> Option<&mut Planned> {
-    planned.iter_mut().filter(|planned| planned.slots.next().is_some()).min_by_key(|planned| planned.slots.next())
+fn earliest(planned: &[Planned]) -> Option<usize> {
+    let slots = planned.iter().enumerate().filter_map(|(at, planned)| Some((planned.slots.next()?, at)));
+    slots.min().map(|(_, at)| at)
 }
 
 fn next_slot(planned: &[Planned]) -> Option<Timestamp> {
@@ -131,8 +240,10 @@ fn tell(health: &mut Health, outcome: &Outcome, bad: &BTreeMap<String, String>, 
         true if outcome.class == Class::Ok => (health::Outcome::Success, outcome.sentence.clone()),
         true => (health::Outcome::Success, format!("{}: {}", outcome.class, outcome.sentence)),
     };
-    let written =
-        health.run_ended(Timestamp::now(), verdict, sentence, expected).and_then(|()| health.plan(next, expected));
+    told(health.run_ended(Timestamp::now(), verdict, sentence, expected).and_then(|()| health.plan(next, expected)));
+}
+
+fn told(written: Result<(), FileError>) {
     if let Err(error) = written {
         warn!(why = crate::sentence(&error), help = error.help(), "Health cannot be written");
     }

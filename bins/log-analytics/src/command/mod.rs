@@ -4,6 +4,7 @@ mod adhoc;
 mod check;
 mod health;
 mod once;
+mod print_config;
 mod report;
 mod retry;
 mod run;
@@ -65,6 +66,8 @@ enum Command {
     },
     /// Release quarantined files, and decide about lines that were set aside
     Retry(Retry),
+    /// Print the settings in force as an environment file, without secrets
+    PrintConfig,
     /// Tell whether `run` is well; for the health check of the container
     Health,
 }
@@ -98,6 +101,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status { json } => status::status(json),
         Command::Report { out } => report::report(out.as_deref()),
         Command::Retry(retry) => retry::retry(&retry),
+        Command::PrintConfig => print_config::print_config(),
         Command::Health => health::health(),
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod health;
 mod history;
 mod lock;
+mod print_config;
 mod rehearse;
 mod restore;
 mod run;
@@ -59,6 +60,8 @@ enum Command {
     Check(Report),
     /// List the sets, and what was done
     History(Report),
+    /// Print the settings in force as an environment file, without secrets
+    PrintConfig,
     /// Tell whether `run` is well; for the health check of the container
     Health,
 }
@@ -191,6 +194,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::UpgradeGuard(options) => upgrade::upgrade(&options),
         Command::Check(report) => check::check(report),
         Command::History(report) => history::history(report),
+        Command::PrintConfig => print_config::print_config(),
         Command::Health => health::health(),
     }
 }

@@ -1,7 +1,11 @@
 //! `run`: a backup at every slot of the schedule, until asked to stop; failures are told to people.
 
+use std::cell::RefCell;
+use std::future::ready;
+
+use shared::config;
 use shared::entry::{Exit, Failure};
-use shared::job::{Job, Report as JobReport, Run, RunResult};
+use shared::job::{Job, Reload, Report as JobReport, Run, RunResult};
 use shared::notify::Notifier;
 use shared::shutdown::Shutdown;
 use tracing::error;
@@ -24,18 +28,28 @@ async fn serve(settings: &Settings, shutdown: &Shutdown) -> Result<Exit, Failure
     let repaired = Session::begin(settings.clone(), shutdown.clone()).await.map(drop);
     let state = Session::reading(settings.clone(), shutdown.clone()).state_folder();
     if let Err(failure) = repaired {
-        if failure.exit == Exit::CannotCreate {
-            return Err(failure);
-        }
+        // A volume that never comes ends the job.
         error!(
             why = sentence(failure.error.as_ref()),
             help = failure.help,
-            "An interrupted run cannot be repaired yet"
+            "Nobody can tell yet whether an interrupted run left something to repair"
         );
     }
     let job = Job::new("backup", settings.job.clone(), state, settings.health_file());
     let job = job.notify(Notifier::new(&settings.notify)?).listen(settings.listen.clone());
-    job.serve(schedule, shutdown, async |run| one(settings, run).await).await
+    let current = RefCell::new(settings.clone());
+    let read_again = || {
+        let fresh = config::from_env::<Settings>(&crate::config::neighbours())?.settings;
+        let schedule = fresh.cron.clone().in_zone(&fresh.zone);
+        current.replace(fresh);
+        Ok(schedule)
+    };
+    let reload: Reload<'_> = Box::new(|| Box::pin(ready(read_again())));
+    let body = async |run: &Run| {
+        let settings = current.borrow().clone();
+        one(&settings, run).await
+    };
+    job.serve_and_reload(schedule, shutdown, Some(reload), body).await
 }
 
 /// One backup, verified, and rehearsed if asked for.

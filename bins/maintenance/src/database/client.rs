@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use shared::entry::{Exit, Failure};
 use shared::process::{Ended, Limits, Program, StartError};
@@ -147,15 +146,13 @@ impl<'s> Database<'s> {
     pub fn new(
         connection: Connection,
         root: Option<(&str, &Secret)>,
-        timeout: Duration,
-        grace: Duration,
+        limits: Limits,
         shutdown: &'s Shutdown,
     ) -> Result<Self, DatabaseError> {
         let (user, password) = root.unwrap_or((&connection.user, &connection.password));
         let options = OptionFile::new(&connection, user, password);
         let options =
             options.map_err(|source| DatabaseError::Io { action: "hand over the password".to_owned(), source })?;
-        let limits = Limits { hard: Some(timeout), grace, ..Limits::default() };
         Ok(Self { connection, options, limits, shutdown })
     }
 

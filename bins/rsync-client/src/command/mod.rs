@@ -6,6 +6,7 @@ mod health;
 mod history;
 mod key;
 mod once;
+mod print_config;
 mod rrsync;
 mod run;
 mod server;
@@ -44,6 +45,8 @@ enum Command {
         #[arg(long)]
         probe: bool,
     },
+    /// Print the settings in force as an environment file, without secrets
+    PrintConfig,
     /// Tell whether `run` is well; for the health check of the container
     Health,
     /// Show what the last commands did
@@ -85,6 +88,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run => run::run(),
         Command::Once => once::once(),
         Command::Check { probe } => check::check(probe),
+        Command::PrintConfig => print_config::print_config(),
         Command::Health => health::health(),
         Command::History { json, last } => history::history(json, last),
         Command::Key { kind } => key::key(kind),

@@ -1,14 +1,19 @@
 //! `run`: a pass at every slot of the schedule, and the tasks at theirs, until asked to stop.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use shared::config;
 use shared::entry::{Exit, Failure};
-use shared::job::{AtStart, Job, JobOptions, Report, Run};
+use shared::job::{AtStart, Job, JobOptions, Reload, Report, Run};
+use shared::schedule::Schedule;
 use shared::shutdown::Shutdown;
 use tokio::task::LocalSet;
-use tracing::{error, info};
+use tracing::error;
 
 use super::start::{Ready, ReadyTask};
+use crate::config::{Settings, neighbours};
 use crate::ending::Ending;
 use crate::history::{Entry, History};
 
@@ -25,13 +30,13 @@ pub fn run() -> Result<Exit, Failure> {
     let shutdown = super::listen()?;
     super::block_on(async {
         let ready = Ready::prepare(settings).await?;
-        serve(&ready, &shutdown).await
+        serve(ready, &shutdown).await
     })?
 }
 
-async fn serve(ready: &Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
+async fn serve(ready: Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
     let state = ready.settings.state_folder();
-    if let Some(folder) = ready.settings.health_file().parent() {
+    if let Some(folder) = ready.settings.health_file.as_deref().and_then(Path::parent) {
         prepare(folder)?;
     }
     let here = LocalSet::new();
@@ -41,13 +46,11 @@ async fn serve(ready: &Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
         .map(|task| here.spawn_local(task.clone().serve(state.clone(), ready.settings.job.clone(), shutdown.clone())))
         .collect();
     let served = here.run_until(async {
-        let Some(plan) = &ready.plan else {
+        if ready.plan.is_none() {
             shutdown.wait().await;
             return Ok(Exit::Done);
-        };
-        let schedule = ready.settings.cron.clone().in_zone(&ready.settings.zone);
-        let exit =
-            ready.job()?.serve(schedule, shutdown, async |run: &Run| ready.pass(plan, &run.shutdown).await).await;
+        }
+        let exit = passes(ready, shutdown).await;
         // Whatever ended the passes ends the tasks as well.
         shutdown.request();
         exit
@@ -60,8 +63,35 @@ async fn serve(ready: &Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
         }
     })
     .await;
-    info!("rsync-client stops");
+    shutdown.say_stopped("rsync-client");
     exit
+}
+
+/// The passes; HUP reads what they fetch and when anew. A pass under way keeps what it began with.
+async fn passes(ready: Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
+    let (schedule, job) = (ready.schedule(), ready.job()?);
+    let current = RefCell::new(Rc::new(ready));
+    let reload: Reload<'_> = Box::new(|| Box::pin(read_again(&current)));
+    let body = async |run: &Run| {
+        let ready = Rc::clone(&current.borrow());
+        match &ready.plan {
+            Some(plan) => ready.pass(plan, &run.shutdown).await,
+            // Settings without a plan are never taken.
+            None => Report::success("there is nothing to fetch"),
+        }
+    };
+    job.serve_and_reload(schedule, shutdown, Some(reload), body).await
+}
+
+async fn read_again(current: &RefCell<Rc<Ready>>) -> Result<Schedule, Failure> {
+    let settings = config::from_env::<Settings>(&neighbours())?.settings;
+    if settings.commands.is_none() {
+        return Err(Failure::new(Exit::Config, "RSYNC_COMMANDS is not set any more"));
+    }
+    let fresh = Ready::prepare(settings).await?;
+    let schedule = fresh.schedule();
+    current.replace(Rc::new(fresh));
+    Ok(schedule)
 }
 
 fn prepare(folder: &Path) -> Result<(), Failure> {

@@ -75,7 +75,7 @@ async fn serve(
     let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
     let ended = program.run(&limits, shutdown).await?;
     if shutdown.requested() {
-        info!("rsync-client stops, as asked");
+        shutdown.say_stopped("rsync-client");
         return Ok(Exit::Done);
     }
     Err(Failure::new(Exit::Failed, ended.sentence())

@@ -4,6 +4,8 @@ use shared::config;
 use shared::entry::{Exit, Failure};
 use shared::job::{Job, Report, RunResult};
 use shared::notify::Notifier;
+use shared::process::Limits;
+use shared::schedule::Schedule;
 use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
@@ -31,7 +33,7 @@ pub struct Ready {
 #[derive(Clone)]
 pub struct ReadyTask {
     pub label: String,
-    pub schedule: shared::schedule::Schedule,
+    pub schedule: Schedule,
     pub unit: Unit,
     pub conditions: Conditions,
 }
@@ -68,12 +70,16 @@ impl Ready {
         let conditions = Conditions {
             search_path: prepared.search_path,
             policy: settings.policy(),
-            timeout: Some(settings.timeout.get()),
-            grace: settings.grace.get(),
+            limits: Limits { hard: Some(settings.timeout.get()), ..settings.job.stop.limits() },
             veil,
         };
         let tasks = tasks(&settings, &conditions).await?;
         Ok(Self { settings, plan, tasks, conditions, keys, announcement })
+    }
+
+    /// When passes are due.
+    pub fn schedule(&self) -> Schedule {
+        self.settings.cron.clone().in_zone(&self.settings.zone)
     }
 
     /// The job whose runs are passes.
@@ -141,7 +147,7 @@ async fn tasks(settings: &Settings, conditions: &Conditions) -> Result<Vec<Ready
         let conditions = Conditions {
             veil: Veil::of(task.script.text()),
             policy: shared::retry::Policy { attempts: 1, ..conditions.policy },
-            timeout: None,
+            limits: settings.job.stop.limits(),
             ..conditions.clone()
         };
         let label = name.to_ascii_lowercase().replace('_', "-");

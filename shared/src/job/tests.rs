@@ -1,1 +1,0 @@
-//! Jobs run when they should.
