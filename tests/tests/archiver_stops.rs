@@ -175,7 +175,7 @@ fn run_works_at_its_slots_and_its_health_follows() {
     console.plays("maintenance");
     wait_for_health(&console, 0, "paused");
     running.signal(Signal::TERM);
-    running.wait().ends_with(0).says(&["stops, as asked"]);
+    running.wait().ends_with(0).says(&["Stopped, as asked"]);
 }
 
 fn wait_for_health(console: &Console, code: i32, word: &str) {
@@ -229,7 +229,7 @@ fn c_004_term_while_idle_ends_with_0() {
         thread::sleep(Duration::from_millis(5));
     }
     running.signal(Signal::TERM);
-    running.wait().ends_with(0).says(&["stops, as asked"]);
+    running.wait().ends_with(0).says(&["Stopped, as asked"]);
     assert_eq!(console.calls().len(), 0, "a first start waits for its slot");
 }
 

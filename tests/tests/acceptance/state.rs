@@ -73,7 +73,8 @@ fn c_114_a_volume_that_comes_late_is_waited_for_and_one_that_never_comes_is_not(
     world.write("file", "");
     let world = world.env("STATE_DIR", "@/file/state");
     world.run(As::Process, &["run"]).is(73).says("cannot be used yet").says("cannot create");
-    let mut life = world.env("VOLUME_WAIT", "10m").start(As::Process, &["run"]);
+    let world = world.env("VOLUME_WAIT", "10m");
+    let mut life = world.start(As::Process, &["run"]);
     life.says("cannot be used yet");
     life.stop().is(0);
 }
