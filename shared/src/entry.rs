@@ -125,7 +125,13 @@ pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<E
     }
     trampoline::mind_children();
     process::become_parent();
-    panic::set_hook(Box::new(move |panic| say(&plain_sentence(name, panic))));
+    panic::set_hook(Box::new(move |panic| {
+        say(&plain_sentence(name, panic));
+        // Nothing unwinds to `ending` in a build that aborts.
+        if cfg!(panic = "abort") {
+            std::process::exit(Exit::Software.code().into());
+        }
+    }));
     let exit = ending(C::try_parse, body);
     logging::finish();
     exit.into()

@@ -5,8 +5,8 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use http_body_util::Full;
@@ -44,6 +44,8 @@ const CLIENTS_MAX: usize = 16;
 /// Longest request line and headers.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
+/// A page is not drawn more often than this.
+const PAGE_FRESH: Duration = Duration::from_secs(5);
 
 crate::settings! {
     /// Where health is answered by HTTP. A group for the settings of any program with a health.
@@ -96,23 +98,65 @@ impl Drop for Listening {
     }
 }
 
+/// A page for people, in HTML, drawn when somebody looks.
+pub struct Page {
+    path: &'static str,
+    draw: Box<dyn Fn() -> String + Send + Sync>,
+    last: Mutex<Option<(Instant, Bytes)>>,
+}
+
+impl Page {
+    /// A page at a path such as `/report`.
+    pub fn new(path: &'static str, draw: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { path, draw: Box::new(draw), last: Mutex::new(None) }
+    }
+
+    /// As it was drawn a moment ago, or anew: whoever asks all the time does not keep us from work.
+    fn drawn(&self) -> Bytes {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((at, page)) if at.elapsed() < PAGE_FRESH => page.clone(),
+            _ => {
+                let page = Bytes::from((self.draw)());
+                *last = Some((Instant::now(), page.clone()));
+                page
+            }
+        }
+    }
+}
+
 /// Answers health checks from now on, about the state in `file`.
 ///
 /// # Errors
 /// When the address is taken or not ours.
 pub async fn listen(options: &ListenOptions, job: &str, file: &Path) -> Result<Option<Listening>, ListenError> {
+    listen_with(options, job, file, None).await
+}
+
+/// As [`listen`], with a page for people.
+///
+/// # Errors
+/// As for [`listen`].
+pub async fn listen_with(
+    options: &ListenOptions,
+    job: &str,
+    file: &Path,
+    page: Option<Page>,
+) -> Result<Option<Listening>, ListenError> {
     let Some(ListenAddress(address)) = options.address else { return Ok(None) };
     let failed = |source| ListenError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    info!(address = %bound, "Health is answered by HTTP at /healthz and /metrics");
-    let subject = Arc::new(Subject { job: job.to_owned(), file: file.to_owned() });
+    let page_at = page.as_ref().map(|page| page.path);
+    info!(address = %bound, page = page_at, "Health is answered by HTTP at /healthz and /metrics");
+    let subject = Arc::new(Subject { job: job.to_owned(), file: file.to_owned(), page });
     Ok(Some(Listening { task: tokio::spawn(accept(listener, subject)) }))
 }
 
 struct Subject {
     job: String,
     file: PathBuf,
+    page: Option<Page>,
 }
 
 async fn accept(listener: TcpListener, subject: Arc<Subject>) {
@@ -152,14 +196,21 @@ impl Subject {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET and HEAD\n".to_owned());
         }
-        match request.uri().path() {
+        let path = request.uri().path();
+        if let Some(page) = self.page.as_ref().filter(|page| page.path == path) {
+            return response(StatusCode::OK, "text/html; charset=utf-8", page.drawn());
+        }
+        match path {
             "/healthz" | "/" => self.health(),
             "/metrics" => text(
                 StatusCode::OK,
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 self.metrics().unwrap_or_default(),
             ),
-            _ => text(StatusCode::NOT_FOUND, "text/plain", "there are /healthz and /metrics\n".to_owned()),
+            _ => {
+                let more = self.page.as_ref().map(|page| format!(", and {}", page.path)).unwrap_or_default();
+                text(StatusCode::NOT_FOUND, "text/plain", format!("there are /healthz and /metrics{more}\n"))
+            }
         }
     }
 
@@ -221,7 +272,11 @@ impl Subject {
 }
 
 fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+    response(status, kind, Bytes::from(text))
+}
+
+fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     response

@@ -7,8 +7,10 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Neighbours, Span, Value};
+use shared::health_http::ListenOptions;
 use shared::http::SetupError;
 use shared::logging::LogOptions;
+use shared::notify::NotifyOptions;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
 
@@ -71,6 +73,10 @@ shared::settings! {
         pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
         /// File that `run` and `once` rewrite with the page of `report` after each pass.
         pub report_file: Option<PathBuf> = optional("REPORT_FILE").example("/analytics/report.html"),
+        /// Where health, metrics and the page of `report` (at `/report`) are answered by HTTP.
+        pub listen: ListenOptions,
+        /// Who is told about passes of `run`.
+        pub notify: NotifyOptions,
         /// Level and format of the log.
         pub log: LogOptions,
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use shared::entry::{Exit, Failure};
+use shared::health_http::Page;
 use tracing::warn;
 
 use crate::config::Settings;
@@ -32,6 +33,18 @@ pub fn rewrite(settings: &Settings) {
         }
         Err(error) => warn!(why = sentence(&error), "Report cannot be written"),
     }
+}
+
+/// The page for whoever looks at `/report` of the health listener.
+pub fn for_visitors(settings: &Settings) -> Page {
+    let settings = settings.clone();
+    Page::new("/report", move || match Report::gather(&settings, Timestamp::now()) {
+        Ok(report) => page(&report),
+        Err(error) => {
+            warn!(why = sentence(&error), "Report cannot be drawn");
+            "<!DOCTYPE html>\n<title>No report</title><p>The report cannot be drawn; the log says why.\n".to_owned()
+        }
+    })
 }
 
 impl From<ReportError> for Failure {

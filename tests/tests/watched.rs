@@ -1,0 +1,105 @@
+//! log-analytics, watched over HTTP, and those it tells about its passes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tests::acceptance::wait_until;
+use tests::matomo::Setup;
+use tests::sshd::free_port;
+use tests::stack::Stack;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
+const SITE: u64 = 4;
+
+fn stack() -> Stack {
+    Stack::new(PROGRAM, Setup { ledger_site: Some(9), ..Setup::default() })
+}
+
+/// Status, head and body; nothing while nobody listens.
+fn get(port: u16, path: &str) -> Option<(u16, String, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, head.to_ascii_lowercase(), body.to_owned()))
+}
+
+/// Somebody who is told: keeps the first line of each request.
+fn listener() -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let page = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut line = String::new();
+            let _ = BufReader::new(&stream).read_line(&mut line);
+            page.lock().unwrap().push(line.trim().to_owned());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (port, heard)
+}
+
+#[test]
+fn health_metrics_and_the_page_are_answered_by_http() {
+    let stack = stack();
+    let port = free_port();
+    stack.set("HEALTH_LISTEN", &port.to_string());
+    let count = stack.writes(SITE, 30).len();
+    let running = stack.run_in_background();
+    wait_until("it is well", || {
+        get(port, "/healthz").is_some_and(|(status, _, body)| status == 200 && body.starts_with("ok:"))
+    });
+    assert_eq!(
+        get(port, "/healthz").unwrap().2.split(':').next(),
+        stack.run(&["health"]).succeeds().stdout.split(':').next()
+    );
+    wait_until("the page shows what came in", || {
+        let (status, head, page) = get(port, "/report").unwrap();
+        assert!(status == 200 && head.contains("text/html; charset=utf-8"), "{head}");
+        page.contains("<title>All is well</title>") && page.contains(&format!(">{count}<small>"))
+    });
+    let (_, _, metrics) = get(port, "/metrics").unwrap();
+    assert!(metrics.contains("sidecar_healthy{job=\"import\"} 1"), "{metrics}");
+    assert_eq!(get(port, "/none").unwrap().0, 404);
+    running.terminate().succeeds();
+    // Nobody listens unless it is wanted.
+    stack.unset("HEALTH_LISTEN");
+    let running = stack.run_in_background();
+    wait_until("it runs", || stack.run(&["health"]).code() == Some(0));
+    assert!(get(port, "/healthz").is_none());
+    running.terminate().succeeds().never_says("answered by HTTP");
+}
+
+#[test]
+fn a_watchman_hears_of_passes_and_a_person_of_incidents() {
+    let stack = stack();
+    let ((ping, pings), (hook, hooks)) = (listener(), listener());
+    stack.set("NOTIFY_PING_URL", &format!("http://127.0.0.1:{ping}/me"));
+    stack.set("NOTIFY_WEBHOOK_URL", &format!("http://127.0.0.1:{hook}/hook"));
+    let heard = |page: &Mutex<Vec<String>>, line: &str| page.lock().unwrap().iter().any(|heard| heard.contains(line));
+    stack.writes(SITE, 30);
+    let running = stack.run_in_background();
+    wait_until("a start and a success are told", || heard(&pings, "/me/start") && heard(&pings, "/me?"));
+    assert!(hooks.lock().unwrap().is_empty(), "no incident yet");
+    running.terminate().succeeds();
+    let address = stack.matomo().url();
+    stack.set("MATOMO_URL", "http://127.0.0.1:9").set("MATOMO_REQUEST_ATTEMPTS", "1");
+    stack.writes(SITE, 30);
+    let running = stack.run_in_background();
+    wait_until("a failure is told", || heard(&pings, "/me/fail") && heard(&hooks, "/hook"));
+    running.terminate().succeeds();
+    // The incident goes on across the restart, and is over once.
+    stack.set("MATOMO_URL", &address);
+    let told = hooks.lock().unwrap().len();
+    let running = stack.run_in_background();
+    wait_until("the end of the incident is told", || hooks.lock().unwrap().len() > told);
+    running.terminate().succeeds();
+    assert_eq!(hooks.lock().unwrap().len(), told + 1);
+}
