@@ -249,6 +249,49 @@ fn php_without_pcntl_is_told_apart() {
     ended.ends_with(0).says(&["advice", "no pcntl"]).says(&["advice", "disable_functions"]);
 }
 
+/// As a container whose operator mounted folders at `/config` and `/plugins`: a root of its own around the program.
+const CONTAINER: &str = r#"#!/bin/sh
+set -e
+if [ "$1" != inside ]; then exec unshare --mount "$0" inside "$@"; fi
+shift
+root=FOLDER/root
+mkdir -p $root
+mount -t tmpfs -o mode=755 tmpfs $root
+for entry in /*; do
+    if [ -L "$entry" ]; then cp -a "$entry" "$root$entry"
+    elif [ -d "$entry" ]; then mkdir "$root$entry"; mount --rbind "$entry" "$root$entry"; fi
+done
+for name in config plugins; do mkdir -p "$root/$name"; mount --bind "FOLDER/mounted/$name" "$root/$name"; done
+exec chroot "$root" PROGRAM "$@"
+"#;
+
+#[test]
+fn mounted_configuration_and_plugins_are_linked_and_nothing_else_is_changed() {
+    let outside = tempfile::tempdir().unwrap();
+    let wrapper = outside.path().join("container");
+    script(&wrapper, &CONTAINER.replace("FOLDER", &outside.path().to_string_lossy()).replace("PROGRAM", PROGRAM));
+    let mounted = outside.path().join("mounted");
+    fs::create_dir_all(mounted.join("plugins/New")).unwrap();
+    fs::create_dir_all(mounted.join("plugins/Shipped")).unwrap();
+    fs::create_dir_all(mounted.join("config")).unwrap();
+    fs::write(mounted.join("config/common.config.ini.php"), "; common").unwrap();
+    let console = Console::new(&wrapper.to_string_lossy());
+    let plugins = console.root().join("plugins");
+    fs::create_dir_all(plugins.join("Shipped")).unwrap();
+    let config = console.root().join("config/config.ini.php");
+    let before = (fs::metadata(&config).unwrap().mode(), fs::metadata(&plugins).unwrap().mode());
+    console.plays("ok").run(&["once"]).ends_with(0).never_says("is linked");
+    assert!(!plugins.join("New").exists(), "nothing is done unless it is wanted");
+    let ended = console.set("PREPARE_ENVIRONMENT", "yes").run(&["once"]);
+    ended.ends_with(0).says(&["is linked into Matomo", "plugins/New"]).says(&["is not linked", "plugins/Shipped"]);
+    assert_eq!(fs::read_link(plugins.join("New")).unwrap(), Path::new("/plugins/New"));
+    let common = console.root().join("config/common.config.ini.php");
+    assert_eq!(fs::read_link(common).unwrap(), Path::new("/config/common.config.ini.php"));
+    assert!(!fs::symlink_metadata(plugins.join("Shipped")).unwrap().is_symlink());
+    assert_eq!((fs::metadata(&config).unwrap().mode(), fs::metadata(&plugins).unwrap().mode()), before);
+    console.run(&["once"]).ends_with(0).never_says("is linked into Matomo");
+}
+
 fn script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

@@ -35,7 +35,11 @@ fn zombies_below(pid: i32) -> usize {
 #[test]
 fn c_022_many_jobs_at_once_keep_their_exit_codes() {
     for how in [As::Process, As::First] {
-        World::new(&subject()).job("true").run(how, &["soak", "500"]).is(0).says("500 jobs, 0 with a wrong exit code");
+        World::new(&subject())
+            .job("true")
+            .run(how, &["soak", "3000"])
+            .is(0)
+            .says("3000 jobs, 0 with a wrong exit code");
     }
 }
 

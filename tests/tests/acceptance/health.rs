@@ -91,6 +91,15 @@ fn c_092_health_needs_no_right_but_to_read() {
     std::fs::set_permissions(world.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let output = command.output().unwrap();
     assert!(output.status.success() && output.stdout.starts_with(b"ok:"), "{output:?}");
+    // Nothing of an image is needed, not even a folder of programs.
+    let begin = Instant::now();
+    let bare = std::process::Command::new(inner.get_program())
+        .arg("health")
+        .env_clear()
+        .env("STATE_DIR", world.path("state"))
+        .output()
+        .unwrap();
+    assert!(bare.status.success() && begin.elapsed() < Duration::from_secs(5), "{bare:?}");
     life.stop().is(0);
 }
 

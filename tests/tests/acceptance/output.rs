@@ -134,6 +134,28 @@ fn c_040_a_reader_that_stalls_holds_up_neither_the_job_nor_a_stop() {
 }
 
 #[test]
+fn c_040_what_a_stalled_reader_missed_is_counted_for_it() {
+    let world = World::new(&subject()).job("seq 1 300000; touch @/said; while [ ! -e @/go ]; do sleep 0.05; done");
+    let mut command = world.command(As::Process, &["once"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut unread = child.stdout.take().unwrap();
+    tests::acceptance::wait_until("the job went on although nobody read", || world.path("said").exists());
+    world.write("go", "");
+    let mut text = String::new();
+    unread.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let lost = |line: &str| -> Option<usize> {
+        let (_, rest) = line.split_once("lines were dropped because nobody read them lines=")?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    let lost: usize = text.lines().filter_map(lost).sum();
+    let numbers = text.lines().filter(|line| line.rsplit(' ').next().is_some_and(|last| last.parse::<u32>().is_ok()));
+    let own = text.lines().filter(|line| line.contains(" INFO ") || line.contains(" WARN ")).count();
+    let seen = numbers.count();
+    assert!(lost > 0 && seen <= 300_000 && seen + lost >= 300_000, "{seen} seen, {lost} lost, {own} of our own");
+}
+
+#[test]
 fn c_041_colours_are_for_terminals() {
     let world = World::new(&subject()).job("exit 1");
     assert!(!world.once(As::Process).is(1).output.contains('\u{1b}'));

@@ -64,9 +64,9 @@ fn c_010_unknown_signals_neither_kill_nor_are_lost_when_forwarded() {
 #[test]
 fn c_011_a_signal_at_any_moment_is_no_hang() {
     let world = World::new(&subject()).job("sleep 0.01");
-    for attempt in 0..120_u64 {
+    for attempt in 0..400_u64 {
         let mut life = world.start(if attempt % 4 == 0 { As::First } else { As::Process }, &["once"]);
-        std::thread::sleep(Duration::from_micros(attempt * 300));
+        std::thread::sleep(Duration::from_micros(attempt * 100));
         // It may have ended already.
         let _ = rustix::process::kill_process(life.pid, Signal::TERM);
         assert!(life.is_alive() || !life.is_alive());

@@ -13,8 +13,12 @@ struct Mount(std::path::PathBuf);
 
 impl Mount {
     fn tmpfs(path: std::path::PathBuf, options: &str) -> Self {
+        Self::of("tmpfs", path, options)
+    }
+
+    fn of(kind: &str, path: std::path::PathBuf, options: &str) -> Self {
         std::fs::create_dir_all(&path).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path).status().unwrap();
+        let mounted = Command::new("mount").args(["-t", kind, "-o", options, kind]).arg(&path).status().unwrap();
         assert!(mounted.success());
         Self(path)
     }
@@ -82,9 +86,9 @@ fn c_114_a_volume_that_comes_late_is_waited_for_and_one_that_never_comes_is_not(
 #[test]
 fn c_115_state_survives_a_kill_at_any_moment() {
     let world = World::new(&subject()).job("echo ran >> @/runs");
-    for attempt in 0..60_u64 {
+    for attempt in 0..300_u64 {
         let mut life = world.start(As::Process, &["once"]);
-        std::thread::sleep(Duration::from_micros(attempt * 500));
+        std::thread::sleep(Duration::from_micros(attempt * 100));
         // It may have ended already.
         let _ = rustix::process::kill_process(life.pid, Signal::KILL);
         let _ = life.is_alive();
@@ -117,6 +121,41 @@ fn c_116_of_two_runners_on_one_volume_one_runs_each_slot() {
     let mut once = slots.clone();
     once.dedup();
     assert_eq!(slots, once, "a slot was served twice");
+}
+
+#[test]
+fn c_116_a_stopped_holder_keeps_its_right_and_goes_on() {
+    let job = "echo $$ >> @/runs; touch @/ready; while [ ! -e @/go ]; do sleep 0.05; done; echo done >> @/runs";
+    let world = World::new(&subject()).job(job);
+    let mut holder = world.start_and_wait(As::Process);
+    holder.signal(Signal::STOP);
+    // The system keeps the lock for it, so nobody takes over, and nobody has to be fenced off afterwards.
+    world.once(As::Process).is(75).says("does not run a second time beside itself");
+    world.write("go", "");
+    holder.signal(Signal::CONT);
+    holder.says("Run ended");
+    assert_eq!(world.read("runs").lines().count(), 2, "{}", world.read("runs"));
+    holder.stop().is(0);
+    world.once(As::Process).is(0);
+}
+
+#[test]
+fn c_117_the_lock_holds_on_an_overlay() {
+    let world = World::new(&subject()).job("touch @/ready; while [ ! -e @/go ]; do sleep 0.05; done");
+    let layers = Mount::tmpfs(world.path("layers"), "size=4m");
+    for layer in ["lower", "upper", "work"] {
+        std::fs::create_dir(layers.0.join(layer)).unwrap();
+    }
+    // The file of the lock lies in the lower layer, as in an image, and is copied up when it is taken.
+    std::fs::write(layers.0.join("lower/job.lock"), "").unwrap();
+    let of = |layer: &str| layers.0.join(layer).display().to_string();
+    let options = format!("lowerdir={},upperdir={},workdir={}", of("lower"), of("upper"), of("work"));
+    let _overlay = Mount::of("overlay", world.path("state"), &options);
+    let holder = world.start_and_wait(As::Process);
+    world.once(As::Process).is(75);
+    world.write("go", "");
+    holder.stop().is(0);
+    world.once(As::Process).is(0);
 }
 
 #[test]
