@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use tests::deployment::compose::{Service, Stack, judged, when_unset};
+use tests::deployment::compose::{Service, Stack, judged, when_answered, when_unset};
 use tests::deployment::form::{
     Question, asked_by_the_template, everything, filled_in, least_answers, names_in, questions, uses,
 };
@@ -383,6 +384,71 @@ fn docker_compose_accepts_every_profile_and_the_example_of_answers() {
     let console = root().join(CONSOLE);
     let config = judged(&[&compose, &console], &example, &Answers::new()).unwrap_or_else(|fault| panic!("{fault}"));
     assert!(config.contains("archiver-console") && config.contains("CONCURRENT_ARCHIVERS"), "{config}");
+}
+
+fn program(sidecar: &str) -> &'static str {
+    match sidecar {
+        "archiver" => env!("CARGO_BIN_EXE_archiver"),
+        "log-analytics" => env!("CARGO_BIN_EXE_log-analytics"),
+        "maintenance" => env!("CARGO_BIN_EXE_maintenance"),
+        "postfix-config" => env!("CARGO_BIN_EXE_postfix-config"),
+        "rsync-client" => env!("CARGO_BIN_EXE_rsync-client"),
+        _ => panic!("no program is named {sidecar}"),
+    }
+}
+
+#[test]
+fn the_programs_can_use_what_is_preset() {
+    const SECRETS: [&str; 6] = [
+        "archiver_token",
+        "maintenance_token",
+        "mariadb_root_password",
+        "matomo_database_password",
+        "matomo_token",
+        "mtp_pass",
+    ];
+    let world = tempfile::tempdir().unwrap();
+    let folder = world.path().to_string_lossy().into_owned();
+    for name in SECRETS {
+        fs::write(world.path().join(name), "0123456789abcdef0123456789abcdef\n").unwrap();
+    }
+    let mut answers = least_answers();
+    let preset = answers.clone();
+    for name in ["MATOMO_TOKEN_FILE", "ARCHIVER_TOKEN_FILE", "MATOMO_DATABASE_PASSWORD_FILE"] {
+        answers.insert(name.to_owned(), "/run/secrets/matomo_token".to_owned());
+    }
+    answers.insert("RSYNC_COMMANDS".to_owned(), "true".to_owned());
+    let compose: Answers = [("RSYNC_COMMANDS", "true"), ("MATOMO_SERVER_NAME", "a.example")]
+        .map(|(name, answer)| (name.to_owned(), answer.to_owned()))
+        .into();
+    for (stack, answers) in [(Stack::of(COMPOSE), compose), (Stack::parse(&filled_in(&preset)), answers)] {
+        for (sidecar, service) in stack.sidecars() {
+            let mut check = Command::new(program(&sidecar));
+            check.arg("check").env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &folder);
+            for (name, value) in service.environment() {
+                check.env(name, when_answered(&value, &answers).replace("/run/secrets", &folder));
+            }
+            // Where the volumes would be.
+            let volumes = [
+                "ANALYTICS_DIR",
+                "MAINTENANCE_DIR",
+                "MTP_CONFIG_DIR",
+                "MTP_DATA_DIR",
+                "MTP_QUEUE_DIR",
+                "SSH_DIR",
+                "STATE_DIR",
+            ];
+            for name in volumes.iter().filter(|name| variables(&sidecar).contains_key(**name)) {
+                let volume = world.path().join(name);
+                fs::create_dir_all(&volume).unwrap();
+                check.env(name, volume);
+            }
+            let told = check.output().unwrap();
+            let (said, complained) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+            // What it says of a Matomo that is not there is its own business.
+            assert!(said.contains("settings can be used"), "{sidecar}: {said}{complained}");
+        }
+    }
 }
 
 #[test]

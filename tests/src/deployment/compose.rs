@@ -80,9 +80,17 @@ fn text(value: &Value) -> String {
 
 /// What `${NAME:-default}` gives when nothing is set; other text is itself.
 pub fn when_unset(value: &str) -> String {
+    when_answered(value, &Answers::new())
+}
+
+/// A value with the answers in it; an empty answer leaves the default.
+pub fn when_answered(value: &str, answers: &Answers) -> String {
     let Some((before, rest)) = value.split_once("${") else { return value.to_owned() };
-    let Some((name, after)) = rest.split_once('}') else { return value.to_owned() };
-    before.to_owned() + name.split_once(":-").map_or("", |(_, default)| default) + &when_unset(after)
+    let Some((asked, after)) = rest.split_once('}') else { return value.to_owned() };
+    let (name, default) = asked.split_once(":-").unwrap_or((asked, ""));
+    let answer = answers.get(name).map_or("", String::as_str);
+    let answer = if answer.is_empty() { default } else { answer };
+    before.to_owned() + answer + &when_answered(after, answers)
 }
 
 /// What the real `docker-compose config` says of these files; its answer, or its complaints.
