@@ -13,7 +13,7 @@ use shared::logging::LogOptions;
 use crate::value::{Banner, CleanPath, Domain, HostName, Interface, List, MailAddress, Network, Port, Protocol, Relay};
 
 pub use inbound::{Certificate, Inbound};
-pub use overrides::{OWNED, Override, Overrides};
+pub use overrides::{OWNED, Overrides, instead_of};
 pub use route::{Login, Route, Upstream};
 
 /// The port that OpenDKIM suggests.
@@ -155,15 +155,13 @@ pub fn from_pairs(variables: &[(&str, &str)]) -> Result<Settings, String> {
 /// The rows of this program in `docs/reference/environment.md`.
 pub fn reference() -> String {
     shared::config::reference::<Documented>()
-        + "| `POSTFIX_<parameter>` | Any other parameter of Postfix, by its name in `main.cf`; `$name` is filled in by Postfix. | \
-           text on one line; the parameter must exist and have no variable of its own |  | `POSTFIX_maximal_queue_lifetime=2d` |\n"
 }
 
 /// Which unknown variables are worth a warning: those that look like ours.
 pub fn neighbours() -> Neighbours {
     Neighbours {
         ours: &["MTP_", "SMTP_", "SMTPD_"],
-        // Judged by the open set of parameters, or read by `health` alone.
-        theirs: &["POSTFIX_*", "MTP_HEALTH_*"],
+        // Read by `health` alone.
+        theirs: &["MTP_HEALTH_*"],
     }
 }
