@@ -96,18 +96,18 @@ fn gzip(matomo: &Installation, out: &Path) -> anyhow::Result<f64> {
 /// The program with the words that we give it, too.
 fn dump(matomo: &Installation) -> Command {
     let mut dump = Command::new("mariadb-dump");
-    dump.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--single-transaction", "--quick"])
-        .args([
-            "--hex-blob",
-            "--routines",
-            "--events",
-            "--triggers",
-            "--no-tablespaces",
-            "--default-character-set=utf8mb4",
-        ])
-        .arg(format!("--port={}", matomo.database.port()))
-        .arg(DATABASE)
-        .env("MYSQL_PWD", ROOT_PASSWORD);
+    dump.args([
+        "--no-defaults",
+        "--protocol=tcp",
+        "--host=127.0.0.1",
+        "--user=root",
+        "--single-transaction",
+        "--quick",
+    ])
+    .args(["--hex-blob", "--routines", "--events", "--triggers", "--no-tablespaces", "--default-character-set=utf8mb4"])
+    .arg(format!("--port={}", matomo.database.port()))
+    .arg(DATABASE)
+    .env("MYSQL_PWD", ROOT_PASSWORD);
     dump
 }
 

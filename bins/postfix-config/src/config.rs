@@ -3,6 +3,7 @@
 mod inbound;
 mod overrides;
 mod route;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -10,11 +11,13 @@ use jiff::tz::TimeZone;
 use shared::config::{Count, Neighbours, Size, Span};
 use shared::logging::LogOptions;
 
+use crate::anonymize::Anonymize;
 use crate::value::{Banner, CleanPath, Domain, HostName, Interface, List, MailAddress, Network, Port, Protocol, Relay};
 
 pub use inbound::{Certificate, Inbound};
 pub use overrides::{OWNED, Overrides, instead_of};
 pub use route::{Login, Route, Upstream};
+pub use services::{Change, Line, Services};
 
 /// The port that OpenDKIM suggests.
 const MILTER_PORT: Port = Port::new(8891);
@@ -62,6 +65,10 @@ shared::settings! {
         pub zone: Option<TimeZone> = optional("TZ").example("Europe/Copenhagen"),
         /// Parameters passed through.
         pub overrides: Overrides,
+        /// Services of Postfix.
+        pub services: Services,
+        /// Whether and how addresses are veiled in the log: `smart` leaves the first and the last letter of a name and the end of a domain, `paranoid` the end of a domain.
+        pub anonymize: Anonymize = default("ANONYMIZE_EMAILS", "no").example("smart"),
         /// Where Postfix lives.
         pub place: Place,
         /// How long Postfix may take to stop.

@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_name_may_be_no_member() {
-        let names = |reading: Reading<Settings>| reading.settings.jobs.iter().map(|(name, _)| name.to_owned()).collect();
+        let names =
+            |reading: Reading<Settings>| reading.settings.jobs.iter().map(|(name, _)| name.to_owned()).collect();
         let reading = read::<Settings>([("JOB_PORT", "tcp://"), ("JOB_none", "x"), ("JOB_A", "1")], &OURS).unwrap();
         assert_eq!(reading.notices, ["JOB_none is ignored"]);
         let names: Vec<String> = names(reading);
