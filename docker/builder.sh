@@ -38,6 +38,7 @@ binaries() {
         fi
         install -m 755 "$binary" "/out/$sidecar"
     done
+    if [ -f "$brought/demo" ]; then install -m 755 "$brought/demo" /out/; fi
 }
 
 "$1"
