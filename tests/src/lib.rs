@@ -6,6 +6,7 @@
 //! stack/    the binary with a folder of its own; killed, stopped, run again     what happens
 //! matomo/   keeps what a real Matomo would keep; fault.rs breaks the wire       what comes out
 //! compare.rs, arrival.rs, golden.rs                                             is it the same?
+//! deployment/ compose files, Rancher's form, Kubernetes       do they say what the programs read?
 //! acceptance/ a sidecar and its job, as any process or as the first one            does it behave?
 //! ```
 
@@ -13,6 +14,7 @@ pub mod acceptance;
 pub mod arrival;
 pub mod compare;
 pub mod console;
+pub mod deployment;
 pub mod fault;
 pub mod fetch;
 pub mod golden;

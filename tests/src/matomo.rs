@@ -17,7 +17,7 @@ mod tracking;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub struct Setup {
     pub pace: Duration,
     /// How long a request that hangs stays open.
     pub silence: Duration,
+    /// Where it listens; port 0 is a free one.
+    pub listen: SocketAddr,
 }
 
 impl Default for Setup {
@@ -62,6 +64,7 @@ impl Default for Setup {
             faults: Faults::none(),
             pace: Duration::ZERO,
             silence: Duration::from_secs(30),
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
         }
     }
 }
@@ -85,7 +88,7 @@ pub struct Matomo {
 }
 
 impl Matomo {
-    /// Start on a free port of the loopback address.
+    /// Start where its setup says; by default on a free port of the loopback address.
     ///
     /// # Panics
     /// When no port or thread can be had.

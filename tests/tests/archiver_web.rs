@@ -68,7 +68,8 @@ fn a_wrong_token_and_a_silent_server_are_told() {
 #[test]
 fn a_stop_lets_an_answer_come_to_its_end() {
     let web = Web::open(Plays::Slowly(Duration::from_millis(1_500)));
-    let mut running = console(&web).start(&["once"]);
+    let console = console(&web);
+    let mut running = console.start(&["once"]);
     running.until_it_says("Site archived").signal(Signal::TERM);
     running.wait().ends_with(0).says(&["may finish first"]).says(&["outcome=ok"]);
 }
@@ -76,7 +77,8 @@ fn a_stop_lets_an_answer_come_to_its_end() {
 #[test]
 fn a_second_term_waits_for_no_answer() {
     let web = Web::open(Plays::Slowly(Duration::from_secs(60)));
-    let mut running = console(&web).start(&["once"]);
+    let console = console(&web);
+    let mut running = console.start(&["once"]);
     running.until_it_says("Site archived").signal(Signal::TERM).until_it_says("may finish first").signal(Signal::TERM);
     running.wait().ends_with(143).says(&["outcome=stopped"]);
 }

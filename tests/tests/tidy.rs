@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tests::deployment::reference::SIDECARS;
 use tests::repository::{BUILT, files, places, read, root, sources};
 
 /// What may lie at the root, and nothing else.
@@ -137,17 +138,6 @@ fn stands_alone(line: &str, from: usize, mark: &str) -> bool {
     !is_letter(before) && (mark.ends_with(['(', '!']) || !is_letter(bytes.get(from + mark.len())))
 }
 
-type Table = fn() -> String;
-
-/// Every sidecar and the table of its settings; a new one is added here.
-const SIDECARS: &[(&str, Table)] = &[
-    ("archiver", archiver::config::reference),
-    ("log-analytics", log_analytics::config::reference),
-    ("maintenance", maintenance::config::reference),
-    ("postfix-config", postfix_config::config::reference),
-    ("rsync-client", rsync_client::config::reference),
-];
-
 const PAGE_HEAD: &str = "\
 # Environment variables
 
@@ -177,5 +167,5 @@ fn every_sidecar_is_in_the_page_of_settings() {
     let folders = fs::read_dir(root().join("bins")).unwrap().map(|entry| entry.unwrap().file_name());
     let names = folders.map(|name| name.to_string_lossy().into_owned());
     let missing: Vec<String> = names.filter(|name| SIDECARS.iter().all(|(known, _)| known != name)).collect();
-    none(&missing, "add the sidecar to SIDECARS in tests/tests/tidy.rs");
+    none(&missing, "add the sidecar to SIDECARS in tests/src/deployment/reference.rs");
 }

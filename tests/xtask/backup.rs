@@ -37,15 +37,18 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
         matomo.set("MAINTENANCE_ZSTD_LEVEL", &level.to_string());
     }
     let out = matomo.folder().join("dump.sql.gz");
-    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut ratios, mut floors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=options.rounds.max(1) {
         let them = gzip(&matomo, &out)?;
         let us = backup(&matomo)?;
+        // What no backup that uses this program can undercut.
+        let alone = usage::of(dump(&matomo).stdout(Stdio::null()))?;
         println!(
-            "round {round}: gzip {them:.2} s, maintenance {:.2} s wall, {:.2} s processor, {:.1} MiB at its peak",
-            us.wall_seconds, us.cpu_seconds, us.peak_mib
+            "round {round}: gzip {them:.2} s, maintenance {:.2} s wall, {:.2} s processor, {:.1} MiB at its peak; mariadb-dump alone {:.2} s wall, {:.2} s processor",
+            us.wall_seconds, us.cpu_seconds, us.peak_mib, alone.wall_seconds, alone.cpu_seconds
         );
         ratios.push(us.wall_seconds / them);
+        floors.push(alone.wall_seconds / them);
         theirs.push(them);
         ours.push(us);
     }
@@ -56,11 +59,12 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
     let member = &manifest["members"][0];
     let megabytes = |bytes: Option<u64>| bytes.unwrap_or(0) as f64 / 1e6;
     println!(
-        "\ndump {:.0} MB; gzip -6: {them:.2} s, {:.1} MB; maintenance: {us:.2} s, {:.1} MB; ratio {:.3}; peak {peak:.1} MiB",
+        "\ndump {:.0} MB; gzip -6: {them:.2} s, {:.1} MB; maintenance: {us:.2} s, {:.1} MB; ratio {:.3} (mariadb-dump alone {:.3}); peak {peak:.1} MiB",
         megabytes(member["plain_bytes"].as_u64()),
         megabytes(Some(fs::metadata(&out)?.len())),
         megabytes(member["bytes"].as_u64()),
-        middle(ratios.into_iter())
+        middle(ratios.into_iter()),
+        middle(floors.into_iter())
     );
     let (quiet, during) = pauses(&matomo)?;
     println!("longest wait of a write: {quiet:.3} s while nothing else goes on, {during:.3} s during a backup");
@@ -82,26 +86,29 @@ fn backup(matomo: &Installation) -> anyhow::Result<Usage> {
 
 fn gzip(matomo: &Installation, out: &Path) -> anyhow::Result<f64> {
     let begin = Instant::now();
-    let mut dump = Command::new("mariadb-dump")
-        .args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--single-transaction", "--quick"])
-        .args([
-            "--hex-blob",
-            "--routines",
-            "--events",
-            "--triggers",
-            "--no-tablespaces",
-            "--default-character-set=utf8mb4",
-        ])
-        .arg(format!("--port={}", matomo.database.port()))
-        .arg(DATABASE)
-        .env("MYSQL_PWD", ROOT_PASSWORD)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start mariadb-dump")?;
+    let mut dump = dump(matomo).stdout(Stdio::piped()).spawn().context("cannot start mariadb-dump")?;
     let input = dump.stdout.take().context("no pipe")?;
     let packed = Command::new("gzip").arg("-6").stdin(input).stdout(fs::File::create(out)?).status()?;
     ensure!(packed.success() && dump.wait()?.success(), "the dump failed");
     Ok(begin.elapsed().as_secs_f64())
+}
+
+/// The program with the words that we give it, too.
+fn dump(matomo: &Installation) -> Command {
+    let mut dump = Command::new("mariadb-dump");
+    dump.args([
+        "--no-defaults",
+        "--protocol=tcp",
+        "--host=127.0.0.1",
+        "--user=root",
+        "--single-transaction",
+        "--quick",
+    ])
+    .args(["--hex-blob", "--routines", "--events", "--triggers", "--no-tablespaces", "--default-character-set=utf8mb4"])
+    .arg(format!("--port={}", matomo.database.port()))
+    .arg(DATABASE)
+    .env("MYSQL_PWD", ROOT_PASSWORD);
+    dump
 }
 
 /// Longest wait of a small write, alone and during a backup.

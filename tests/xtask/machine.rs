@@ -18,6 +18,8 @@ const PEERS: &[Peer] = &[
     Peer { program: "/usr/share/doc/libsasl2-modules/copyright", package: "libsasl2-modules" },
     Peer { program: "/usr/share/doc/php-mysql", package: "php-mysql" },
     Peer { program: "bash", package: "bash" },
+    Peer { program: "debootstrap", package: "debootstrap" },
+    Peer { program: "docker-compose", package: "docker-compose" },
     Peer { program: "faketime", package: "faketime" },
     Peer { program: "mariadb", package: "mariadb-client" },
     Peer { program: "mariadb-dump", package: "mariadb-client" },

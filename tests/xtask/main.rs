@@ -4,6 +4,7 @@ mod backup;
 mod bench;
 mod build;
 mod demo;
+mod images;
 mod machine;
 mod sink;
 mod suite;
@@ -35,6 +36,10 @@ enum Chore {
     },
     /// Check formatting and lints, then run all tests.
     Test,
+    /// Build the static binaries and all images with the engine of this machine, and show their sizes.
+    Images(images::Options),
+    /// Build the images, run compose/demo until every line of the log is at the stand-in, and take it away again.
+    DemoStack(images::Options),
     /// Measure an import of a generated log against a server that only counts.
     Bench(bench::Options),
     /// Stand in for Matomo, taking every hit and only counting: for measurements by hand. Ends with Ctrl-C.
@@ -54,6 +59,8 @@ fn main() -> anyhow::Result<()> {
             demo::show(&binary)
         }
         Chore::Test => suite::run(),
+        Chore::Images(options) => images::build(&options),
+        Chore::DemoStack(options) => images::demo_stack(&options),
         Chore::Bench(options) => bench::measure(&options),
         Chore::Sink { ms_per_kib } => sink::stay(Duration::from_secs_f64(ms_per_kib / 1000.0)),
         Chore::BenchBackup(options) => backup::measure(&options),

@@ -3,6 +3,7 @@
 mod inbound;
 mod overrides;
 mod route;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -10,11 +11,13 @@ use jiff::tz::TimeZone;
 use shared::config::{Count, Neighbours, Size, Span};
 use shared::logging::LogOptions;
 
+use crate::anonymize::Anonymize;
 use crate::value::{Banner, CleanPath, Domain, HostName, Interface, List, MailAddress, Network, Port, Protocol, Relay};
 
 pub use inbound::{Certificate, Inbound};
-pub use overrides::{OWNED, Override, Overrides};
+pub use overrides::{OWNED, Overrides, instead_of};
 pub use route::{Login, Route, Upstream};
+pub use services::{Change, Line, Services};
 
 /// The port that OpenDKIM suggests.
 const MILTER_PORT: Port = Port::new(8891);
@@ -62,6 +65,10 @@ shared::settings! {
         pub zone: Option<TimeZone> = optional("TZ").example("Europe/Copenhagen"),
         /// Parameters passed through.
         pub overrides: Overrides,
+        /// Services of Postfix.
+        pub services: Services,
+        /// Whether and how addresses are veiled in the log: `smart` leaves the first and the last letter of a name and the end of a domain, `paranoid` the end of a domain.
+        pub anonymize: Anonymize = default("ANONYMIZE_EMAILS", "no").example("smart"),
         /// Where Postfix lives.
         pub place: Place,
         /// How long Postfix may take to stop.
@@ -155,15 +162,13 @@ pub fn from_pairs(variables: &[(&str, &str)]) -> Result<Settings, String> {
 /// The rows of this program in `docs/reference/environment.md`.
 pub fn reference() -> String {
     shared::config::reference::<Documented>()
-        + "| `POSTFIX_<parameter>` | Any other parameter of Postfix, by its name in `main.cf`; `$name` is filled in by Postfix. | \
-           text on one line; the parameter must exist and have no variable of its own |  | `POSTFIX_maximal_queue_lifetime=2d` |\n"
 }
 
 /// Which unknown variables are worth a warning: those that look like ours.
 pub fn neighbours() -> Neighbours {
     Neighbours {
         ours: &["MTP_", "SMTP_", "SMTPD_"],
-        // Judged by the open set of parameters, or read by `health` alone.
-        theirs: &["POSTFIX_*", "MTP_HEALTH_*"],
+        // Read by `health` alone.
+        theirs: &["MTP_HEALTH_*"],
     }
 }

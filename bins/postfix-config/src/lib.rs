@@ -10,6 +10,7 @@
 //! relay_probe/  a talk with the relay, step by step
 //! ```
 
+mod anonymize;
 mod command;
 pub mod config;
 #[cfg(test)]

@@ -54,8 +54,8 @@ pub fn render(settings: &Settings, folder: &Path) -> String {
     clients(&mut page, settings);
     rewriting(&mut page, settings, folder);
     leaving(&mut page, settings, folder);
-    for passed in &settings.overrides.0 {
-        page.pass_through(&passed.parameter, &passed.value);
+    for (parameter, passed) in settings.overrides.iter() {
+        page.pass_through(parameter, passed.as_str());
     }
     page.text(&settings.route)
 }

@@ -82,7 +82,7 @@ impl Plan {
         let planned = |name, text| Planned { name, text, mode: MODE_DEFAULT };
         let mut files = vec![
             planned(main_cf::NAME, main_cf::render(settings, folder)),
-            planned(master_cf::NAME, master_cf::render(settings.listen_port)),
+            planned(master_cf::NAME, master_cf::render(settings.listen_port, &settings.services)),
         ];
         if settings.header_privacy {
             files.push(planned(header_privacy::NAME, header_privacy::TABLE.to_owned()));

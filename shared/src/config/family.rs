@@ -16,11 +16,35 @@ pub trait Kin: Value {
     const ABOUT: &'static str;
     /// A value that works.
     const EXAMPLE: &'static str;
+
+    /// What the rest of its name says about it; by itself, every name is good.
+    fn standing(_rest: &str) -> Standing {
+        Standing::Member
+    }
+}
+
+/// Whether a variable that begins as the family does belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Member,
+    /// It does not, and nobody meant it to.
+    Stranger,
+    /// It does not, and a person should hear why, in a sentence that names it.
+    Odd(String),
+    /// It must not, for the reason in this sentence.
+    Refused(String),
 }
 
 /// All members that are set, by the rest of their names. Declared as a group: `pub jobs: Family<Job>`.
 #[derive(Clone, Debug)]
 pub struct Family<T>(BTreeMap<String, T>);
+
+impl<T> Default for Family<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
 
 impl<T> Family<T> {
     /// The members in the order of their names.
@@ -42,7 +66,7 @@ impl<T: Kin> Declared for Family<T> {
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {
-        reader.family(&setting::<T>(), T::NAMES.trim_end_matches('*')).map(Self)
+        reader.family(&setting::<T>(), T::NAMES.trim_end_matches('*'), T::standing).map(Self)
     }
 }
 
@@ -51,7 +75,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{Count, Neighbours, faults_in_declaration, read, reference};
+    use crate::config::{Count, Neighbours, Reading, faults_in_declaration, read, reference};
 
     #[derive(Clone, Debug)]
     struct Job(u64);
@@ -70,6 +94,15 @@ mod tests {
         const NAMES: &'static str = "JOB_*";
         const ABOUT: &'static str = "A job of the operator.";
         const EXAMPLE: &'static str = "5";
+
+        fn standing(rest: &str) -> Standing {
+            match rest {
+                "PORT" => Standing::Stranger,
+                "none" => Standing::Odd(format!("JOB_{rest} is ignored")),
+                "NEVER" => Standing::Refused(format!("JOB_{rest} cannot be set")),
+                _ => Standing::Member,
+            }
+        }
     }
 
     crate::settings! {
@@ -105,6 +138,20 @@ mod tests {
             "{letter}"
         );
         assert!(letter.contains("JOB_B"), "{letter}");
+    }
+
+    #[test]
+    fn a_name_may_be_no_member() {
+        let names =
+            |reading: Reading<Settings>| reading.settings.jobs.iter().map(|(name, _)| name.to_owned()).collect();
+        let reading = read::<Settings>([("JOB_PORT", "tcp://"), ("JOB_none", "x"), ("JOB_A", "1")], &OURS).unwrap();
+        assert_eq!(reading.notices, ["JOB_none is ignored"]);
+        let names: Vec<String> = names(reading);
+        assert_eq!(names, ["A"]);
+        let letter = read::<Settings>([("JOB_NEVER", "1"), ("JOB_B", "later")], &OURS).unwrap_err().to_string();
+        assert!(letter.contains("JOB_NEVER cannot be set") && letter.contains("JOB_B"), "{letter}");
+        // What is not set cannot be wrong.
+        assert!(read::<Settings>([("JOB_NEVER", ""), ("JOB_none", " ")], &OURS).unwrap().notices.is_empty());
     }
 
     #[test]

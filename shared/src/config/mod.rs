@@ -46,7 +46,7 @@ mod value;
 
 pub use address::Address;
 pub use declaration::{Declared, Setting, default, optional, required};
-pub use family::{Family, Kin};
+pub use family::{Family, Kin, Standing};
 pub use fault::{ConfigError, Fault};
 pub use neighbour::Neighbours;
 pub use quantity::{Count, Size, Span};

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     declaration::{Declared, Setting},
+    family::Standing,
     fault::{ConfigError, Fault, Wrong},
     mounted::text_of_file,
     neighbour::Neighbours,
@@ -99,7 +100,12 @@ impl Reader {
     }
 
     /// The values of all variables that begin alike, by the rest of their names; `None` when a fault was noted instead.
-    pub(super) fn family<T: Value>(&mut self, setting: &Setting, beginning: &str) -> Option<BTreeMap<String, T>> {
+    pub(super) fn family<T: Value>(
+        &mut self,
+        setting: &Setting,
+        beginning: &str,
+        standing: fn(&str) -> Standing,
+    ) -> Option<BTreeMap<String, T>> {
         let rests = self.variables.keys().filter_map(|name| name.strip_prefix(beginning));
         let members: BTreeSet<String> =
             rests.map(|rest| rest.strip_suffix("_FILE").unwrap_or(rest).to_owned()).filter(|m| !m.is_empty()).collect();
@@ -115,6 +121,18 @@ impl Reader {
                     continue;
                 }
             };
+            match standing(&member) {
+                Standing::Member => {}
+                Standing::Stranger => continue,
+                Standing::Odd(sentence) => {
+                    self.notice(sentence);
+                    continue;
+                }
+                Standing::Refused(sentence) => {
+                    self.clash(sentence);
+                    continue;
+                }
+            }
             match T::parse(&found.text) {
                 Ok(value) => {
                     self.effective.push(Effective::of(setting, &name, &found.text, found.origin));
@@ -126,15 +144,7 @@ impl Reader {
         (self.faults.len() == faults_before).then_some(family)
     }
 
-    /// The variables whose names begin with `prefix`, by the rest of their names: an open set of settings.
-    /// Values lose the blanks around them; empty ones count as not set.
-    pub fn open_set(&mut self, prefix: &str) -> Vec<(String, String)> {
-        let ours = self.variables.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
-        let texts = ours.map(|(rest, value)| (rest.to_owned(), value.to_string_lossy().trim().to_owned()));
-        texts.filter(|(rest, text)| !rest.is_empty() && !text.is_empty()).collect()
-    }
-
-    /// Notes that values do not fit each other, or that one of an open set is wrong. The sentence names them.
+    /// Notes that values do not fit each other, or that a member of a family must not be set. The sentence names them.
     pub fn clash(&mut self, sentence: impl Into<String>) {
         let wrong = Wrong::Clash { sentence: sentence.into() };
         self.faults.push(Fault { name: String::new(), wrong, rule: String::new(), example: None });

@@ -201,9 +201,9 @@ crate::settings! {
     }
 }
 
-/// A login is whole, and comes with any options.
+/// A login is whole.
 #[derive(Debug)]
-struct Whole(Option<(String, Secret)>, Vec<(String, String)>);
+struct Whole(Option<(String, Secret)>);
 
 impl Declared for Whole {
     fn declared() -> Vec<Setting> {
@@ -212,14 +212,9 @@ impl Declared for Whole {
 
     fn read(reader: &mut Reader) -> Option<Self> {
         let login = Login::read(reader)?;
-        let options = reader.open_set("LOGIN_OPTION_");
-        options
-            .iter()
-            .filter(|(_, value)| value == "odd")
-            .for_each(|(name, _)| reader.notice(format!("{name} is odd")));
         match (login.user, login.password) {
-            (Some(user), Some(password)) => Some(Self(Some((user, password)), options)),
-            (None, None) => Some(Self(None, options)),
+            (Some(user), Some(password)) => Some(Self(Some((user, password)))),
+            (None, None) => Some(Self(None)),
             _ => {
                 reader.clash("LOGIN_USER and LOGIN_PASSWORD belong together: one of them is not set");
                 None
@@ -251,16 +246,6 @@ fn a_group_may_say_that_its_values_do_not_fit() {
         letter.ends_with("\n  - LOGIN_USER and LOGIN_PASSWORD belong together: one of them is not set"),
         "{letter}"
     );
-}
-
-#[test]
-fn an_open_set_is_every_variable_with_the_beginning() {
-    let variables =
-        [("LOGIN_OPTION_b", " odd "), ("LOGIN_OPTION_a", "1"), ("LOGIN_OPTION_c", " "), ("LOGIN_OPTION_", "1")];
-    let reading = read::<Whole>(variables, &NEIGHBOURS).unwrap();
-    let pairs = [("a", "1"), ("b", "odd")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    assert_eq!(reading.settings.1, pairs);
-    assert_eq!(reading.notices, ["b is odd"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The door: a thread that accepts connections until the stand-in is dropped.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
@@ -23,12 +23,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listen on a free port of the loopback address.
+    /// Listen where the setup says.
     #[expect(clippy::expect_used, reason = "a journey without its stand-in can only fail")]
     pub fn start(store: Arc<Store>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let bound = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = bound.expect("a free port of the loopback address");
+        let bound = runtime.block_on(TcpListener::bind(store.setup().listen));
+        let listener = bound.expect("a free port");
         let address = listener.local_addr().expect("the address of a listener");
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {

@@ -16,6 +16,9 @@ use super::manifest::{Content, Member};
 use super::pack::{CHUNK_BYTES, Meter, Packer, unpack};
 use crate::database::DatabaseError;
 
+/// As much as anybody may ask of the kernel; it gives 64 KiB by itself.
+const PIPE_BYTES: usize = 1 << 20;
+
 /// Runs a program and keeps its output as a member. The member is good only if program, compression and disk all say so.
 pub async fn pack_program(
     program: Program,
@@ -33,6 +36,10 @@ pub async fn pack_program(
     let mut running =
         started.map_err(|source| program_failed(DatabaseError::Start { action: action.clone(), source }))?;
     let stdout = running.take_stdout();
+    if let Some(stdout) = &stdout {
+        // The program and we take fewer turns on the processor; where it may not be as wide, it works as well.
+        let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE_BYTES);
+    }
     let copy = async {
         let mut meter = Meter::default();
         let Some(mut stdout) = stdout else { return (meter, Ok(())) };

@@ -93,9 +93,6 @@ fn start() -> Result<Settings, Failure> {
     for notice in settings.notices() {
         warn!(notice, "a setting deserves a look");
     }
-    for passed in &settings.overrides.0 {
-        info!(parameter = passed.parameter, value = passed.value, "parameter passed through");
-    }
     info!(way = settings.route.in_words(), "mail leaves");
     Ok(settings)
 }

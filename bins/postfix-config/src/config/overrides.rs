@@ -1,8 +1,6 @@
 //! `POSTFIX_<parameter>`: any parameter that has no variable of its own. Postfix says later whether it exists.
 
-use shared::config::{Declared, Reader, Setting};
-
-const PREFIX: &str = "POSTFIX_";
+use shared::config::{Family, Kin, Standing, Value};
 
 /// Parameters that cannot be passed through, and what to do instead.
 pub const OWNED: &[(&str, &str)] = &[
@@ -27,6 +25,7 @@ pub const OWNED: &[(&str, &str)] = &[
     ("smtp_sasl_tls_security_options", "it keeps the password from being sent unencrypted"),
     ("smtp_sasl_tls_verified_security_options", "it keeps the password from being sent unencrypted"),
     ("smtp_sasl_type", "the plugins of Cyrus SASL are used"),
+    ("smtp_tls_CAfile", "set MTP_CA_FILE"),
     ("smtp_tls_security_level", "set SMTP_TLS_SECURITY_LEVEL"),
     ("smtp_tls_wrappermode", "set MTP_TLS_MODE"),
     ("smtpd_banner", "set MTP_BANNER"),
@@ -37,71 +36,63 @@ pub const OWNED: &[(&str, &str)] = &[
     ("smtpd_tls_security_level", "set SMTPD_TLS_SECURITY_LEVEL"),
 ];
 
-/// One parameter and its value.
+/// All of them, by the names of the parameters.
+pub type Overrides = Family<Override>;
+
+/// The value of one parameter; Postfix fills in `$name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Override {
-    /// The name in `main.cf`.
-    pub parameter: String,
-    /// The value; Postfix fills in `$name`.
-    pub value: String,
+pub struct Override(String);
+
+impl Override {
+    /// As it stands in `main.cf`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// All of them, sorted by name.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides(pub Vec<Override>);
-
-impl Declared for Overrides {
-    /// An open set has no list; the page of settings has a row for it.
-    fn declared() -> Vec<Setting> {
-        Vec::new()
+impl Value for Override {
+    fn rule() -> String {
+        "text on one line; the parameter must exist and have no variable of its own".to_owned()
     }
 
-    fn read(reader: &mut Reader) -> Option<Self> {
-        let mut overrides = Vec::new();
-        let mut clashes = Vec::new();
-        for (parameter, value) in reader.open_set(PREFIX) {
-            match judge(&parameter, &value) {
-                Verdict::Take => overrides.push(Override { parameter, value }),
-                Verdict::Ignore => {}
-                Verdict::Odd(sentence) => reader.notice(sentence),
-                Verdict::Refuse(sentence) => clashes.push(sentence),
-            }
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.chars().any(char::is_control) {
+            true => Err("it has more than one line, or a control character".to_owned()),
+            false => Ok(Self(text.trim().to_owned())),
         }
-        let refused = !clashes.is_empty();
-        clashes.into_iter().for_each(|clash| reader.clash(clash));
-        Some(Self(overrides)).filter(|_| !refused)
     }
 }
 
-enum Verdict {
-    Take,
-    Ignore,
-    Odd(String),
-    Refuse(String),
+impl Kin for Override {
+    const NAMES: &'static str = "POSTFIX_*";
+    const ABOUT: &'static str = "Any other parameter of Postfix; the rest of the name is its name in `main.cf`, as in `POSTFIX_maximal_queue_lifetime`. `$name` is filled in by Postfix.";
+    const EXAMPLE: &'static str = "2d";
+
+    fn standing(parameter: &str) -> Standing {
+        let name = format!("POSTFIX_{parameter}");
+        // Engines describe a service called `postfix` by POSTFIX_PORT_25_TCP and the like.
+        if is_service_link(parameter) {
+            return Standing::Stranger;
+        }
+        if !parameter.contains(|c: char| c.is_ascii_lowercase()) {
+            return Standing::Odd(format!("{name} is ignored: the parameters of Postfix are written in small letters"));
+        }
+        if !parameter.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Standing::Refused(format!("{name} is no parameter of Postfix: those have letters, digits and `_`"));
+        }
+        match instead_of(parameter) {
+            Some(instead) => Standing::Refused(format!("{name} cannot be passed through: {instead}")),
+            None => Standing::Member,
+        }
+    }
 }
 
-fn judge(parameter: &str, value: &str) -> Verdict {
-    let name = format!("{PREFIX}{parameter}");
-    // Engines describe a service called `postfix` by POSTFIX_PORT_25_TCP and the like.
-    if is_service_link(parameter) {
-        return Verdict::Ignore;
-    }
-    if parameter.contains(|c: char| c.is_ascii_uppercase()) {
-        return Verdict::Odd(format!("{name} is ignored: the parameters of Postfix are written in small letters"));
-    }
-    if !parameter.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
-        return Verdict::Refuse(format!("{name} is no parameter of Postfix: those have small letters, digits and `_`"));
-    }
-    if let Some((_, instead)) = OWNED.iter().find(|(owned, _)| *owned == parameter) {
-        return Verdict::Refuse(format!("{name} cannot be passed through: {instead}"));
-    }
+/// What to do instead of passing a parameter through that has to stay as we write it.
+pub fn instead_of(parameter: &str) -> Option<&'static str> {
     if parameter.starts_with("multi_instance") {
-        return Verdict::Refuse(format!("{name} cannot be passed through: there is one Postfix in this container"));
+        return Some("there is one Postfix in this container");
     }
-    match value.chars().any(char::is_control) {
-        true => Verdict::Refuse(format!("{name} must be text on one line")),
-        false => Verdict::Take,
-    }
+    OWNED.iter().find(|(owned, _)| *owned == parameter).map(|(_, instead)| *instead)
 }
 
 fn is_service_link(rest: &str) -> bool {

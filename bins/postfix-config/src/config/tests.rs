@@ -96,7 +96,13 @@ fn settings_that_do_not_fit_each_other_are_named() {
             "POSTFIX_smtp_sasl_security_options cannot be passed through",
         ),
         (&[("POSTFIX_a-b", "x")], "POSTFIX_a-b is no parameter of Postfix"),
-        (&[("POSTFIX_biff", "a\nrelayhost = evil")], "POSTFIX_biff must be text on one line"),
+        (&[("POSTFIX_biff", "a\nrelayhost = evil")], "POSTFIX_biff is"),
+        (&[("POSTFIX_smtp_tls_CAfile", "/a")], "POSTFIX_smtp_tls_CAfile cannot be passed through: set MTP_CA_FILE"),
+        (
+            &[("POSTFIXMASTER_smtp__unix__smtp_sasl_security_options", "noanonymous")],
+            "smtp_sasl_security_options cannot be passed through: it keeps the password",
+        ),
+        (&[("POSTFIXMASTER_evil__inet", "evil inet n - n - - spawn")], "spawn is none of the programs"),
         (&[("POSTFIX_multi_instance_enable", "yes")], "POSTFIX_multi_instance_enable cannot be passed through"),
     ] {
         let letter = letter(more);
@@ -177,7 +183,7 @@ fn the_rest_of_the_variables_reach_their_parameters() {
 }
 
 /// Every variable that takes free text in some way.
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 26] = [
     "MTP_HOST",
     "MTP_RELAY",
     "MTP_PORT",
@@ -202,6 +208,8 @@ const TEXTS: [&str; 24] = [
     "MTP_QUEUE_DIR",
     "MTP_DATA_DIR",
     "POSTFIX_biff",
+    "POSTFIXMASTER_smtp__unix__smtp_helo_name",
+    "POSTFIXMASTER_submission__inet",
 ];
 
 /// Texts made of what matters to Postfix, and of anything else.
@@ -269,6 +277,9 @@ proptest! {
         let usual: Vec<String> = as_postfix_reads(&file("main.cf", &[]).unwrap()).into_iter().map(|(name, _)| name).collect();
         if let Ok(settings) = from_pairs(&with(&more)) {
             let plan = Plan::of(&settings, Path::new("/conf"), Secrets::Written);
+            // The services are those that there always are: no value of an option is one.
+            let services = plan.files[1].text.lines().filter(|line| !line.starts_with(['#', ' '])).count();
+            prop_assert_eq!(services, 22);
             for file in &plan.files {
                 prop_assert!(!file.text.contains(['\r', '\0']), "{}", file.name);
             }

@@ -8,6 +8,7 @@ use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
 use super::{Postfix, not_installed};
+use crate::anonymize::Anonymize;
 use crate::config::Settings;
 use crate::mail_log::{Meaning, Said};
 use crate::outcome::Follower;
@@ -18,6 +19,7 @@ struct Heard {
     ready: bool,
     last_fatal: Option<String>,
     follower: Follower,
+    anonymize: Anonymize,
 }
 
 /// Starts Postfix and stays with it to its end.
@@ -37,7 +39,7 @@ pub async fn run(
     info!(pid, "Postfix starts");
     let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
     let follower = Follower::into_folder(settings.place.data_dir.as_path());
-    let mut heard = Heard { started, ready: false, last_fatal: None, follower };
+    let mut heard = Heard { started, ready: false, last_fatal: None, follower, anonymize: settings.anonymize };
     let ended = running.supervise_with(&limits, shutdown, |line| heard.line(&line)).await;
     conclude(&ended, &heard)
 }
@@ -46,7 +48,8 @@ impl Heard {
     fn line(&mut self, line: &Line<'_>) {
         let text = line.text();
         let said = Said::read(&text);
-        said.tell();
+        let shown = self.anonymize.apply(said.text);
+        Said { text: &shown, ..said }.tell();
         self.follower.hear(&said);
         if said.meaning() == Meaning::Ready && !self.ready {
             self.ready = true;
@@ -54,7 +57,7 @@ impl Heard {
             info!(milliseconds, "ready to accept mail");
         }
         if let Some(fatal) = said.text.strip_prefix("fatal: ") {
-            self.last_fatal = Some(fatal.to_owned());
+            self.last_fatal = Some(self.anonymize.apply(fatal).into_owned());
         }
     }
 }

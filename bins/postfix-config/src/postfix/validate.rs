@@ -67,8 +67,8 @@ fn about_values(answer: &Answer, settings: &Settings) -> Option<Refusal> {
         return None;
     }
     let complaint = answer.complaint();
-    let overrides = settings.overrides.0.iter().filter(|passed| complaint.contains(&passed.parameter));
-    let mut variables: Vec<String> = overrides.map(|passed| format!("POSTFIX_{}", passed.parameter)).collect();
+    let overrides = settings.overrides.iter().filter(|(parameter, _)| complaint.contains(parameter));
+    let mut variables: Vec<String> = overrides.map(|(parameter, _)| format!("POSTFIX_{parameter}")).collect();
     let ours = [
         ("inet_interfaces", "MTP_INTERFACES"),
         ("inet_protocols", "MTP_PROTOCOLS"),
