@@ -102,4 +102,14 @@ fn a_watchman_hears_of_passes_and_a_person_of_incidents() {
     wait_until("the end of the incident is told", || hooks.lock().unwrap().len() > told);
     running.terminate().succeeds();
     assert_eq!(hooks.lock().unwrap().len(), told + 1);
+    // `once`, as a cron of the engine runs it, tells the same.
+    stack.set("MATOMO_URL", "http://127.0.0.1:9");
+    stack.writes(SITE, 30);
+    for _ in 0..2 {
+        stack.once();
+    }
+    assert_eq!(hooks.lock().unwrap().len(), told + 2, "the incident is told once");
+    stack.set("MATOMO_URL", &address);
+    stack.once().succeeds();
+    assert_eq!(hooks.lock().unwrap().len(), told + 3);
 }

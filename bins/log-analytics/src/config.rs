@@ -75,7 +75,7 @@ shared::settings! {
         pub report_file: Option<PathBuf> = optional("REPORT_FILE").example("/analytics/report.html"),
         /// Where health, metrics and the page of `report` (at `/report`) are answered by HTTP.
         pub listen: ListenOptions,
-        /// Who is told about passes of `run`.
+        /// Who is told about passes.
         pub notify: NotifyOptions,
         /// Level and format of the log.
         pub log: LogOptions,

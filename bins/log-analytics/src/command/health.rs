@@ -9,7 +9,7 @@ use crate::config::HealthSettings;
 /// Says how `run` is, on one line; 0 for well, 1 for not.
 pub fn health() -> Result<Exit, Failure> {
     let settings = config::from_env::<HealthSettings>(&config::Neighbours::default())?.settings;
-    let verdict = health::judge(&health::read(&settings.health_file())?, Timestamp::now());
+    let verdict = health::answer(&settings.health_file(), Timestamp::now())?;
     super::say(&format!("{}\n", verdict.sentence()));
     Ok(verdict.exit())
 }

@@ -9,6 +9,7 @@ mod report;
 mod retry;
 mod run;
 mod status;
+mod telling;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use shared::entry::{Exit, Failure};
 use shared::files::FileError;
-use shared::health::{self, Health, Outcome};
+use shared::health::{Health, Outcome};
 use shared::health_http;
-use shared::job::{Report, RunResult};
-use shared::notify::Notifier;
+use shared::job::RunResult;
 use shared::schedule::{Schedule, Slots, Waited, wait_until};
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
+use super::telling::{JOB, Telling, told};
 use crate::config::Settings;
 use crate::pipeline::{Pass, PassReport};
 
@@ -21,8 +21,6 @@ const LATE_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// How often a pass under way says that it is.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5 * 60);
 const SLOTS_SHOWN: usize = 3;
-/// What a pass is called by those who watch it.
-const JOB: &str = "import";
 
 /// Imports on a schedule until asked to stop.
 pub fn run() -> Result<Exit, Failure> {
@@ -49,12 +47,10 @@ async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> 
         let help = error.help();
         Failure::new(Exit::CannotCreate, error).help(help)
     })?;
-    // An incident goes on across a restart.
-    let mut was_bad = health::read(&settings.health_file()).is_ok_and(|state| state.failures > 0);
     let mut health = Health::start(settings.health_file(), Timestamp::now(), None).map_err(unwritable)?;
     let page = super::report::for_visitors(settings);
     let _listening = health_http::listen_with(&settings.listen, JOB, health.file(), Some(page)).await?;
-    let mut notifier = Notifier::new(&settings.notify)?;
+    let mut telling = Telling::new(settings, shutdown)?;
     // A slot that went by while nothing ran is made up for at once; the first start counts as such.
     let since = health.state().last_success.unwrap_or(Timestamp::UNIX_EPOCH);
     let mut slots = Slots::after(schedule, since);
@@ -64,24 +60,21 @@ async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> 
             break;
         }
         health.run_started(Timestamp::now()).map_err(unwritable)?;
-        notifier.run_started(JOB, shutdown).await;
+        telling.begins().await;
         let report = alive(pass(settings, shutdown), &mut health, settings).await?;
         let missed = slots.after_run(Timestamp::now());
         if missed > 0 && !std::mem::take(&mut first) {
             warn!(missed, "Pass took longer than the time between two slots");
         }
         first = false;
-        let told = for_people(&report, shutdown);
+        let told = told(&report, shutdown);
         let outcome = if told.is_bad() { Outcome::Failure } else { Outcome::Success };
         let expected = slots.next().map(|slot| slot + LATE_AFTER);
         let stopped = told.result == RunResult::Stopped;
         if !stopped && let Err(error) = health.run_ended(Timestamp::now(), outcome, &*told.sentence, expected) {
             warn!(why = crate::matomo::sentence(&error), help = error.help(), "Health cannot be written");
         }
-        notifier.run_ended(JOB, &told, was_bad, shutdown).await;
-        if !stopped {
-            was_bad = told.is_bad();
-        }
+        telling.ended(&told).await;
         super::report::rewrite(settings);
         if shutdown.requested() {
             break;
@@ -89,15 +82,6 @@ async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> 
     }
     info!("log-analytics stops, as asked");
     Ok(Exit::Done)
-}
-
-/// What those who are told about passes read.
-fn for_people(pass: &PassReport, shutdown: &Shutdown) -> Report {
-    match pass.exit() {
-        Exit::Done => Report::success(pass.sentence()),
-        exit if shutdown.requested() => Report { result: RunResult::Stopped, ..Report::failed(exit, pass.sentence()) },
-        exit => Report::failed(exit, pass.sentence()),
-    }
 }
 
 async fn pass(settings: &Settings, shutdown: &Shutdown) -> Result<PassReport, Failure> {

@@ -393,6 +393,10 @@ services:
       INVALIDATE_HOURS: "${INVALIDATE_HOURS}"
       REPORT_FILE: "${REPORT_FILE}"
       CA_FILE: "${CA_FILE}"
+      NOTIFY_MAIL_TO: "${NOTIFY_MAIL_TO}"
+      NOTIFY_MAIL_FROM: "${NOTIFY_MAIL_FROM}"
+      NOTIFY_WEBHOOK_URL: "${NOTIFY_WEBHOOK_URL}"
+      NOTIFY_PING_URL: "${IMPORT_PING_URL}"
     volumes:
       - analytics:/analytics
       {{- if .Values.SECRETS_DIR}}
