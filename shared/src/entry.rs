@@ -13,6 +13,7 @@ use std::{
 };
 
 use crate::{
+    config::{self, Declared, Neighbours},
     logging,
     process::{self, init, trampoline},
 };
@@ -126,7 +127,7 @@ pub fn run<C: clap::Parser>(name: &'static str, body: impl FnOnce(C) -> Result<E
     trampoline::mind_children();
     process::become_parent();
     panic::set_hook(Box::new(move |panic| {
-        say(&plain_sentence(name, panic));
+        complain(&plain_sentence(name, panic));
         // Nothing unwinds to `ending` in a build that aborts.
         if cfg!(panic = "abort") {
             std::process::exit(Exit::Software.code().into());
@@ -149,7 +150,7 @@ fn ending<C>(
     match ended {
         Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
-            say(&failure.to_string());
+            complain(&failure.to_string());
             failure.exit
         }
         // The hook has said why.
@@ -179,7 +180,7 @@ fn plain_sentence(name: &str, panic: &PanicHookInfo<'_>) -> String {
 }
 
 /// Writes to standard error; a reader that went away, or does not read, is no reason to die or to stay.
-fn say(text: &str) {
+fn complain(text: &str) {
     const PATIENCE: Duration = Duration::from_millis(500);
     logging::finish();
     let (done, written) = mpsc::channel();
@@ -192,6 +193,22 @@ fn say(text: &str) {
         // An error says that the reader does not read.
         let _ = written.recv_timeout(PATIENCE);
     }
+}
+
+/// Writes to standard output; a reader that went away is no reason to fail.
+pub fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// `print-config`: the settings in force, as an environment file; the value of a secret is not shown.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn print_config<S: Declared>(neighbours: &Neighbours) -> Result<Exit, Failure> {
+    let effective = config::from_env::<S>(neighbours)?.effective;
+    say(&effective.iter().map(|setting| format!("{setting}\n")).collect::<String>());
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The sub-commands: `run`, `once`, `check`, `print-config`, `health`, `history`, `exec`.
 
-use std::{cell::RefCell, ffi::OsString, future::ready, io::Write as _, path::Path};
+use std::{cell::RefCell, ffi::OsString, future::ready, path::Path};
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 use shared::{
     config,
-    entry::{Exit, Failure},
+    entry::{Exit, Failure, print_config, say},
     health,
     job::{History, Job, Reload, Report, Run},
     notify::Notifier,
@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run => serve(),
         Command::Once => once(),
         Command::Check => check(),
-        Command::PrintConfig => print_config(),
+        Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health(),
         Command::History { json } => history(json),
         Command::Soak { jobs } => soak(jobs),
@@ -141,12 +141,6 @@ fn check() -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn print_config() -> Result<Exit, Failure> {
-    let effective = config::from_env::<Settings>(&neighbours())?.effective;
-    say(&effective.iter().map(|setting| format!("{setting}\n")).collect::<String>());
-    Ok(Exit::Done)
-}
-
 fn state_settings() -> Result<StateSettings, Failure> {
     Ok(config::from_env::<StateSettings>(&config::Neighbours::default())?.settings)
 }
@@ -207,10 +201,4 @@ fn listen() -> Result<Shutdown, Failure> {
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| Failure::new(Exit::Software, error))?.block_on(future))
-}
-
-/// A reader that went away is no reason to fail.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -122,17 +122,8 @@ impl Service<'_, '_> {
             }
             let delay = self.delay();
             let slot = self.state.slots.next().and_then(|slot| slot.checked_add(delay).ok());
-            let wait = async {
-                match slot {
-                    Some(slot) => wait_until(slot, self.shutdown).await,
-                    None => {
-                        self.shutdown.wait().await;
-                        Waited::Stopping
-                    }
-                }
-            };
             tokio::select! {
-                waited = wait => {
+                waited = wait_until(slot, self.shutdown) => {
                     let now = Timestamp::now();
                     match waited {
                         Waited::Stopping => return Next::Stop,

@@ -105,8 +105,12 @@ pub enum Waited {
     Stopping,
 }
 
-/// Waits until the wall clock reaches the slot, or until the wish to stop.
-pub async fn wait_until(slot: Timestamp, shutdown: &Shutdown) -> Waited {
+/// Waits until the wall clock reaches the slot, or until the wish to stop; without a slot, for the wish alone.
+pub async fn wait_until(slot: impl Into<Option<Timestamp>>, shutdown: &Shutdown) -> Waited {
+    let Some(slot) = slot.into() else {
+        shutdown.wait().await;
+        return Waited::Stopping;
+    };
     loop {
         let left = Duration::try_from(Timestamp::now().duration_until(slot)).unwrap_or_default();
         if left.is_zero() || shutdown.requested() {

@@ -4,19 +4,16 @@ mod check;
 mod health;
 mod history;
 mod once;
-mod print_config;
 mod run;
 mod status;
 
-use std::io::Write;
-
 use clap::{Parser, Subcommand};
 use shared::config;
-use shared::entry::{Exit, Failure};
+use shared::entry::{Exit, Failure, print_config, say};
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::config::{Settings, StateSettings};
+use crate::config::{Settings, StateSettings, neighbours};
 use crate::history::{Run, State};
 use crate::installation::Installation;
 use crate::job::{self, Job, Work};
@@ -78,7 +75,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run => run::run(),
         Command::Once { job, dry_run } => once::once(&job, dry_run),
         Command::Check => check::check(),
-        Command::PrintConfig => print_config::print_config(),
+        Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health::health(),
         Command::History { runs, json } => history::history(runs, json),
         Command::Status { json } => status::status(json),
@@ -96,7 +93,7 @@ struct Start {
 
 /// Reads the settings, starts the log with what is in force, and looks for Matomo.
 fn start() -> Result<Start, Failure> {
-    let reading = config::from_env::<Settings>(&crate::config::neighbours())?;
+    let reading = config::from_env::<Settings>(&neighbours())?;
     shared::logging::start(&reading.settings.log);
     info!(version = env!("CARGO_PKG_VERSION"), "archiver starts");
     reading.announce();
@@ -180,12 +177,6 @@ fn look() -> Result<(StateSettings, Vec<Run>), Failure> {
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| Failure::new(Exit::Software, error))?.block_on(future))
-}
-
-/// Writes to standard output; a reader that went away is no reason to fail.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Rows under headings, each column as wide as its widest cell.

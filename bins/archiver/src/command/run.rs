@@ -135,17 +135,8 @@ impl<'a> Signals<'a> {
                     return next;
                 }
             }
-            let due = async {
-                match slot {
-                    Some(slot) => wait_until(slot, self.shutdown).await,
-                    None => {
-                        self.shutdown.wait().await;
-                        Waited::Stopping
-                    }
-                }
-            };
             tokio::select! {
-                waited = due => return if waited == Waited::Due { Next::Slot } else { Next::Stop },
+                waited = wait_until(slot, self.shutdown) => return if waited == Waited::Due { Next::Slot } else { Next::Stop },
                 // The sender lives as long as the wish to stop.
                 _ = self.asks.changed() => {}
             }

@@ -4,7 +4,6 @@ mod adhoc;
 mod check;
 mod health;
 mod once;
-mod print_config;
 mod report;
 mod retry;
 mod run;
@@ -12,16 +11,15 @@ mod status;
 mod telling;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use shared::config;
-use shared::entry::{Exit, Failure};
+use shared::entry::{Exit, Failure, print_config, say};
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::config::Settings;
+use crate::config::{Settings, neighbours};
 use crate::discover::SiteId;
 
 /// Imports web server access logs into Matomo, each line exactly once.
@@ -102,14 +100,14 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status { json } => status::status(json),
         Command::Report { out } => report::report(out.as_deref()),
         Command::Retry(retry) => retry::retry(&retry),
-        Command::PrintConfig => print_config::print_config(),
+        Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health::health(),
     }
 }
 
 /// Reads the settings and starts the log with what is in force.
 fn start() -> Result<Settings, Failure> {
-    let reading = config::from_env::<Settings>(&crate::config::neighbours())?;
+    let reading = config::from_env::<Settings>(&neighbours())?;
     shared::logging::start(&reading.settings.log);
     info!(version = env!("CARGO_PKG_VERSION"), "log-analytics starts");
     reading.announce();
@@ -121,7 +119,7 @@ fn start() -> Result<Settings, Failure> {
 
 /// Reads the settings without a word, for commands that answer on standard output.
 fn settings() -> Result<Settings, Failure> {
-    Ok(config::from_env::<Settings>(&crate::config::neighbours())?.settings)
+    Ok(config::from_env::<Settings>(&neighbours())?.settings)
 }
 
 /// Runs a future to its end on this thread.
@@ -132,10 +130,4 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 
 fn listen() -> Result<Shutdown, Failure> {
     Shutdown::listen().map_err(|error| Failure::new(Exit::Software, error))
-}
-
-/// Writes to standard output; a reader that went away is no reason to fail.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

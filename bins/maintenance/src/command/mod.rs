@@ -5,7 +5,6 @@ mod check;
 mod health;
 mod history;
 mod lock;
-mod print_config;
 mod rehearse;
 mod restore;
 mod run;
@@ -13,17 +12,15 @@ mod status;
 mod upgrade;
 mod verify;
 
-use std::io::Write;
-
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use shared::config;
 use shared::config::{Span, Value as _};
-use shared::entry::{Exit, Failure};
+use shared::entry::{Exit, Failure, print_config, say};
 use shared::shutdown::Shutdown;
 use tracing::info;
 
-use crate::config::Settings;
+use crate::config::{Settings, neighbours};
 use crate::session::Session;
 
 /// Maintenance mode, backup, verified restore and upgrade guard for Matomo.
@@ -194,14 +191,14 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::UpgradeGuard(options) => upgrade::upgrade(&options),
         Command::Check(report) => check::check(report),
         Command::History(report) => history::history(report),
-        Command::PrintConfig => print_config::print_config(),
+        Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health::health(),
     }
 }
 
 /// Reads the settings and starts the log; not where standard output is the report.
 fn start(report: Report) -> Result<(Settings, Shutdown), Failure> {
-    let reading = config::from_env::<Settings>(&crate::config::neighbours())?;
+    let reading = config::from_env::<Settings>(&neighbours())?;
     if !report.json {
         shared::logging::start(&reading.settings.log);
         info!(version = env!("CARGO_PKG_VERSION"), "maintenance starts");
@@ -212,7 +209,7 @@ fn start(report: Report) -> Result<(Settings, Shutdown), Failure> {
 
 /// A session without a log, for commands that answer on standard output and change nothing.
 fn reading() -> Result<Session, Failure> {
-    let settings = config::from_env::<Settings>(&crate::config::neighbours())?.settings;
+    let settings = config::from_env::<Settings>(&neighbours())?.settings;
     Ok(Session::reading(settings, listen()?))
 }
 
@@ -224,12 +221,6 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 
 fn listen() -> Result<Shutdown, Failure> {
     Shutdown::listen().map_err(|error| Failure::new(Exit::Software, error))
-}
-
-/// Writes to standard output; a reader that went away is no reason to fail.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Writes a report as JSON, or in words.

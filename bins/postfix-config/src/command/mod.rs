@@ -7,16 +7,15 @@ mod queue;
 mod run;
 mod send_test;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use shared::config;
-use shared::entry::{Exit, Failure};
+use shared::entry::{Exit, Failure, say};
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::config::Settings;
+use crate::config::{Settings, neighbours};
 
 /// A mail relay that is right before it starts: writes, checks and runs Postfix.
 ///
@@ -85,7 +84,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
 
 /// Reads the settings and starts the log with what is in force.
 fn start() -> Result<Settings, Failure> {
-    let reading = config::from_env::<Settings>(&crate::config::neighbours())?;
+    let reading = config::from_env::<Settings>(&neighbours())?;
     shared::logging::start(&reading.settings.log);
     info!(version = env!("CARGO_PKG_VERSION"), "postfix-config starts");
     reading.announce();
@@ -99,7 +98,7 @@ fn start() -> Result<Settings, Failure> {
 
 /// Reads the settings without a word, for commands that answer on standard output.
 fn settings() -> Result<Settings, Failure> {
-    Ok(config::from_env::<Settings>(&crate::config::neighbours())?.settings)
+    Ok(config::from_env::<Settings>(&neighbours())?.settings)
 }
 
 /// Runs a future to its end on this thread.
@@ -110,10 +109,4 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 
 fn listen() -> Result<Shutdown, Failure> {
     Shutdown::listen().map_err(|error| Failure::new(Exit::Software, error))
-}
-
-/// Writes to standard output; a reader that went away is no reason to fail.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

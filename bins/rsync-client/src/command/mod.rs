@@ -6,19 +6,18 @@ mod health;
 mod history;
 mod key;
 mod once;
-mod print_config;
 mod rrsync;
 mod run;
 mod server;
 mod start;
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use clap::{Parser, Subcommand};
-use shared::entry::{Exit, Failure};
+use shared::entry::{Exit, Failure, print_config, say};
 use shared::shutdown::Shutdown;
 
+use crate::config::{Settings, neighbours};
 use crate::ssh::KeyType;
 
 /// Keeps a key pair and fetches logs with rsync on a schedule.
@@ -88,7 +87,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run => run::run(),
         Command::Once => once::once(),
         Command::Check { probe } => check::check(probe),
-        Command::PrintConfig => print_config::print_config(),
+        Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health::health(),
         Command::History { json, last } => history::history(json, last),
         Command::Key { kind } => key::key(kind),
@@ -107,10 +106,4 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 
 fn listen() -> Result<Shutdown, Failure> {
     Shutdown::listen().map_err(|error| Failure::new(Exit::Software, error))
-}
-
-/// Writes to standard output; a reader that went away is no reason to fail.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
