@@ -58,7 +58,9 @@ pub fn build(options: &Options) -> anyhow::Result<()> {
         println!("== image: matomo-sidecars/{name}");
         let mut command = Command::new("docker");
         command.args(["build", "--quiet", "--label", LABEL, "--file", "docker/Dockerfile", "--target", name]);
-        command.args(["--tag", &tag(name), "--build-arg", &format!("DEBIAN_IMAGE={base}")]);
+        // `latest` is what the demo runs, the version what compose/compose.yml asks for.
+        command.args(["--tag", &tag(name), "--tag", &format!("{}:{}", tag(name), env!("CARGO_PKG_VERSION"))]);
+        command.args(["--build-arg", &format!("DEBIAN_IMAGE={base}")]);
         // The builder stage compiles nothing here: it only takes what was compiled.
         command.args(["--build-arg", &format!("BUILDER_IMAGE={base}"), "--build-arg", &format!("REVISION={revision}")]);
         done(command.arg(".").current_dir(&root).stdout(Stdio::null()))?;
