@@ -201,7 +201,7 @@ fn packages(image: &str) -> anyhow::Result<f64> {
         said(Command::new("docker").args(["history", "--human=false", "--no-trunc", "--format", format, image]))?;
     let layers = text.lines().filter(|line| line.contains("apt-get install"));
     let bytes = layers.filter_map(|line| line.split(' ').next()?.parse::<f64>().ok());
-    Ok(bytes.sum::<f64>() / MEGABYTE)
+    Ok(bytes.fold(0.0, |sum, layer: f64| sum + layer) / MEGABYTE)
 }
 
 fn tag(name: &str) -> String {
