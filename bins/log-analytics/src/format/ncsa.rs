@@ -86,8 +86,8 @@ struct NcsaLines<const WITH_HOST: bool, const WITH_AGENT: bool> {
 
 impl<const WITH_HOST: bool, const WITH_AGENT: bool> LineParser for NcsaLines<WITH_HOST, WITH_AGENT> {
     fn parse<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
-        if let Some(record) = fast::read::<WITH_HOST, WITH_AGENT>(line) {
-            return Parsed::Record(record);
+        if let Some(fields) = fast::read::<WITH_HOST, WITH_AGENT>(line) {
+            return Parsed::Record(fields.record());
         }
         self.read_exactly(line)
     }

@@ -77,13 +77,41 @@ pub fn is_blank(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{1C}'..='\u{1F}')
 }
 
-/// Whether all white space of a line is of the expected sort.
-/// The first sweep has no early exit, so that it is done in wide steps.
-#[inline]
-pub fn has_only_blanks(line: &[u8], expected: impl Fn(u8) -> bool) -> bool {
-    // Read as signed numbers, bytes outside ASCII are negative: one comparison tells.
-    let printable = |byte: u8| byte.cast_signed() > b' '.cast_signed() || expected(byte);
-    line.iter().fold(true, |so_far, byte| so_far & printable(*byte)) || !has_odd_blanks(line, expected)
+/// What one look at all bytes of a line tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// All white space is of the expected sort.
+    pub only_blanks: bool,
+    /// Printable ASCII and the expected blanks, and no backslash among them.
+    pub plain: bool,
+}
+
+/// Bytes compared in one step.
+const BLOCK: usize = 32;
+
+/// Looks at every byte of a line.
+#[inline(always)]
+pub fn sweep(line: &[u8], expected: impl Fn(u8) -> bool + Copy) -> Sweep {
+    let (odd, backslash) = match line.last_chunk::<BLOCK>() {
+        // Whole blocks only; the last one may overlap the one before.
+        Some(last) => {
+            let (blocks, last) = (look(line.as_chunks::<BLOCK>().0.as_flattened(), expected), look(last, expected));
+            (blocks.0 | last.0, blocks.1 | last.1)
+        }
+        None => look(line, expected),
+    };
+    Sweep { only_blanks: !odd || !has_odd_blanks(line, expected), plain: !odd && !backslash }
+}
+
+/// Whether a byte is neither printable ASCII nor expected, and whether one is a backslash. No early exit: many bytes are
+/// compared at once.
+#[inline(always)]
+fn look(text: &[u8], expected: impl Fn(u8) -> bool) -> (bool, bool) {
+    text.iter().fold((false, false), |(odd, backslash), &byte| {
+        // Read as signed numbers, bytes outside ASCII are negative: one comparison tells.
+        let printable = (byte.cast_signed() > b' '.cast_signed()) | expected(byte);
+        (odd | !printable, backslash | (byte == b'\\'))
+    })
 }
 
 #[cold]
@@ -105,6 +133,24 @@ mod tests {
         let blank = text.find(' ').unwrap();
         assert_eq!(readable.bytes(0..blank), b"a\xFF\xE9b");
         assert_eq!(readable.bytes(blank + 1..text.len()), b"\xE2\x82\xAC\xC3");
+    }
+
+    #[test]
+    fn every_byte_is_seen_at_every_place() {
+        let blank = |byte: u8| byte == b' ';
+        for length in 0..70 {
+            let plain = vec![b'!'; length];
+            assert_eq!(sweep(&plain, blank), Sweep { only_blanks: true, plain: true });
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = plain.clone();
+                    text[place] = byte;
+                    let only_blanks = byte == b' ' || byte >= 0x7f || !is_blank(char::from(byte));
+                    let plain = (b' '..=0x7f).contains(&byte) && byte != b'\\';
+                    assert_eq!(sweep(&text, blank), Sweep { only_blanks, plain }, "{byte} at {place} of {length}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Record<'l> {
     pub event: Option<Box<Event<'l>>>,
     /// Every other named field, for custom variables.
     pub extra: Vec<(Cow<'l, str>, Text<'l>)>,
+    /// JSON takes address, path, query, status and referrer as they are: printable ASCII without quote and backslash.
+    /// False also where nobody looked.
+    pub plain: bool,
 }
 
 /// The moment of a request, in the shape its format writes it.

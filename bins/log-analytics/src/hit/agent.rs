@@ -88,7 +88,7 @@ pub(super) struct Agent {
     pub(super) bot: bool,
     /// What kind it is.
     pub(super) class: Class,
-    /// `"ua":"…"`, and `_cvar` if the label stands in it alone.
+    /// `"ua":"…"`, `_cvar` if the label stands in it alone, and what follows every user agent.
     pub(super) json: Box<[u8]>,
     /// `["Bot","…"]` as the inside of a JSON text, if the label stands among others.
     pub(super) label: Box<[u8]>,
@@ -99,16 +99,17 @@ pub(super) struct Agent {
 pub(super) struct Agents {
     bots: Vec<String>,
     style: Label,
+    after: &'static [u8],
     places: Vec<Option<Rc<Agent>>>,
     long: Option<Rc<Agent>>,
 }
 
 impl Agents {
-    /// Nothing known yet; `more_bots` are further parts that mean a bot, in any case.
-    pub(super) fn new(more_bots: &[String], style: Label) -> Self {
+    /// Nothing known yet; `more_bots` are further parts that mean a bot, in any case. `after` follows the JSON of each.
+    pub(super) fn new(more_bots: &[String], style: Label, after: &'static [u8]) -> Self {
         let more = more_bots.iter().map(|part| part.to_lowercase());
         let bots = BOTS.into_iter().map(str::to_owned).chain(more).collect();
-        Self { bots, style, places: std::iter::repeat_with(|| None).take(PLACES).collect(), long: None }
+        Self { bots, style, after, places: std::iter::repeat_with(|| None).take(PLACES).collect(), long: None }
     }
 
     /// What is known about the user agent `text`, whose hash is `hash`.
@@ -120,12 +121,12 @@ impl Agents {
         if place.as_ref().is_some_and(|known| *known.text != *text) {
             *place = None;
         }
-        place.get_or_insert_with(|| Rc::new(Agent::new(text, &self.bots, self.style)))
+        place.get_or_insert_with(|| Rc::new(Agent::new(text, &self.bots, self.style, self.after)))
     }
 }
 
 impl Agent {
-    fn new(text: &[u8], bots: &[String], style: Label) -> Self {
+    fn new(text: &[u8], bots: &[String], style: Label, after: &[u8]) -> Self {
         let lower = String::from_utf8_lossy(text).to_lowercase();
         let bot = bots.iter().any(|part| lower.contains(part));
         let class = match ai_crawlers().any(|part| lower.contains(part)) {
@@ -134,7 +135,7 @@ impl Agent {
             false => Class::Human,
         };
         let label = if style == Label::None { Vec::new() } else { label(text, bot) };
-        let mut json = Vec::with_capacity(text.len() + label.len() + 40);
+        let mut json = Vec::with_capacity(text.len() + label.len() + after.len() + 40);
         json.extend_from_slice(br#""ua":""#);
         json::push(&mut json, text, Stray::Replace);
         json.push(b'"');
@@ -143,6 +144,7 @@ impl Agent {
             json.extend_from_slice(&label);
             json.extend_from_slice(br#"}""#);
         }
+        json.extend_from_slice(after);
         let label = if style == Label::AmongOthers { label } else { Vec::new() };
         Self { text: text.into(), bot, class, json: json.into(), label: label.into() }
     }
@@ -165,7 +167,7 @@ mod tests {
     use super::*;
 
     fn is_bot(more: &[String], text: &str) -> bool {
-        Agents::new(more, Label::Alone).get(0, text.as_bytes()).bot
+        Agents::new(more, Label::Alone, b"").get(0, text.as_bytes()).bot
     }
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn crawlers_of_ai_services_are_a_class_of_their_own() {
-        let mut agents = Agents::new(&[], Label::None);
+        let mut agents = Agents::new(&[], Label::None, b"");
         let mut class = |text: &str| agents.get(0, text.as_bytes()).class;
         assert_eq!(class("Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)"), Class::Ai);
         assert_eq!(class("CCBot"), Class::Ai);
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn two_agents_in_one_place_do_not_mix() {
-        let mut agents = Agents::new(&[], Label::None);
+        let mut agents = Agents::new(&[], Label::None, b"");
         assert!(agents.get(7, b"curl").bot);
         assert!(!agents.get(7, b"Mozilla").bot);
         assert!(agents.get(7, b"curl").bot);

@@ -1,5 +1,7 @@
 //! File types by their extension: downloads, known downloads, static files.
 
+use rustc_hash::FxHashMap;
+
 use super::options::HitOptions;
 
 const STATIC: &str = "gif jpg jpeg png bmp ico svg svgz ttf otf eot woff woff2 class swf css js xml webp";
@@ -7,6 +9,9 @@ const STATIC: &str = "gif jpg jpeg png bmp ico svg svgz ttf otf eot woff woff2 c
 const DOWNLOADS: &str = "7z aac arc arj asf asx avi bin csv deb dmg doc docx exe flac flv gz gzip hqx ibooks jar json \
     mpg mp2 mp3 mp4 mpeg mov movie msi msp odb odf odg odp ods odt ogg ogv pdf phps ppt pptx qt qtm ra ram rar rpm rtf \
     sea sit tar tbz bz2 tgz torrent txt wav webm wma wmv wpd xls xlsx xml xsd z zip azw3 epub mobi apk md5 sig";
+
+/// With one more byte in front, as many as fit into a number.
+const SHORT_BYTES_MAX: usize = 7;
 
 /// What an extension says about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,8 +27,8 @@ pub(super) struct Kind {
 /// All extensions that mean something.
 #[derive(Debug)]
 pub(super) struct Extensions {
-    /// Extensions of up to eight bytes, packed into a number and sorted: one comparison per step.
-    short: Vec<(u64, Kind)>,
+    /// Extensions of up to [`SHORT_BYTES_MAX`] bytes, packed into a number.
+    short: FxHashMap<u64, Kind>,
     /// The others, which only options can bring in.
     long: Vec<(Vec<u8>, Kind)>,
 }
@@ -31,7 +36,7 @@ pub(super) struct Extensions {
 impl Extensions {
     /// The built-in lists with the changes the options ask for.
     pub(super) fn new(options: &HitOptions) -> Self {
-        let mut all = Self { short: Vec::new(), long: Vec::new() };
+        let mut all = Self { short: FxHashMap::default(), long: Vec::new() };
         for extension in STATIC.split_whitespace() {
             all.entry(extension).is_static = true;
         }
@@ -48,48 +53,50 @@ impl Extensions {
             kind.download = true;
             kind.known_download = true;
         }
-        all.short.sort_unstable_by_key(|(packed, _)| *packed);
         all
     }
 
     /// What the end of `path`, behind its last dot, says. Without a dot the whole path counts.
     pub(super) fn kind(&self, path: &[u8]) -> Kind {
-        let extension = memchr::memrchr(b'.', path).map_or(path, |dot| &path[dot + 1..]);
-        match pack(extension) {
-            Some(packed) => self
-                .short
-                .binary_search_by_key(&packed, |(packed, _)| *packed)
-                .map_or(Kind::default(), |place| self.short[place].1),
-            None => self
-                .long
-                .iter()
-                .find(|(known, _)| known.eq_ignore_ascii_case(extension))
-                .map_or(Kind::default(), |(_, kind)| *kind),
+        let end = &path[path.len().saturating_sub(SHORT_BYTES_MAX + 1)..];
+        let short = match end.iter().rposition(|byte| *byte == b'.') {
+            Some(dot) => &end[dot + 1..],
+            // All of it, if it is as short as an extension.
+            None => end,
+        };
+        match pack(short) {
+            Some(packed) => self.short.get(&packed).copied().unwrap_or_default(),
+            None if self.long.is_empty() => Kind::default(),
+            None => self.long_kind(path),
         }
+    }
+
+    #[cold]
+    fn long_kind(&self, path: &[u8]) -> Kind {
+        let extension = memchr::memrchr(b'.', path).map_or(path, |dot| &path[dot + 1..]);
+        let known = self.long.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
+        known.map_or(Kind::default(), |(_, kind)| *kind)
     }
 
     fn entry(&mut self, extension: &str) -> &mut Kind {
         match pack(extension.as_bytes()) {
-            Some(packed) => place(&mut self.short, packed),
-            None => place(&mut self.long, extension.as_bytes().to_vec()),
+            Some(packed) => self.short.entry(packed).or_default(),
+            None => {
+                let known = self.long.iter().position(|(known, _)| known == extension.as_bytes());
+                let at = known.unwrap_or_else(|| {
+                    self.long.push((extension.as_bytes().to_vec(), Kind::default()));
+                    self.long.len() - 1
+                });
+                &mut self.long[at].1
+            }
         }
     }
 }
 
-fn place<K: PartialEq>(list: &mut Vec<(K, Kind)>, key: K) -> &mut Kind {
-    let at = list.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-        list.push((key, Kind::default()));
-        list.len() - 1
-    });
-    &mut list[at].1
-}
-
-/// Up to eight bytes, lower-cased, as one number.
+/// A short extension, lower-cased, as one number; the 1 in front of it tells how long it is.
 fn pack(extension: &[u8]) -> Option<u64> {
-    let mut packed = [0; 8];
-    packed.get_mut(..extension.len())?.copy_from_slice(extension);
-    packed.make_ascii_lowercase();
-    Some(u64::from_be_bytes(packed))
+    let append = |packed, byte: &u8| packed << 8 | u64::from(byte.to_ascii_lowercase());
+    (extension.len() <= SHORT_BYTES_MAX).then(|| extension.iter().fold(1, append))
 }
 
 #[cfg(test)]

@@ -25,6 +25,13 @@ pub(super) fn push(out: &mut Vec<u8>, text: &[u8], stray: Stray) {
     }
 }
 
+/// The same for a text of which it may be known that it is `plain`: that JSON takes it as it is.
+#[inline]
+pub(super) fn push_known(out: &mut Vec<u8>, text: &[u8], plain: bool, stray: Stray) {
+    debug_assert!(!plain || is_plain(text), "{}", text.escape_ascii());
+    if plain { out.extend_from_slice(text) } else { push(out, text, stray) }
+}
+
 /// Appends `text` as the inside of a JSON text that itself stands inside a JSON text, as `cvar` needs it.
 pub(super) fn push_nested(out: &mut Vec<u8>, text: &[u8]) {
     if is_plain(text) {
@@ -40,19 +47,26 @@ pub(super) fn push_nested(out: &mut Vec<u8>, text: &[u8]) {
 /// Appends `text` percent-encoded: all but letters, digits and `_.-~`. A byte that is not UTF-8 counts as already
 /// encoded once, because that is how `url` carries it.
 pub(super) fn push_percent_encoded(out: &mut Vec<u8>, text: &[u8]) {
+    if text.is_ascii() {
+        return push_reserved_encoded(out, text);
+    }
     for chunk in text.utf8_chunks() {
-        let mut rest = chunk.valid().as_bytes();
-        while let Some(at) = rest.iter().position(|&byte| !UNRESERVED[usize::from(byte)]) {
-            out.extend_from_slice(&rest[..at]);
-            push_percent(out, rest[at]);
-            rest = &rest[at + 1..];
-        }
-        out.extend_from_slice(rest);
+        push_reserved_encoded(out, chunk.valid().as_bytes());
         for &byte in chunk.invalid() {
             out.extend_from_slice(b"%25");
             push_hex(out, byte);
         }
     }
+}
+
+fn push_reserved_encoded(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| !UNRESERVED[usize::from(byte)]) {
+        out.extend_from_slice(&rest[..at]);
+        push_percent(out, rest[at]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
 }
 
 /// Bytes that an address carries unencoded.
@@ -68,7 +82,7 @@ const UNRESERVED: [bool; 256] = {
 
 /// Whether `text` may be copied as it is, sixteen bytes at a look; the last look may overlap the one before.
 #[inline]
-fn is_plain(text: &[u8]) -> bool {
+pub(super) fn is_plain(text: &[u8]) -> bool {
     if let Some(last) = text.last_chunk() {
         let (blocks, _) = text.as_chunks();
         return !blocks.iter().any(is_special_in) && !is_special_in(last);

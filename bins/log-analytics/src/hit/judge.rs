@@ -15,6 +15,7 @@ use super::replay::Parameters;
 use super::request::{Host, Request, Target};
 use super::rules::{Rules, Variable};
 use super::skip::{Skip, Skipped};
+use super::write::Opening;
 use crate::format::{Moment, Record};
 
 /// The reference's name for the host of a line that should say one and does not.
@@ -26,6 +27,7 @@ pub struct Judge {
     pub(super) rules: Rules,
     pub(super) agents: Agents,
     pub(super) clock: Clock,
+    pub(super) opening: Opening,
     pub(super) room: Vec<u8>,
 }
 
@@ -86,9 +88,10 @@ impl Judge {
         options.check()?;
         let rules = Rules::new(options, host_mode);
         Ok(Self {
-            agents: Agents::new(&options.useragent_excludes, rules.label()),
+            agents: Agents::new(&options.useragent_excludes, rules.label(), rules.after_agent()),
             rules,
             clock: Clock::new(options.zone.clone()),
+            opening: Opening::default(),
             room: Vec::new(),
         })
     }

@@ -83,6 +83,11 @@ impl Rules {
         }
     }
 
+    /// What stands behind every user agent: the beginning of the page variables, where the status is all of them.
+    pub(super) fn after_agent(&self) -> &'static [u8] {
+        if self.status_alone { br#","cvar":"{\"1\":[\"HTTP-code\",\""# } else { b"" }
+    }
+
     /// A field, unless `--ignore-groups` names it.
     #[inline]
     pub(super) fn unless_ignored<T>(&self, group: &Group, field: Option<T>) -> Option<T> {

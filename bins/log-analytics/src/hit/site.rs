@@ -1,5 +1,7 @@
 //! The Matomo site a hit goes to.
 
+use super::json;
+
 /// A Matomo site, as far as hits need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
@@ -7,6 +9,7 @@ pub struct Site {
     main_url: String,
     id_text: String,
     scheme_end: Option<usize>,
+    plain: bool,
 }
 
 impl Site {
@@ -14,7 +17,13 @@ impl Site {
     /// the host.
     #[must_use]
     pub fn new(id: u32, main_url: &str) -> Self {
-        Self { id, main_url: main_url.to_owned(), id_text: id.to_string(), scheme_end: main_url.find("://") }
+        Self {
+            id,
+            main_url: main_url.to_owned(),
+            id_text: id.to_string(),
+            scheme_end: main_url.find("://"),
+            plain: json::is_plain(main_url.as_bytes()),
+        }
     }
 
     /// Matomo's number of the site.
@@ -32,6 +41,11 @@ impl Site {
     /// The number as text, as hits carry it.
     pub(super) fn id_text(&self) -> &[u8] {
         self.id_text.as_bytes()
+    }
+
+    /// Whether JSON takes the main address as it is.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Scheme of the main address; `http` if it has none.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 /// The first `characters_max` characters; a byte that is not UTF-8 counts as one.
+#[inline]
 pub(super) fn cut(text: &[u8], characters_max: usize) -> &[u8] {
     if text.len() <= characters_max {
         return text;
@@ -15,6 +16,7 @@ pub(super) fn cut(text: &[u8], characters_max: usize) -> &[u8] {
 
 /// Without the quotes some formats leave around a field. As in the reference, the last character goes
 /// whenever the first one is a quote, whatever it is.
+#[inline]
 pub(super) fn unquote(text: &[u8]) -> &[u8] {
     match text.strip_prefix(b"\"") {
         None => text,

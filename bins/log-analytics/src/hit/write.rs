@@ -21,12 +21,12 @@ impl Judge {
         let mut room = std::mem::take(&mut self.room);
         let target = text::cut(hit.target.text(&self.rules, &mut room), ADDRESS_CHARACTERS_MAX);
         let address = Address { prefix: prefix(hit, &self.rules, site, target), target };
+        let plain = hit.record.plain;
         let start = out.len();
-        out.extend_from_slice(&self.rules.opening);
-        out.extend_from_slice(site.id_text());
+        out.extend_from_slice(self.opening.of(&self.rules, site));
         push_addresses(out, hit, &address);
         out.extend_from_slice(br#"","cip":""#);
-        json::push(out, hit.ip(), Stray::Replace);
+        json::push_known(out, hit.ip(), plain, Stray::Replace);
         self.clock.push(out, hit.moment);
         let agent = &*hit.known_agent;
         out.extend_from_slice(&agent.json);
@@ -51,15 +51,15 @@ impl Judge {
 
 /// What stands before the path: scheme and host, or the site's main address. A path that is an address of its own, or
 /// none at all, stands alone.
-fn prefix<'a>(hit: &'a Judged<'_>, rules: &'a Rules, site: &'a Site, target: &[u8]) -> [&'a [u8]; 3] {
+fn prefix<'a>(hit: &'a Judged<'_>, rules: &'a Rules, site: &'a Site, target: &[u8]) -> Prefix<'a> {
     if target.first() != Some(&b'/') {
-        return [b"", b"", b""];
+        return Prefix::None;
     }
     match hit.host_text(rules) {
-        None => [site.main_url().as_bytes(), b"", b""],
-        Some(address) if rules.host_is_address => [address, b"", b""],
-        Some(host) if rules.host_mode => [b"http", b"://", host],
-        Some(host) => [site.scheme(), b"://", host],
+        None => Prefix::Whole { address: site.main_url().as_bytes(), plain: site.is_plain() },
+        Some(address) if rules.host_is_address => Prefix::Whole { address, plain: false },
+        Some(host) if rules.host_mode => Prefix::Host { scheme: b"http", host },
+        Some(host) => Prefix::Host { scheme: site.scheme(), host },
     }
 }
 
@@ -75,23 +75,72 @@ pub fn add_parameter(hit: &mut Vec<u8>, name: &str, value: &str) {
 
 /// The address of a hit, in parts.
 struct Address<'a> {
-    prefix: [&'a [u8]; 3],
+    prefix: Prefix<'a>,
     target: &'a [u8],
 }
 
+/// What stands before the path.
+#[derive(Clone, Copy)]
+enum Prefix<'a> {
+    None,
+    /// `plain`: JSON takes it as it is.
+    Whole {
+        address: &'a [u8],
+        plain: bool,
+    },
+    Host {
+        scheme: &'a [u8],
+        host: &'a [u8],
+    },
+}
+
 impl Address<'_> {
-    fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.prefix.into_iter().chain([self.target]).filter(|part| !part.is_empty())
+    fn push(&self, out: &mut Vec<u8>, plain: bool) {
+        match self.prefix {
+            Prefix::None => {}
+            Prefix::Whole { address, plain } => json::push_known(out, address, plain, Stray::Percent),
+            Prefix::Host { scheme, host } => {
+                [scheme, b"://", host].iter().for_each(|part| json::push(out, part, Stray::Percent));
+            }
+        }
+        json::push_known(out, self.target, plain, Stray::Percent);
+    }
+
+    fn push_percent_encoded(&self, out: &mut Vec<u8>) {
+        let prefix = match self.prefix {
+            Prefix::None => [&b""[..]; 3],
+            Prefix::Whole { address, .. } => [address, b"", b""],
+            Prefix::Host { scheme, host } => [scheme, b"://", host],
+        };
+        prefix.iter().chain([&self.target]).for_each(|part| json::push_percent_encoded(out, part));
     }
 }
 
-/// `url`, `download` and `urlref`, after the value of `idsite`.
-fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
-    out.extend_from_slice(br#"","url":""#);
-    let start = out.len();
-    for part in address.parts() {
-        json::push(out, part, Stray::Percent);
+/// What every hit of a site begins with, as far as its address; kept from hit to hit.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    site: Option<u32>,
+    text: Vec<u8>,
+}
+
+impl Opening {
+    fn of(&mut self, rules: &Rules, site: &Site) -> &[u8] {
+        if self.site != Some(site.id()) {
+            self.site = Some(site.id());
+            self.text.clear();
+            for part in [&*rules.opening, site.id_text(), br#"","url":""#] {
+                self.text.extend_from_slice(part);
+            }
+        }
+        &self.text
     }
+}
+
+/// The values of `url`, `download` and `urlref`.
+fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
+    let plain = hit.record.plain;
+    let start = out.len();
+    address.push(out, plain);
     let end = out.len();
     if hit.sent_as_download {
         out.extend_from_slice(br#"","download":""#);
@@ -99,15 +148,20 @@ fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
     }
     out.extend_from_slice(br#"","urlref":""#);
     let referrer = text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX);
-    json::push(out, referrer, Stray::Percent);
+    json::push_known(out, referrer, plain, Stray::Percent);
 }
 
 /// `cvar`, a JSON text inside a JSON text.
 fn push_page_variables(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules) {
     if rules.status_alone {
-        out.extend_from_slice(br#","cvar":"{\"1\":[\"HTTP-code\",\""#);
-        json::push_nested(out, &hit.record.status);
-        out.extend_from_slice(br#"\"]}""#);
+        // Its beginning came with the user agent.
+        match *hit.record.status {
+            [a, b, c] if hit.record.plain => out.extend_from_slice(&[a, b, c, b'\\', b'"', b']', b'}', b'"']),
+            ref status => {
+                json::push_nested(out, status);
+                out.extend_from_slice(br#"\"]}""#);
+            }
+        }
         return;
     }
     let mut page = Variables::begin(out, br#","cvar":"{"#);
@@ -187,9 +241,7 @@ fn push_title(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, address: &Addr
     json::push(out, &hit.record.status, Stray::Replace);
     out.extend_from_slice(&rules.title_delimiter);
     out.extend_from_slice(b"URL = ");
-    for part in address.parts() {
-        json::push_percent_encoded(out, part);
-    }
+    address.push_percent_encoded(out);
     if !hit.referrer.is_empty() {
         out.extend_from_slice(&rules.title_delimiter);
         out.extend_from_slice(b"From = ");

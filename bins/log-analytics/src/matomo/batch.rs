@@ -9,8 +9,12 @@ use crate::interleave::{Origin, Waiting};
 use crate::ledger::{Intent, IntentId, Mark, Offsets, Part};
 
 const HEAD: &[u8] = b"{\"requests\":[";
+/// By how much a body grows: doubled, it would mostly be empty, and there are several for each connection.
+const GROWTH_BYTES: usize = 32 * 1024;
 /// Matomo reads six characters (`idpageview`).
 const PAGE_VIEW_DIGITS: usize = 6;
+/// What a hit may grow by in a batch: a comma, and the page view.
+const PAGE_VIEW_BYTES: usize = 1 + br#","pv_id":"""#.len() + PAGE_VIEW_DIGITS;
 
 /// A full batch: the body of its request, and where its hits came from.
 #[derive(Clone)]
@@ -88,6 +92,9 @@ impl Filling {
 
     /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
     pub fn push(&mut self, hit: &Waiting, identity: u64, json: &[u8], with_pv_id: bool) {
+        if self.body.capacity() - self.body.len() < json.len() + PAGE_VIEW_BYTES {
+            self.body.reserve_exact(json.len() + GROWTH_BYTES);
+        }
         if !self.origins.is_empty() {
             self.body.push(b',');
         }

@@ -238,10 +238,12 @@ impl Under<'_> {
         let mut hits = 1;
         while hits < limit {
             match cursor.step(&mut self.judge, &self.sites).map_err(OpenError::from)? {
-                Step::Hit(hit) => {
+                Step::Hit => {
                     hits += 1;
-                    self.flow.tracker.hand_out(hit.origin);
-                    self.flow.offer(hit, cursor.json());
+                    if let Some(hit) = cursor.current {
+                        self.flow.tracker.hand_out(hit.origin, cursor.read_to());
+                        self.flow.offer(hit, cursor.json());
+                    }
                     if !self.flow.is_full() {
                         continue;
                     }

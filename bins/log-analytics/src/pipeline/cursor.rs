@@ -31,8 +31,8 @@ pub enum Sites {
 /// What reading on came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The next hit; its JSON is in [`Cursor::json`].
-    Hit(Waiting),
+    /// The next hit: [`Cursor::current`], its JSON in [`Cursor::json`].
+    Hit,
     /// Nothing yet; others want the processor too.
     Pause,
     /// Matomo has to be asked for the site of this host; call again when it is known.
@@ -151,16 +151,7 @@ impl Cursor {
     /// # Errors
     /// When the file cannot be read on.
     pub fn step(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
-        let step = self.read_on(judge, sites)?;
-        self.current = match step {
-            Step::Hit(hit) => Some(hit),
-            _ => None,
-        };
-        self.newest = self.newest.max(self.current.map(|hit| hit.seconds));
-        Ok(step)
-    }
-
-    fn read_on(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
+        self.current = None;
         let Self { opened, now, json, read_to, kept_line, cut, counts, .. } = self;
         let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts };
         if let Some((offset, line)) = kept_line.take() {
@@ -170,7 +161,7 @@ impl Cursor {
                 return Ok(Step::AskSite(host));
             }
             if let Some(hit) = reading.count(came, Origin { file: opened.file, offset }, &line) {
-                return Ok(Step::Hit(hit));
+                return Ok(self.is_at(hit));
             }
         }
         for _ in 0..LINES_PER_TURN {
@@ -206,10 +197,16 @@ impl Cursor {
             }
             *cut = !line.terminated;
             if let Some(hit) = reading.count(came, Origin { file: opened.file, offset: line.offset }, bytes) {
-                return Ok(Step::Hit(hit));
+                return Ok(self.is_at(hit));
             }
         }
         Ok(Step::Pause)
+    }
+
+    fn is_at(&mut self, hit: Waiting) -> Step {
+        self.current = Some(hit);
+        self.newest = self.newest.max(Some(hit.seconds));
+        Step::Hit
     }
 }
 

@@ -249,7 +249,10 @@ impl<S: Sink + 'static> Flow<S> {
 
     /// Puts hits of the window into batches, as many as there is demand for.
     fn fill(&mut self) {
-        while self.wants_more() {
+        // Few files in a window: the last answer is mostly the next one.
+        let mut known = None;
+        let mut wanted = self.wants_more();
+        while wanted {
             let Some((hit, json)) = self.window.pop() else { return };
             // Matomo orders a visit by arrival, so one visitor always goes through the same recorder.
             let index = (hit.visitor % self.recorders.len() as u64) as usize;
@@ -259,7 +262,12 @@ impl<S: Sink + 'static> Flow<S> {
                 let body = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(room));
                 Filling::new(self.site, self.shape.ledger_site, self.salt, body)
             });
-            let identity = self.identities.get(&hit.origin.file).copied().unwrap_or_default();
+            let file = hit.origin.file;
+            let identity = match known {
+                Some((known, identity)) if known == file => identity,
+                _ => self.identities.get(&file).copied().unwrap_or_default(),
+            };
+            known = Some((file, identity));
             let with_pv_id = self.with_page_views && self.now_seconds - hit.seconds < RECENT_SECONDS;
             filling.push(&hit, identity, json, with_pv_id);
             if let Some((day, past)) = self.days.of(hit.seconds) {
@@ -267,6 +275,7 @@ impl<S: Sink + 'static> Flow<S> {
             }
             if filling.hits() >= self.shape.batch_hits_max || filling.bytes() >= self.shape.batch_bytes_max {
                 recorder.close(&self.delivery.sink);
+                wanted = self.wants_more();
             }
         }
     }

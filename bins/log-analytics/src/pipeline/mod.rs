@@ -8,6 +8,7 @@ mod open;
 mod pass;
 mod recovery;
 mod rota;
+mod round;
 mod site;
 mod takeover;
 mod tracker;

@@ -29,9 +29,10 @@ impl Tracker {
         self.files.insert(file, Progress { checkpoint, read_to: checkpoint, ..Progress::default() });
     }
 
-    /// A hit was read.
-    pub fn hand_out(&mut self, origin: Origin) {
+    /// A hit was read, and with it everything before `read_to`.
+    pub fn hand_out(&mut self, origin: Origin, read_to: u64) {
         let progress = self.files.entry(origin.file).or_default();
+        progress.read_to = progress.read_to.max(read_to);
         if origin.offset < progress.checkpoint {
             progress.holes += 1;
         } else {
@@ -92,7 +93,7 @@ mod tests {
         let mut tracker = Tracker::default();
         tracker.open(file, 100);
         for offset in [40, 100, 200, 300] {
-            tracker.hand_out(origin(offset));
+            tracker.hand_out(origin(offset), offset);
         }
         tracker.read_to(file, 400);
         tracker.settle(file, &[200]);

@@ -46,6 +46,7 @@ pub fn into_owned(record: Record<'_>) -> Record<'static> {
         generation_time: record.generation_time.map(owned_time),
         event: record.event.map(|event| Box::new(owned_event(*event))),
         extra: record.extra.into_iter().map(|(name, text)| (Cow::Owned(name.into_owned()), owned(text))).collect(),
+        plain: record.plain,
     }
 }
 

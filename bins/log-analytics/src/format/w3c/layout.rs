@@ -6,7 +6,7 @@ use super::super::FormatOptions;
 use super::super::exact::Exact;
 use super::super::field::{Draft, Field};
 use super::super::pattern::group_names;
-use super::super::readable::has_only_blanks;
+use super::super::readable::sweep;
 use super::super::record::Record;
 use super::column::{Accepts, Column, Columns, TIME_TAKEN_MILLISECONDS, UNKNOWN};
 
@@ -103,10 +103,11 @@ impl Layout {
 
     /// The short way: no quotes, one blank or tab between words. A strict subset of what the pattern accepts.
     fn read_words<'l>(&self, line: &'l [u8], draft: &mut Draft<'l>) -> Option<()> {
-        let bare = has_only_blanks(line, |byte| byte == b' ' || byte == b'\t') && memchr(b'"', line).is_none();
-        if !bare {
+        let swept = sweep(line, |byte| byte == b' ' || byte == b'\t');
+        if !swept.only_blanks || memchr(b'"', line).is_some() {
             return None;
         }
+        draft.record.plain = swept.plain;
         let mut rest = Some(line);
         let mut before = 0;
         for step in &self.steps {
