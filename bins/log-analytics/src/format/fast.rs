@@ -220,6 +220,7 @@ mod tests {
 
     use super::super::ncsa::{COMMON, COMMON_COMPLETE, COMMON_VHOST, NCSA_EXTENDED};
     use super::super::pattern::Pattern;
+    use super::super::record::tests::json_takes_it;
     use super::*;
 
     const COMBINED: &str = r#"192.0.2.1 - bob [05/Jun/2024:08:00:05 +0200] "GET /about?x=1 HTTP/1.1" 200 1 "https://r.example/" "Mozilla/5.0 (X11)""#;
@@ -228,12 +229,6 @@ mod tests {
         static PATTERNS: RefCell<[Pattern; 4]> = RefCell::new(
             [COMMON, COMMON_VHOST, NCSA_EXTENDED, COMMON_COMPLETE].map(|format| Pattern::new(format.pattern).unwrap()),
         );
-    }
-
-    fn json_takes_it(record: &Record<'_>) -> bool {
-        let plain = |byte: &u8| matches!(byte, b' '..=b'\x7f') && !matches!(byte, b'"' | b'\\');
-        let referrer = record.referrer.as_deref().unwrap_or_default();
-        [&*record.ip, &*record.path, &*record.status, referrer].concat().iter().all(plain)
     }
 
     /// How many of the four formats accept the line on the short way; with the fields of the pattern, or it panics.

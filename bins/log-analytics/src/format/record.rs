@@ -106,3 +106,15 @@ pub struct Moment {
     /// Microseconds, 0..1_000_000.
     pub micros: u32,
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Whether what [`Record::plain`] says is true.
+    pub fn json_takes_it(record: &Record<'_>) -> bool {
+        let plain = |byte: &u8| matches!(byte, b' '..=b'\x7f') && !matches!(byte, b'"' | b'\\');
+        let others = [&record.query, &record.referrer].map(|text| text.as_deref().unwrap_or_default());
+        [&*record.ip, &*record.path, &*record.status].iter().chain(&others).all(|text| text.iter().all(plain))
+    }
+}

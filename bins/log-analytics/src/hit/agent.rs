@@ -41,8 +41,8 @@ const BOTS: [&str; 29] = [
 /// Parts of user agents that mean an AI service: data, one a line.
 const AI_CRAWLERS: &str = include_str!("ai_crawlers.txt");
 
-/// Places in the table; a power of two.
-const PLACES: usize = 2048;
+/// Pairs of places in the table.
+const PAIRS: usize = 1024;
 
 /// Longer user agents are judged each time, so that the table stays below about four MiB whatever the log holds.
 const KEPT_BYTES_MAX: usize = 512;
@@ -100,7 +100,8 @@ pub(super) struct Agents {
     bots: Vec<String>,
     style: Label,
     after: &'static [u8],
-    places: Vec<Option<Rc<Agent>>>,
+    /// Of each pair the one asked for last stands first: two agents that share a pair do not drive each other out.
+    pairs: Vec<[Option<Rc<Agent>>; 2]>,
     long: Option<Rc<Agent>>,
 }
 
@@ -109,16 +110,22 @@ impl Agents {
     pub(super) fn new(more_bots: &[String], style: Label, after: &'static [u8]) -> Self {
         let more = more_bots.iter().map(|part| part.to_lowercase());
         let bots = BOTS.into_iter().map(str::to_owned).chain(more).collect();
-        Self { bots, style, after, places: std::iter::repeat_with(|| None).take(PLACES).collect(), long: None }
+        Self { bots, style, after, pairs: vec![[None, None]; PAIRS], long: None }
     }
 
     /// What is known about the user agent `text`, whose hash is `hash`.
     pub(super) fn get(&mut self, hash: u64, text: &[u8]) -> &Rc<Agent> {
-        let place = match text.len() {
-            0..=KEPT_BYTES_MAX => &mut self.places[hash as usize % PLACES],
-            _ => &mut self.long,
+        let is_it = |place: &Option<Rc<Agent>>| place.as_ref().is_some_and(|known| *known.text == *text);
+        let place = if text.len() <= KEPT_BYTES_MAX {
+            let pair = &mut self.pairs[hash as usize % PAIRS];
+            if !is_it(&pair[0]) {
+                pair.swap(0, 1);
+            }
+            &mut pair[0]
+        } else {
+            &mut self.long
         };
-        if place.as_ref().is_some_and(|known| *known.text != *text) {
+        if !is_it(place) {
             *place = None;
         }
         place.get_or_insert_with(|| Rc::new(Agent::new(text, &self.bots, self.style, self.after)))

@@ -135,10 +135,15 @@ impl ClfDay {
 /// The second of a day from `hh:mm:ss`; none if it is not of this very shape.
 #[inline]
 fn second_of_day(time: &[u8; CLF_TIME_WIDTH]) -> Option<i64> {
-    let digit = |place: usize| i64::from(time[place].wrapping_sub(b'0'));
-    let shaped = [0, 1, 3, 4, 6, 7].into_iter().all(|place| digit(place) < 10) && time[2] == b':' && time[5] == b':';
-    let two = |place| digit(place) * 10 + digit(place + 1);
-    let (hour, minute, second) = (two(0), two(3), two(6));
+    // All eight bytes at once: less the smallest that fits, none may be above the largest, nor have been below.
+    const SMALLEST: u64 = u64::from_le_bytes(*b"00:00:00");
+    const ROOM: u64 = u64::from_le_bytes([0x76, 0x76, 0x7f, 0x76, 0x76, 0x7f, 0x76, 0x76]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let text = u64::from_le_bytes(*time);
+    let digits = text.wrapping_sub(SMALLEST);
+    let shaped = (text | digits | digits.wrapping_add(ROOM)) & HIGH == 0;
+    let [h, hh, _, m, mm, _, s, ss] = digits.to_le_bytes().map(i64::from);
+    let (hour, minute, second) = (h * 10 + hh, m * 10 + mm, s * 10 + ss);
     (shaped && hour < 24 && minute < 60 && second < 60).then_some(hour * 3600 + minute * 60 + second)
 }
 

@@ -75,10 +75,13 @@ pub(super) fn bot(rules: &Rules, agent: &Agent) -> Result<(), Skip> {
 }
 
 /// `--exclude-host` before `--include-host`; lines without a host pass, and so do those with an empty one.
+#[inline]
 pub(super) fn host(rules: &Rules, request: &Request<'_>) -> Result<(), Skip> {
-    if rules.exclude_hosts.is_empty() && rules.include_hosts.is_empty() {
-        return Ok(());
-    }
+    let all = rules.exclude_hosts.is_empty() && rules.include_hosts.is_empty();
+    if all { Ok(()) } else { listed_host(rules, request) }
+}
+
+fn listed_host(rules: &Rules, request: &Request<'_>) -> Result<(), Skip> {
     let said = request.host.text(rules).or_else(|| host_of_address(request.target.path()));
     let Some(host) = said.filter(|host| !host.is_empty()).map(text::lowercase) else {
         return Ok(());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::options::Replay;
 use super::request::Target;
 use super::rules::Rules;
 use super::skip::Skip;
@@ -21,10 +22,12 @@ pub(super) struct Parameters(Map<String, Value>);
 
 impl Parameters {
     /// The parameters, if the request is one to a tracker for some site.
+    #[inline]
     pub(super) fn read(rules: &Rules, target: &Target<'_>) -> Result<Option<Box<Self>>, Skip> {
-        let Some(replay) = &rules.options.replay else {
-            return Ok(None);
-        };
+        rules.options.replay.as_ref().map_or(Ok(None), |replay| Self::read_request(rules, replay, target).map(Some))
+    }
+
+    fn read_request(rules: &Rules, replay: &Replay, target: &Target<'_>) -> Result<Box<Self>, Skip> {
         let path = target.path().to_ascii_lowercase();
         let to_tracker = |file: &String| path.ends_with(file.to_ascii_lowercase().as_bytes());
         let parameters = parse(target.query());
@@ -33,7 +36,7 @@ impl Parameters {
         }
         let mut parameters = Self(parameters);
         parameters.shift(rules.options.add_to_date_seconds);
-        Ok(Some(Box::new(parameters)))
+        Ok(Box::new(parameters))
     }
 
     /// Matomo's number of the site the request was for.

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 /// The first `characters_max` characters; a byte that is not UTF-8 counts as one.
-#[inline]
+#[inline(always)]
 pub(super) fn cut(text: &[u8], characters_max: usize) -> &[u8] {
-    if text.len() <= characters_max {
-        return text;
-    }
+    if text.len() <= characters_max { text } else { cut_long(text, characters_max) }
+}
+
+#[cold]
+fn cut_long(text: &[u8], characters_max: usize) -> &[u8] {
     if text[..characters_max].is_ascii() {
         return &text[..characters_max];
     }
@@ -26,7 +28,8 @@ pub(super) fn unquote(text: &[u8]) -> &[u8] {
 
 /// Lower case by Unicode's rules; bytes that are not UTF-8 stay.
 pub(super) fn lowercase(text: &[u8]) -> Cow<'_, [u8]> {
-    if text.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+    // No early exit: many bytes are looked at in one step.
+    if !text.iter().fold(false, |found, byte| found | !byte.is_ascii() | byte.is_ascii_uppercase()) {
         return Cow::Borrowed(text);
     }
     let mut lower = Vec::with_capacity(text.len());

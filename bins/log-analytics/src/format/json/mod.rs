@@ -4,6 +4,7 @@ mod caddy;
 mod mapped;
 mod nginx;
 mod raw;
+mod simple;
 mod traefik;
 mod value;
 
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use self::value::Object;
+use super::readable::sweep;
 use super::{Chosen, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record};
 
 pub use self::caddy::CADDY;
@@ -63,6 +65,10 @@ impl LineParser for Json {
 
 impl Json {
     fn record<'l>(&self, line: &'l [u8]) -> Option<Record<'l>> {
+        let plain = sweep(line, |byte| byte == b' ').plain;
+        if plain && let Some(object) = str::from_utf8(line).ok().and_then(simple::read) {
+            return (self.read)(object).map(|record| Record { plain, ..record });
+        }
         match self.text(line) {
             Cow::Borrowed(text) => (self.read)(Object::parse(text)?),
             // Nothing can be borrowed from a text that was made for this line.

@@ -6,10 +6,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// More members than most access log lines have.
-const MEMBERS_USUAL: usize = 16;
+pub const MEMBERS_USUAL: usize = 16;
 
 /// A JSON value.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Value<'v> {
     Null,
     Bool(bool),
@@ -22,8 +22,8 @@ pub enum Value<'v> {
 }
 
 /// A JSON object, its members in the order of the line.
-#[derive(Debug, Default)]
-pub struct Object<'v>(Vec<(Cow<'v, str>, Value<'v>)>);
+#[derive(Debug, Default, PartialEq)]
+pub struct Object<'v>(pub Vec<(Cow<'v, str>, Value<'v>)>);
 
 impl<'v> Object<'v> {
     /// Reads a text that is one JSON object.

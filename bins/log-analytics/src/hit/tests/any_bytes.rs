@@ -25,6 +25,7 @@ prop_compose! {
         let mut more = more.into_iter().map(|text| text.map(Cow::Owned));
         let mut event = event.into_iter().map(Cow::Owned);
         Record {
+            plain: false,
             ip: texts.next().unwrap(),
             date: Date::Unix { seconds: THEN, micros: 7 },
             path: texts.next().unwrap(),
