@@ -37,7 +37,7 @@ pub struct Record<'l> {
     pub event: Option<Box<Event<'l>>>,
     /// Every other named field, for custom variables.
     pub extra: Vec<(Cow<'l, str>, Text<'l>)>,
-    /// JSON takes address, path, query, status and referrer as they are: printable ASCII without quote and backslash.
+    /// JSON takes address, host, path, query, status and referrer as they are: printable ASCII without quote and backslash.
     /// False also where nobody looked.
     pub plain: bool,
 }
@@ -108,13 +108,13 @@ pub struct Moment {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Whether what [`Record::plain`] says is true.
     pub fn json_takes_it(record: &Record<'_>) -> bool {
         let plain = |byte: &u8| matches!(byte, b' '..=b'\x7f') && !matches!(byte, b'"' | b'\\');
-        let others = [&record.query, &record.referrer].map(|text| text.as_deref().unwrap_or_default());
+        let others = [&record.host, &record.query, &record.referrer].map(|text| text.as_deref().unwrap_or_default());
         [&*record.ip, &*record.path, &*record.status].iter().chain(&others).all(|text| text.iter().all(plain))
     }
 }

@@ -7,6 +7,7 @@ use super::agent::Agent;
 use super::json::{self, Stray};
 use super::judge::{Judge, Judged};
 use super::number;
+use super::request::Host;
 use super::rules::{Rules, Variable};
 use super::site::Site;
 use super::text;
@@ -58,8 +59,11 @@ fn prefix<'a>(hit: &'a Judged<'_>, rules: &'a Rules, site: &'a Site, target: &[u
     match hit.host_text(rules) {
         None => Prefix::Whole { address: site.main_url().as_bytes(), plain: site.is_plain() },
         Some(address) if rules.host_is_address => Prefix::Whole { address, plain: false },
-        Some(host) if rules.host_mode => Prefix::Host { scheme: b"http", host },
-        Some(host) => Prefix::Host { scheme: site.scheme(), host },
+        Some(host) => {
+            let scheme = if rules.host_mode { b"http" } else { site.scheme() };
+            let from_line = matches!(hit.host, Host::Said(_));
+            Prefix::Host { scheme, host, plain: from_line && hit.record.plain && site.is_plain() }
+        }
     }
 }
 
@@ -91,6 +95,7 @@ enum Prefix<'a> {
     Host {
         scheme: &'a [u8],
         host: &'a [u8],
+        plain: bool,
     },
 }
 
@@ -99,8 +104,10 @@ impl Address<'_> {
         match self.prefix {
             Prefix::None => {}
             Prefix::Whole { address, plain } => json::push_known(out, address, plain, Stray::Percent),
-            Prefix::Host { scheme, host } => {
-                [scheme, b"://", host].iter().for_each(|part| json::push(out, part, Stray::Percent));
+            Prefix::Host { scheme, host, plain } => {
+                for part in [scheme, b"://", host] {
+                    json::push_known(out, part, plain, Stray::Percent);
+                }
             }
         }
         json::push_known(out, self.target, plain, Stray::Percent);
@@ -110,7 +117,7 @@ impl Address<'_> {
         let prefix = match self.prefix {
             Prefix::None => [&b""[..]; 3],
             Prefix::Whole { address, .. } => [address, b"", b""],
-            Prefix::Host { scheme, host } => [scheme, b"://", host],
+            Prefix::Host { scheme, host, .. } => [scheme, b"://", host],
         };
         prefix.iter().chain([&self.target]).for_each(|part| json::push_percent_encoded(out, part));
     }

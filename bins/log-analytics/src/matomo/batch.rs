@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jiff::civil::Date;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::discover::SiteId;
 use crate::interleave::{Origin, Waiting};
@@ -138,7 +138,7 @@ impl Filling {
     pub fn close(self, end: impl FnOnce(Mark) -> String) -> Batch {
         let Self { site, ledger_site, mut body, origins, newest, hash, pv_id, days } = self;
         let parts = parts_of(&origins);
-        let mark = Mark(hash);
+        let mark = Mark(xxh3_64(&hash.to_le_bytes()));
         body.extend_from_slice(end(mark).as_bytes());
         Batch { site, ledger_site, mark, body: Bytes::from(body), parts, newest, pv_id, days }
     }
@@ -157,9 +157,14 @@ fn parts_of(origins: &[Origin]) -> Vec<Part> {
     files.into_iter().map(part).collect()
 }
 
-/// A hash that depends on everything folded into it so far, and on the order.
+/// A hash that depends on everything folded into it so far, and on the order: a wide product, its halves laid over each
+/// other. This is done for every hit, so it has to be short.
 fn folded<const N: usize>(hash: u64, words: [u64; N]) -> u64 {
-    xxh3_64_with_seed(words.map(u64::to_le_bytes).as_flattened(), hash)
+    const ODD: u128 = 0x9e37_79b9_7f4a_7c15;
+    words.iter().fold(hash, |hash, word| {
+        let product = u128::from(hash ^ word) * ODD;
+        product as u64 ^ (product >> u64::BITS) as u64
+    })
 }
 
 fn page_view_id(hash: u64) -> String {

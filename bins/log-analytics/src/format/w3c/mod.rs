@@ -8,7 +8,8 @@ mod layout;
 use std::borrow::Cow;
 
 use self::column::Columns;
-use self::layout::Layout;
+use self::layout::{DATE_FORMAT, Layout};
+use super::field::Draft;
 use super::pattern::Pattern;
 use super::{Chosen, Fit, FormatError, FormatOptions, LineParser, LogFormat, Malformed, Parsed, Record};
 
@@ -117,13 +118,12 @@ impl LineParser for Parser {
         let Some(layout) = self.layout.as_mut().filter(|layout| layout.makes_a_hit()) else {
             return Parsed::Malformed(Malformed::NoColumns);
         };
-        match layout.read(line) {
-            Some(mut record) => {
-                (self.finish)(&mut record);
-                Parsed::Record(record)
-            }
-            None => Parsed::Malformed(Malformed::of(line)),
+        let mut draft = Draft::default();
+        if layout.read(line, &mut draft).is_none() {
+            return Parsed::Malformed(Malformed::of(line));
         }
+        (self.finish)(&mut draft.record);
+        Parsed::Record(draft.finish(Cow::Borrowed(DATE_FORMAT)))
     }
 
     fn carries_host(&self) -> bool {
@@ -140,7 +140,7 @@ impl LineParser for Parser {
             return None;
         }
         let layout = self.layout.as_mut()?;
-        let fits = layout.recognised() > rival && layout.makes_a_hit() && layout.read(line).is_some();
+        let fits = layout.recognised() > rival && layout.makes_a_hit() && layout.read(line, &mut Draft::default()).is_some();
         fits.then_some(Fit::Groups(layout.recognised()))
     }
 }
