@@ -115,19 +115,18 @@ impl Agents {
 
     /// What is known about the user agent `text`, whose hash is `hash`.
     pub(super) fn get(&mut self, hash: u64, text: &[u8]) -> &Rc<Agent> {
-        let is_it = |place: &Option<Rc<Agent>>| place.as_ref().is_some_and(|known| *known.text == *text);
+        let is_other = |place: &Option<Rc<Agent>>| place.as_ref().is_none_or(|known| *known.text != *text);
         let place = if text.len() <= KEPT_BYTES_MAX {
             let pair = &mut self.pairs[hash as usize % PAIRS];
-            if !is_it(&pair[0]) {
+            if is_other(&pair[0]) {
                 pair.swap(0, 1);
+                pair[0].take_if(|known| *known.text != *text);
             }
             &mut pair[0]
         } else {
+            self.long.take_if(|known| *known.text != *text);
             &mut self.long
         };
-        if !is_it(place) {
-            *place = None;
-        }
         place.get_or_insert_with(|| Rc::new(Agent::new(text, &self.bots, self.style, self.after)))
     }
 }
