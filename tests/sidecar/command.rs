@@ -117,7 +117,7 @@ fn once() -> Result<Exit, Failure> {
 
 /// One run.
 async fn work(settings: &Settings, run: &Run) -> Report {
-    let mut program = Program::shell(&settings.command).label(NAME).env_remove("JOB_COMMAND");
+    let mut program = Program::shell(&settings.command).label(settings.label.clone()).env_remove("JOB_COMMAND");
     if let Some(password) = &settings.password {
         program = program.env("JOB_PASSWORD", password.reveal());
     }

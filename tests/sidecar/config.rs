@@ -15,6 +15,8 @@ shared::settings! {
         pub command: String = required("JOB_COMMAND").example("echo hello").secret(),
         /// When it runs.
         pub cron: Schedule = default("JOB_CRON", "0 * * * *"),
+        /// What its lines are marked with.
+        pub label: String = default("JOB_LABEL", "job"),
         /// A secret that only the job knows.
         pub password: Option<Secret> = optional("JOB_PASSWORD"),
         /// Folder of locks, history and health.

@@ -24,6 +24,8 @@ const SERVER: &str = "for the server mode, which is another container";
 const TUNING: &str = "measured defaults; whoever tunes them adds a line to the file";
 const OPEN: &str = "an open set, which no form can ask for; add lines to the file";
 const HEALTH: &str = "the images' health check needs none of it; add a line for metrics";
+const RESTARTS: &str = "a run too many finds nothing new; add a line where an engine restarts containers in a loop";
+const TOKENS: &str = "for providers that take no passwords; add lines to the file";
 const STOP: &str = "belongs to the grace that the file gives";
 
 /// What the form does not ask, and why. A sidecar of `*` means all of them.
@@ -51,6 +53,7 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("archiver", "RUN_AS_USER", "the default, the owner of Matomo's files, is right in both layouts"),
     ("archiver", "CONSOLE_JOB_*", OPEN),
     ("archiver", "ARCHIVE_STUCK_AFTER", TUNING),
+    ("archiver", "MIN_INTERVAL", RESTARTS),
     ("archiver", "WAIT_FOR_MATOMO", TUNING),
     ("archiver", "STATE_DIR", PATHS),
     ("archiver", "HISTORY_RUNS", TUNING),
@@ -58,6 +61,7 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("log-analytics", "LEDGER_URL", PATHS),
     ("log-analytics", "LEGACY_STATE_DIR", PATHS),
     ("log-analytics", "MATOMO_BATCH_SIZE", TUNING),
+    ("log-analytics", "MIN_INTERVAL", RESTARTS),
     ("log-analytics", "SITE_TURN", TUNING),
     ("log-analytics", "IMPORT_WINDOW", TUNING),
     ("log-analytics", "MATOMO_REQUEST_TIMEOUT", TUNING),
@@ -77,6 +81,12 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("postfix-config", "MTP_HEALTH_MAX_DEFERRED", TUNING),
     ("postfix-config", "POSTFIX_*", OPEN),
     ("postfix-config", "POSTFIXMASTER_*", OPEN),
+    ("postfix-config", "MTP_OAUTH_PORT", TOKENS),
+    ("postfix-config", "MTP_OAUTH_TOKEN_FILE", TOKENS),
+    ("postfix-config", "MTP_OAUTH_TOKEN_URL", TOKENS),
+    ("postfix-config", "MTP_OAUTH_CLIENT_ID", TOKENS),
+    ("postfix-config", "MTP_OAUTH_CLIENT_SECRET", TOKENS),
+    ("postfix-config", "MTP_OAUTH_REFRESH_TOKEN", TOKENS),
     ("postfix-config", "ANONYMIZE_EMAILS", "off unless the law of the place asks for it; add a line to the file"),
     ("rsync-client", "CRON_TASK_*", OPEN),
     ("rsync-client", "RSYNC_RETRY_DELAY", TUNING),

@@ -49,7 +49,8 @@ fn archiver_answers_signals_and_names_what_it_killed() {
     running.signal(Signal::USR1).until_it_says("Asked for a run").until_it_says("outcome=ok");
     fs::write(&cron, "not a schedule").unwrap();
     running.signal(Signal::HUP).until_it_says("Settings cannot be used; the old ones stay in force");
-    console.run(&["health"]).says(&["the old ones are in force"]);
+    // The health is written a moment after the line.
+    wait_until("the health says so", || console.run(&["health"]).output.contains("the old ones are in force"));
     fs::write(&cron, "0 0 2 1 *").unwrap();
     running.signal(Signal::HUP).until_it_says("Settings were read again").signal(Signal::TERM);
     running.wait().ends_with(0);

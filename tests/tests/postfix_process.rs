@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tests::mail::{Auth, MailServer, Manners};
+use tests::mail::{MailServer, Manners};
 use tests::postfix::{Relay, World, family, greeting};
 
 const SECRET: &str = "S3CR3T-pa55";
@@ -48,6 +50,46 @@ fn a_05_09_a_stop_is_quick_clean_and_told() {
     let relay = world.start();
     relay.signal(Signal::INT);
     relay.ends().with(0);
+}
+
+/// Postfix's programs with a master that hears no TERM: it is kept by a shell that goes on after it.
+fn with_a_master_that_hangs(world: &World) {
+    let folder = world.path("programs");
+    fs::create_dir(&folder).unwrap();
+    let real = Command::new("/usr/sbin/postconf").args(["-dh", "daemon_directory"]).output().unwrap().stdout;
+    let real = PathBuf::from(String::from_utf8(real).unwrap().trim());
+    for entry in fs::read_dir(&real).unwrap() {
+        let name = entry.unwrap().file_name();
+        symlink(real.join(&name), folder.join(&name)).unwrap();
+    }
+    fs::remove_file(folder.join("master")).unwrap();
+    let text = format!("#!/bin/sh\ntrap '' TERM\n{}/master \"$@\"\nwhile :; do sleep 0.1; done\n", real.display());
+    tests::acceptance::script(&folder.join("master"), &text, 0o755);
+    world.set("POSTFIX_daemon_directory", &folder.to_string_lossy());
+}
+
+#[test]
+fn c_007_a_master_that_hangs_is_killed_at_the_deadline_and_told() {
+    let world = world();
+    with_a_master_that_hangs(&world);
+    world.set("SHUTDOWN_GRACE", "1s");
+    let relay = world.start();
+    relay.stops().with(0).says(&["WARN", "Postfix did not end in time and was killed"]);
+    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+    world.unset("POSTFIX_daemon_directory").start().stops().with(0);
+}
+
+#[test]
+fn c_008_a_second_wish_to_stop_is_not_made_to_wait() {
+    let world = world();
+    with_a_master_that_hangs(&world);
+    world.set("SHUTDOWN_GRACE", "10m");
+    let relay = world.start();
+    relay.signal(Signal::TERM);
+    relay.says(&["A job is asked to end"]);
+    relay.signal(Signal::TERM);
+    relay.ends().with(0).says(&["Postfix did not end in time and was killed"]);
+    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
 }
 
 #[test]
@@ -96,109 +138,6 @@ fn c_016_killed_as_the_first_process_it_leaves_no_service_and_no_lock() {
         thread::sleep(Duration::from_millis(20));
     }
     world.start().stops().with(0);
-}
-
-#[test]
-fn a_05_10_a_busy_port_is_named() {
-    let world = world();
-    let _other = TcpListener::bind(world.listens_at()).unwrap();
-    world.run(&["run"]).with(69).says(&["cannot listen on", "Address already in use"]).says(&["MTP_LISTEN_PORT"]);
-}
-
-#[test]
-fn a_05_10_a_second_instance_changes_nothing() {
-    let world = world();
-    let relay = world.start();
-    let before = fs::read(world.path("conf/main.cf")).unwrap();
-    world.set("MTP_BANNER", "other").run(&["run"]).with(75).says(&["another Postfix is running on the queue"]);
-    assert_eq!(fs::read(world.path("conf/main.cf")).unwrap(), before);
-    relay.stops().with(0);
-}
-
-#[test]
-fn a_05_10_a_queue_of_somebody_else_is_given_back_with_its_mail() {
-    let world = world();
-    let address = (world.address(), 2526).into();
-    world.set("MTP_RELAY", &format!("{}:2526", world.address()));
-    let relay = world.start();
-    relay.takes("a@example.org", "b@example.net", "Subject: s\n\nt");
-    relay.says(&["status=deferred"]);
-    relay.stops().with(0);
-    give(&world.path("queue"));
-    let relay = world.start();
-    relay.says(&["WARN", "queue belonged to somebody else", "4242"]);
-    let server = MailServer::start_at(address, Manners { auth: Auth::Nobody, ..Manners::default() }).unwrap();
-    assert_eq!(server.receives(1)[0].to, ["b@example.net"]);
-    relay.takes("a@example.org", "c@example.net", "Subject: s\n\nt");
-    server.receives(2);
-    let log = relay.stops().with(0);
-    log.never_says("warning: not owned").never_says("Permission denied");
-}
-
-/// Gives a tree to the user 4242.
-fn give(path: &std::path::Path) {
-    chown(path, Some(4242), Some(4242)).unwrap();
-    if path.is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
-    }
-}
-
-#[test]
-fn a_05_10_a_configuration_folder_that_cannot_be_written_is_named_or_good_as_it_is() {
-    let world = world();
-    world.start().stops().with(0);
-    let conf = world.path("conf").to_string_lossy().into_owned();
-    let script = format!("mount --bind {conf} {conf} && mount -o remount,bind,ro {conf} && exec \"$@\"");
-    let read_only = ["unshare", "-m", "sh", "-c", script.as_str(), "sh"];
-    // The files are there and right: nothing has to be written.
-    let relay = world.launch(&read_only, &["run"]);
-    relay.says(&["ready to accept mail"]);
-    relay.stops().with(0);
-    world.set("MTP_BANNER", "new");
-    world
-        .run_by(&read_only, &["run"])
-        .with(73)
-        .says(&["cannot replace", "main.cf"])
-        .says(&["mount a writable folder there"]);
-}
-
-#[test]
-fn a_05_10_missing_plugins_are_named_before_mail_waits_for_ever() {
-    let script = "mount -t tmpfs none $(dirname $(find /usr/lib -name libplain.so | head -1)) && exec \"$@\"";
-    let hidden = ["unshare", "-m", "sh", "-c", script, "sh"];
-    let words = ["lacks the SASL plugins libplain.so and liblogin.so"];
-    with_login().run_by(&hidden, &["run"]).with(78).says(&words).says(&["libsasl2-modules"]);
-    // Without a login they are not needed.
-    let world = world();
-    let relay = world.launch(&hidden, &["run"]);
-    relay.says(&["ready to accept mail"]);
-    relay.stops().with(0);
-}
-
-#[test]
-fn a_05_10_another_user_than_root_is_told_why() {
-    let world = world();
-    fs::set_permissions(env!("CARGO_BIN_EXE_postfix-config"), fs::Permissions::from_mode(0o755)).unwrap();
-    // The folder of the build may be closed to others, so the binary is copied to where everybody may look.
-    let copy = world.path("copy");
-    fs::copy(env!("CARGO_BIN_EXE_postfix-config"), &copy).unwrap();
-    let by = World::new(&copy.to_string_lossy());
-    by.run_by(&["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"], &["run"])
-        .with(78)
-        .says(&["runs as user 1000, but Postfix starts as root only"]);
-}
-
-#[test]
-fn the_capabilities_in_the_docs_are_enough() {
-    let server = MailServer::start(Manners::default());
-    let world = with_login();
-    world.set("MTP_RELAY", &format!("localhost:{}", server.port()));
-    let listed = "-all,+chown,+dac_override,+fowner,+kill,+net_bind_service,+setgid,+setuid";
-    let relay = world.launch(&["setpriv", "--bounding-set", listed, "--inh-caps", listed, "--no-new-privs"], &["run"]);
-    relay.says(&["ready to accept mail"]);
-    relay.takes("a@example.org", "b@example.net", "Subject: s\n\nt");
-    server.receives(1);
-    relay.stops().with(0);
 }
 
 #[test]

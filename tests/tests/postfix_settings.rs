@@ -110,8 +110,14 @@ fn a_05_02_values_in_files_meet_the_same_rules() {
 #[test]
 fn what_only_postfix_knows_is_refused_by_name() {
     for (name, value, words) in [
-        ("POSTFIX_no_such_parameter", "1", "POSTFIX_no_such_parameter is no parameter of this Postfix"),
-        ("POSTFIX_smtp_helo_name", "$no_such_name", "$no_such_name, which does not exist"),
+        ("POSTFIX_no_such_parameter", "1", "POSTFIX_no_such_parameter: no_such_parameter is no parameter"),
+        ("POSTFIX_smtp_helo_name", "$no_such_name", "POSTFIX_smtp_helo_name: a value fills in $no_such_name, which"),
+        (
+            "POSTFIXMASTER_submission__inet",
+            "submission inet n - n - - smtpd -o no_such=1",
+            "POSTFIXMASTER_submission__inet: no_such is no parameter of this Postfix",
+        ),
+        ("POSTFIXMASTER_smtp__unix__no_such", "1", "POSTFIXMASTER_smtp__unix__no_such: no_such is no parameter"),
         ("POSTFIX_ipc_timeout", "abc", "look at POSTFIX_ipc_timeout"),
         ("MTP_INTERFACES", "192.0.2.1", "look at MTP_INTERFACES"),
         ("MTP_CA_FILE", "/no/such/file", "MTP_CA_FILE names /no/such/file, which cannot be read"),

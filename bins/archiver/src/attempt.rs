@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::entry::Failure;
 use shared::files::Lock;
+use shared::job::too_soon;
 use shared::shutdown::Shutdown;
 use shared::words::length_in_words;
 use tracing::{info, warn};
@@ -60,6 +61,16 @@ impl Attempt<'_> {
         report::say_end(job, &outcome, &said, started);
         self.keep(job, &outcome, said, started)?;
         Ok(outcome)
+    }
+
+    /// Why the job must not run now, if it began less than `MIN_INTERVAL` ago.
+    pub fn too_soon(&self, job: &Job) -> Option<String> {
+        let least = self.settings.min_interval.as_ref()?;
+        let runs = self.state.runs().unwrap_or_default();
+        let began = runs.iter().filter(|run| run.job == job.name).map(|run| run.started);
+        // One that was cut off together with us counts as well: that is what a loop of restarts is made of.
+        let cut_off = self.state.under_way().filter(|run| run.job == job.name).map(|run| run.started);
+        too_soon(Some(least), began.chain(cut_off).max(), Timestamp::now())
     }
 
     /// Only the holder of the lock gets here.

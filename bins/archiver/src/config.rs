@@ -72,6 +72,8 @@ shared::settings! {
         pub history: Count<1, 10_000> = default("HISTORY_RUNS", "500"),
         /// Longest time for a job; then it is ended.
         pub timeout: Span = default("JOB_TIMEOUT", "1d"),
+        /// A run of a job that would start sooner than this after the start of its last one is left out: against restarts in a loop.
+        pub min_interval: Option<Span> = optional("MIN_INTERVAL").example("10m"),
         /// A job that takes longer than this is worth a warning.
         pub warn_after: Option<Span> = optional("JOB_WARN_AFTER").example("2h"),
         /// What a wish to stop means for a job under way: `finish` lets it work on until SHUTDOWN_GRACE is over, `now` asks it to end at once, which leaves sites of an archiving stuck.

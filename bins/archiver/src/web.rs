@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::config::Address;
 use shared::entry::Exit;
-use shared::http::{Answer, Http, HttpError, HttpOptions, SetupError};
+use shared::http::{Answer, FORM, Http, HttpError, HttpOptions, SetupError, form};
 use shared::secret::Secret;
 
 use crate::config::Settings;
@@ -14,7 +14,6 @@ use crate::judge::{Cause, Ending, Kind, Status, judge};
 use crate::outcome::{Class, Outcome};
 use crate::transcript::{Heard, Mark, Transcript};
 
-const FORM: &str = "application/x-www-form-urlencoded";
 /// Asking for the version, not for archiving.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A piece of a line is taken for a line when the rest does not come within this.
@@ -104,9 +103,8 @@ impl Web {
     }
 
     fn form(&self, method: &str) -> String {
-        let mut form = format!("module=API&format=json&method={method}&token_auth=");
-        encode(self.token.reveal(), &mut form);
-        form
+        let token = self.token.reveal();
+        form(&[("module", "API"), ("format", "json"), ("method", method), ("token_auth", token)])
     }
 
     /// The version of Matomo: it is up, its database too, and it knows the token.
@@ -218,16 +216,6 @@ impl Lines {
         if !self.begun.is_empty() {
             give(self.begun.trim_ascii_end());
             self.begun.clear();
-        }
-    }
-}
-
-/// Percent-encodes all but the characters that mean nothing in a form.
-fn encode(text: &str, form: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => form.push(char::from(byte)),
-            _ => form.push_str(&format!("%{byte:02X}")),
         }
     }
 }

@@ -35,6 +35,8 @@ shared::settings! {
         pub cron: Schedule = default("MATOMO_IMPORT_LOGS_CRON", "0 5 * * * *"),
         /// Hits sent a second, at most; not limited when unset.
         pub requests_per_second: Option<Count<1, 1_000_000>> = optional("MATOMO_MAX_REQUESTS_PERS").example("1000"),
+        /// A pass that would start sooner than this after the start of the last one is left out: against restarts in a loop.
+        pub min_interval: Option<Span> = optional("MIN_INTERVAL").example("10m"),
         /// Folder with `logs/<SITE_ID>/` below it; our state lies beside `logs`.
         pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
         /// Where the ledger is: `file:` and a folder. Default: `ledger` below ANALYTICS_DIR.
@@ -83,7 +85,7 @@ shared::settings! {
 }
 
 shared::settings! {
-    /// The few settings that `health` needs: it must answer when others are wrong.
+    /// The few settings that `health` and `history` need: they must answer when others are wrong.
     pub struct HealthSettings {
         /// As for `run`.
         pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
@@ -119,9 +121,14 @@ shared::settings! {
 }
 
 impl HealthSettings {
+    /// Folder of the ledger, where the history of passes is.
+    pub fn ledger_folder(&self) -> PathBuf {
+        ledger_folder(self.ledger_url.as_ref(), &self.analytics_dir)
+    }
+
     /// The file to read.
     pub fn health_file(&self) -> PathBuf {
-        health_file(self.health_file.as_deref(), &ledger_folder(self.ledger_url.as_ref(), &self.analytics_dir))
+        health_file(self.health_file.as_deref(), &self.ledger_folder())
     }
 }
 

@@ -6,6 +6,9 @@ mod route;
 mod services;
 #[cfg(test)]
 mod tests;
+mod token;
+
+use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::tz::TimeZone;
 use shared::config::{Count, Neighbours, Size, Span};
@@ -16,8 +19,9 @@ use crate::value::{Banner, CleanPath, Domain, HostName, Interface, List, MailAdd
 
 pub use inbound::{Certificate, Inbound};
 pub use overrides::{OWNED, Overrides, instead_of};
-pub use route::{Login, Route, Upstream};
+pub use route::{Login, Proof, Route, Upstream};
 pub use services::{Change, Line, Services};
+pub use token::{Endpoint, TokenSource};
 
 /// The port that OpenDKIM suggests.
 const MILTER_PORT: Port = Port::new(8891);
@@ -63,6 +67,8 @@ shared::settings! {
         pub listen_port: Port = default("MTP_LISTEN_PORT", "25"),
         /// Time zone of the dates in mail.
         pub zone: Option<TimeZone> = optional("TZ").example("Europe/Copenhagen"),
+        /// Port of the loopback where Postfix hands over mail that leaves with a token (MTP_OAUTH_…).
+        pub gate_port: Port = default("MTP_OAUTH_PORT", "10587"),
         /// Parameters passed through.
         pub overrides: Overrides,
         /// Services of Postfix.
@@ -124,6 +130,11 @@ impl shared::config::Declared for Documented {
 }
 
 impl Settings {
+    /// Where Postfix hands over mail that leaves with a token; nothing when none does.
+    pub fn gate(&self) -> Option<SocketAddr> {
+        self.route.tokens().map(|_| (Ipv4Addr::LOCALHOST, self.gate_port.get()).into())
+    }
+
     /// What was odd but understood, beside what the reader has noticed itself.
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();

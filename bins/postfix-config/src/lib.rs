@@ -7,12 +7,14 @@
 //! plan.rs       the files, as they come into their folder
 //! postfix/      is all as it must be? then Postfix runs as our child
 //! mail_log.rs   what it says;  outcome.rs  what it says about a test message;  waiting.rs  what waits in its queue
+//! token/        access tokens, for a login without a password;  gate/  the way of mail that leaves with one
 //! relay_probe/  a talk with the relay, step by step
 //! ```
 
 mod anonymize;
 mod command;
 pub mod config;
+pub mod gate;
 #[cfg(test)]
 mod golden;
 pub mod header_privacy;
@@ -25,6 +27,7 @@ pub mod plan;
 pub mod postfix;
 pub mod relay_probe;
 pub mod replies;
+pub mod token;
 pub mod value;
 pub mod waiting;
 

@@ -134,7 +134,14 @@ fn rewriting(page: &mut Page, settings: &Settings, folder: &Path) {
 
 fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
     let level = settings.route.level;
-    page.set("smtp_tls_security_level", level.to_string(), level_origin(settings));
+    match settings.gate() {
+        Some(_) => page.set(
+            "smtp_tls_security_level",
+            "none",
+            "MTP_OAUTH_…: the way to the relay is encrypted by postfix-config",
+        ),
+        None => page.set("smtp_tls_security_level", level.to_string(), level_origin(settings)),
+    }
     page.set("smtp_tls_loglevel", "1", "the log says how each connection was encrypted");
     page.set("smtp_tls_CAfile", ca_file(settings), "MTP_CA_FILE");
     if settings.ca_file.is_some() {
@@ -151,9 +158,16 @@ fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
         let pause = 60_u64.div_ceil(count.get());
         page.set("default_destination_rate_delay", format!("{pause}s"), "MTP_MESSAGES_PER_MINUTE");
     }
-    match &settings.route.relay {
-        Some(relay) => through(page, relay, folder),
-        None => page.set("relayhost", "", "MTP_RELAY"),
+    match (&settings.route.relay, settings.gate()) {
+        (Some(_), Some(gate)) => {
+            page.set(
+                "relayhost",
+                format!("[{}]:{}", gate.ip(), gate.port()),
+                "MTP_OAUTH_…: from there to MTP_RELAY, with the token",
+            );
+        }
+        (Some(relay), None) => through(page, relay, folder),
+        (None, _) => page.set("relayhost", "", "MTP_RELAY"),
     }
 }
 
@@ -164,7 +178,7 @@ fn through(page: &mut Page, relay: &Upstream, folder: &Path) {
     if relay.tls_mode == TlsMode::Implicit {
         page.set("smtp_tls_wrappermode", "yes", "MTP_TLS_MODE, MTP_PORT");
     }
-    if relay.login.is_some() {
+    if relay.password().is_some() {
         let map = format!("texthash:{}", folder.join(crate::password_map::NAME).display());
         page.set("smtp_sasl_auth_enable", "yes", "MTP_USER, MTP_PASS");
         page.set("smtp_sasl_password_maps", map, "MTP_USER, MTP_PASS");

@@ -2,7 +2,8 @@
 
 use shared::secret::HIDDEN;
 
-use crate::config::{Login, Upstream};
+use crate::config::Upstream;
+use crate::value::{Password, User};
 
 /// Name of the file.
 pub const NAME: &str = "relay_passwd";
@@ -10,15 +11,15 @@ pub const NAME: &str = "relay_passwd";
 pub const MODE: u32 = 0o600;
 
 /// The line. The key is the next hop as `main.cf` has it: no other spelling is surely found.
-pub fn render(relay: &Upstream, login: &Login) -> String {
-    line(relay, login.user.as_str(), login.password.reveal())
+pub fn render(relay: &Upstream, user: &User, password: &Password) -> String {
+    line(relay, user, password.reveal())
 }
 
 /// The line as it may be shown.
-pub fn render_hidden(relay: &Upstream, login: &Login) -> String {
-    line(relay, login.user.as_str(), HIDDEN)
+pub fn render_hidden(relay: &Upstream, user: &User) -> String {
+    line(relay, user, HIDDEN)
 }
 
-fn line(relay: &Upstream, user: &str, password: &str) -> String {
+fn line(relay: &Upstream, user: &User, password: &str) -> String {
     format!("{} {user}:{password}\n", relay.next_hop)
 }

@@ -87,15 +87,15 @@ impl Plan {
         if settings.header_privacy {
             files.push(planned(header_privacy::NAME, header_privacy::TABLE.to_owned()));
         }
-        if settings.route.relay.is_some() {
+        if settings.route.relay.is_some() && settings.gate().is_none() {
             files.push(planned(replies::NAME, replies::TABLE.to_owned()));
         }
         if let Some(relay) = &settings.route.relay
-            && let Some(login) = &relay.login
+            && let (Some(login), Some(password)) = (&relay.login, relay.password())
         {
             let text = match secrets {
-                Secrets::Written => password_map::render(relay, login),
-                Secrets::Hidden => password_map::render_hidden(relay, login),
+                Secrets::Written => password_map::render(relay, &login.user, password),
+                Secrets::Hidden => password_map::render_hidden(relay, &login.user),
             };
             files.push(Planned { name: password_map::NAME, text, mode: password_map::MODE });
         }

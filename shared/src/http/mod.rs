@@ -1,6 +1,7 @@
 //! One HTTP client with limits; its errors say whether the request may have arrived.
 
 mod error;
+mod form;
 mod roots;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::{
 use reqwest::{Body, Client, RequestBuilder, Response, Url, header, redirect};
 
 pub use error::{HttpError, Place, SetupError, Trouble};
+pub use form::{FORM, form};
 
 use crate::secret::Secret;
 

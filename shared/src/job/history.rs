@@ -153,7 +153,10 @@ impl History {
     }
 
     /// A run begins; whoever holds the lock of the job may call this. A run that never ended is marked as interrupted.
-    pub(super) fn begin(&self, mut runs: Vec<Record>, run: Record) -> Result<(), FileError> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(&self, mut runs: Vec<Record>, run: Record) -> Result<(), FileError> {
         for earlier in runs.iter_mut().filter(|run| run.result.is_none()) {
             earlier.result = Some(RunResult::Interrupted);
             "the program died during this run".clone_into(&mut earlier.sentence);
@@ -162,8 +165,11 @@ impl History {
         self.write(runs)
     }
 
-    /// The last run ended.
-    pub(super) fn end(&self, started: Timestamp, now: Timestamp, report: &Report) -> Result<(), FileError> {
+    /// The run that started then has ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(&self, started: Timestamp, now: Timestamp, report: &Report) -> Result<(), FileError> {
         let mut runs = self.read().unwrap_or_default();
         if let Some(run) = runs.iter_mut().rev().find(|run| run.started == started) {
             run.ended = Some(now);

@@ -15,6 +15,7 @@
 
 mod attend;
 mod beginning;
+mod guard;
 mod history;
 mod options;
 mod pace;
@@ -22,10 +23,13 @@ mod report;
 mod round;
 mod serve;
 mod service;
+mod signals;
 mod told;
 
+pub use guard::too_soon;
 pub use history::{HISTORY_RUNS_MAX, History, HistoryError, Record};
 pub use options::{AtStart, JobOptions, Overlap};
 pub use report::{Report, Result as RunResult};
 pub use round::{Run, Trigger};
 pub use serve::{Job, Reload};
+pub use signals::{Next, Signals, read_again, say_status};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::{
+    guard::too_soon,
     history::{History, Record},
     options::JobOptions,
     pace::Pace,
@@ -177,16 +178,10 @@ fn reason_to_wait(options: &JobOptions, runs: &[Record], run: &Run) -> Option<Ro
     if let Some(slot) = run.slot.filter(|slot| last.slot.is_some_and(|served| served >= *slot)) {
         return Some(Round::Elsewhere(format!("the run of {slot} was done already")));
     }
-    let least = options.min_interval?.get();
-    let since = Duration::try_from(last.started.duration_until(Timestamp::now())).ok()?;
-    if run.trigger == Trigger::Asked || since >= least {
+    if run.trigger == Trigger::Asked {
         return None;
     }
-    Some(Round::TooSoon(format!(
-        "the last run started {} ago, and MIN_INTERVAL is {}",
-        length_in_words(since),
-        length_in_words(least)
-    )))
+    too_soon(options.min_interval.as_ref(), Some(last.started), Timestamp::now()).map(Round::TooSoon)
 }
 
 async fn attempts(options: &JobOptions, mut run: Run, body: &mut impl AsyncFnMut(&Run) -> Report) -> Report {

@@ -12,6 +12,7 @@ use super::{
     report::{Report, Result as RunResult},
     round::{Round, Run, Trigger},
     serve::{Job, Reload},
+    signals::read_again,
     told::Told,
 };
 use crate::{
@@ -175,18 +176,11 @@ impl Service<'_, '_> {
             info!("Asked to read settings again: nothing in them can change while the program runs");
             return;
         };
-        let notice = match reload().await {
-            Ok(schedule) => {
-                info!("Settings were read again");
-                announce(&schedule);
-                self.state.slots.change(schedule, Timestamp::now());
-                None
-            }
-            Err(failure) => {
-                warn!(why = failure.to_string(), "Settings cannot be used; the old ones stay in force");
-                Some("the settings could not be read again, and the old ones are in force".to_owned())
-            }
-        };
+        let read = read_again(reload().await).map(|schedule| {
+            announce(&schedule);
+            self.state.slots.change(schedule, Timestamp::now());
+        });
+        let notice = read.err();
         let noted = self.state.health.notice(notice);
         self.written(noted);
         self.plan();

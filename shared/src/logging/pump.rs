@@ -8,6 +8,10 @@ use serde_json::Value as Json;
 use super::{Format, escape::escaped, now, outlet::Outlet};
 use crate::process::{Line, PIECE_BYTES_MAX, Stream};
 
+/// So many lines that are sent together carry their label; after that it is a flood, and one in so many does: a label is
+/// longer than the lines that floods are made of.
+const LABELLED_LINES: u64 = 100;
+
 /// Gathers the lines of one program until they are sent together.
 pub(crate) struct Pump {
     outlet: Option<(Outlet, Format)>,
@@ -35,7 +39,12 @@ impl Pump {
         loop {
             let (piece, later) = rest.split_at(piece_end(rest, *format));
             match format {
-                Format::Text => write_text(&mut self.batch, &self.label, line.stream, continues, piece),
+                Format::Text => {
+                    let is_flood = self.count >= LABELLED_LINES && !self.count.is_multiple_of(LABELLED_LINES);
+                    // Nobody else writes within a batch, so the label of a line before is its own.
+                    let label = if is_flood { "" } else { &self.label };
+                    write_text(&mut self.batch, label, line.stream, continues, piece);
+                }
                 Format::Json => write_json(&mut self.batch, now(), &self.label, line.stream, continues, piece),
             }
             self.count += 1;
@@ -77,7 +86,8 @@ fn piece_end(text: &str, format: Format) -> usize {
     end.map_or(text.len(), |(at, _)| at)
 }
 
-/// `label| text`, `label! text` for standard error; a `+` says that the line before goes on.
+/// `label| text`, `label! text` for standard error; a `+` says that the line before goes on. In a flood the label is
+/// left out: `| text`.
 fn write_text(out: &mut Vec<u8>, label: &str, stream: Stream, continues: bool, piece: &str) {
     out.extend_from_slice(label.as_bytes());
     out.push(if stream == Stream::Out { b'|' } else { b'!' });

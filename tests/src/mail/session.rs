@@ -148,11 +148,23 @@ impl Session<'_> {
                 let user = initial.map_or_else(|| self.ask("VXNlcm5hbWU6"), Ok)?;
                 (text(&user), text(&self.ask("UGFzc3dvcmQ6")?))
             }
+            "XOAUTH2" => {
+                let answer = initial.map_or_else(|| self.ask(""), Ok)?;
+                let words = text(&answer);
+                let word =
+                    |name: &str| words.split('\u{1}').find_map(|word| word.strip_prefix(name)).unwrap_or_default();
+                (word("user=").to_owned(), word("auth=Bearer ").to_owned())
+            }
             _ => return self.say("504 5.5.4 unknown mechanism"),
         };
+        let by_token = mechanism == "XOAUTH2";
         let login = Login { mechanism, user, password, in_tls: self.in_tls };
         lock(&self.inside.seen).logins.push(login);
         if self.manners().rejects_login {
+            if by_token {
+                // The reason, and the client says nothing more: {"status":"401"}.
+                self.ask("eyJzdGF0dXMiOiI0MDEifQ==")?;
+            }
             return self.say("535 5.7.8 authentication credentials invalid");
         }
         self.logged_in = true;

@@ -57,7 +57,8 @@ impl Authority {
         (&self.chain_pem, &self.key_pem)
     }
 
-    pub(super) fn server(&self) -> Arc<ServerConfig> {
+    /// What a server needs that shows this certificate.
+    pub fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }
 }

@@ -1,8 +1,10 @@
 //! Descendants beyond the core cases.
 
+use std::fs::File;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tests::acceptance::{As, World, wait_until};
+use tests::acceptance::{As, Life, World, is_alive, wait_until};
 
 use crate::subject;
 
@@ -57,4 +59,42 @@ fn c_027_a_fork_storm_is_stopped() {
 fn c_029_it_starts_beside_another_first_process() {
     let world = World::new(&subject()).job("test $$ -ne 1");
     world.once(As::Process).is(0);
+}
+
+/// Lets the kernel refuse one thing, to become the parent of orphans (prctl 36), and runs the rest of the words.
+const NO_SUBREAPER: &str = r#"
+import ctypes, os, platform, struct, sys
+LOAD, JUMP_IF, ANSWER = 0x20, 0x15, 0x06
+PRCTL = {"x86_64": 157, "aarch64": 167}[platform.machine()]
+rules = [(LOAD, 0, 0, 0), (JUMP_IF, 0, 3, PRCTL), (LOAD, 0, 0, 16), (JUMP_IF, 0, 1, 36),
+         (ANSWER, 0, 0, 0x00050000 | 1), (ANSWER, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(code)))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, program, 0, 0) == 0, os.strerror(ctypes.get_errno())
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+
+#[test]
+fn c_028_without_the_permission_to_adopt_orphans_it_works_and_says_so_once() {
+    // A child in a session of its own is found by its mark, although it is nobody's child any more.
+    let job = "echo works; setsid sh -c 'trap \"echo farewell > @/farewell; exit\" TERM; echo $$ > @/orphan; while :; do sleep 0.05; done' & while [ ! -s @/orphan ]; do sleep 0.02; done; exit 7";
+    let world = World::new(&subject()).job(job);
+    world.write("refuse.py", NO_SUBREAPER);
+    let inner = world.command(As::Process, &["once"]);
+    let mut command = Command::new("python3");
+    command.arg(world.path("refuse.py")).arg(inner.get_program()).args(inner.get_args());
+    command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let end = Life::new(on_file(command, &world), As::Process, world.path("page")).end().is(7).says("job| works");
+    let refused = "orphans of jobs cannot be adopted here; they are looked for by their mark";
+    assert_eq!(end.output.matches(refused).count(), 1, "{}", end.output);
+    assert_eq!(world.read("farewell"), "farewell\n");
+    assert!(!is_alive(world.read("orphan").trim()), "the orphan is left");
+}
+
+/// Both streams to the file `page` of the world.
+fn on_file(mut command: Command, world: &World) -> Command {
+    let file = File::create(world.path("page")).unwrap();
+    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+    command
 }

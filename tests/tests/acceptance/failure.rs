@@ -5,7 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::{ServerConnection, StreamOwned};
 use tests::acceptance::{As, World};
+use tests::mail::Authority;
 
 use crate::subject;
 
@@ -123,6 +125,44 @@ fn c_084_a_watchman_who_is_down_slow_or_lies_harms_nothing() {
         assert!(end.took < Duration::from_secs(25), "{url}: {:?}", end.took);
     }
     assert_eq!(round.heard().len(), 2, "a redirect is not followed");
+}
+
+/// A server with a certificate of this authority for `localhost`, and what it could read after the handshake.
+fn certified(authority: &Authority, host: &str) -> (u16, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind((host, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (config, heard) = (authority.server(), Arc::new(Mutex::new(Vec::new())));
+    let page = heard.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut stream = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
+            let mut buffer = [0; 65_536];
+            if let Ok(count) = stream.read(&mut buffer) {
+                page.lock().unwrap().extend_from_slice(&buffer[..count]);
+                let _ = stream.write_all(FINE.as_bytes());
+            }
+        }
+    });
+    (port, heard)
+}
+
+#[test]
+fn c_084_a_wrong_certificate_is_not_trusted_and_harms_nothing() {
+    // Nobody vouches for the first; the second is vouched for, but has the name of somebody else; the third is right.
+    for (host, vouched, trusted) in [("127.0.0.1", false, false), ("127.0.0.2", true, false), ("127.0.0.1", true, true)]
+    {
+        let authority = Authority::new();
+        let (port, heard) = certified(&authority, host);
+        let world = World::new(&subject()).job("exit 5").env("NOTIFY_PING_URL", &format!("https://{host}:{port}/uuid"));
+        world.write("ca.pem", authority.pem());
+        let world = if vouched { world.env("SSL_CERT_FILE", "@/ca.pem") } else { world };
+        let end = world.once(As::Process).is(5);
+        assert!(end.took < Duration::from_secs(25), "{:?}", end.took);
+        let refused = end.output.contains("A notification did not get through; the job is not affected");
+        let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+        assert_eq!((refused, heard.contains("POST /uuid/start")), (!trusted, trusted), "{}\n{heard}", end.output);
+    }
 }
 
 #[test]

@@ -9,13 +9,14 @@ use tests::acceptance::{As, World};
 
 use crate::subject;
 
-/// The lines of the job, without their mark, pieces of a line joined.
+/// The lines of the job, without their mark, pieces of a line joined. In a flood the label is left out.
 fn job_lines(output: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in output.lines() {
-        if let Some(text) = line.strip_prefix("job|+ ") {
+        let marked = line.strip_prefix("job").unwrap_or(line);
+        if let Some(text) = marked.strip_prefix("|+ ") {
             lines.last_mut().unwrap().push_str(text);
-        } else if let Some(text) = line.strip_prefix("job|").or_else(|| line.strip_prefix("job!")) {
+        } else if let Some(text) = marked.strip_prefix(['|', '!']) {
             lines.push(text.strip_prefix(' ').unwrap_or(text).to_owned());
         }
     }
@@ -47,6 +48,21 @@ fn c_032_short_lines_cost_at_most_half_as_much_again() {
     let lines = job_lines(&end.output);
     assert_eq!((lines.len(), lines[0].as_str(), lines[199_999].as_str()), (200_000, "line 000001", "line 200000"));
     assert!(end.output.len() as f64 <= 1.5 * 200_000.0 * 12.0, "{}", end.output.len());
+}
+
+#[test]
+fn c_032_even_the_shortest_lines_cost_at_most_half_as_much_again() {
+    // 7 bytes with their ends; the label alone is longer than that.
+    let said: usize = (100_000..300_000).map(|number: u32| number.to_string().len() + 1).sum();
+    let world = World::new(&subject()).job("seq 100000 299999").env("JOB_LABEL", "rsync-command-1");
+    let end = world.once(As::Process).is(0);
+    let marked: Vec<&str> = end.output.lines().filter(|line| line.contains("| ")).collect();
+    let lines: Vec<&str> = marked.iter().filter_map(|line| line.split_once("| ")).map(|(_, text)| text).collect();
+    assert_eq!((lines.len(), lines[0], lines[199_999]), (200_000, "100000", "299999"));
+    assert!(end.output.len() as f64 <= 1.5 * said as f64, "{} for {said}", end.output.len());
+    // Whoever looks at any part of it sees whose lines they are.
+    let labelled = |line: &&str| line.starts_with("rsync-command-1| ");
+    assert!(marked[..100].iter().all(labelled) && marked.chunks(1_000).all(|part| part.iter().any(labelled)));
 }
 
 #[test]
@@ -83,8 +99,9 @@ fn c_035_no_character_is_split() {
 fn c_036_each_stream_keeps_its_order_and_lines_never_mix() {
     let job = "for i in $(seq 1 2000); do echo out $i; echo err $i >&2; done";
     let end = World::new(&subject()).job(job).once(As::Process).is(0);
-    for (mark, word) in [("job| ", "out"), ("job! ", "err")] {
-        let lines: Vec<&str> = end.output.lines().filter_map(|line| line.strip_prefix(mark)).collect();
+    for (mark, word) in [("| ", "out"), ("! ", "err")] {
+        let marked = end.output.lines().map(|line| line.strip_prefix("job").unwrap_or(line));
+        let lines: Vec<&str> = marked.filter_map(|line| line.strip_prefix(mark)).collect();
         let expected: Vec<String> = (1..=2_000).map(|number| format!("{word} {number}")).collect();
         assert_eq!(lines, expected);
     }

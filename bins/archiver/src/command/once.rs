@@ -1,6 +1,7 @@
 //! `once`: one job, now.
 
 use shared::entry::{Exit, Failure};
+use tracing::info;
 
 use super::{Start, start};
 use crate::attempt::Attempt;
@@ -15,6 +16,10 @@ pub fn once(name: &str, dry_run: bool) -> Result<Exit, Failure> {
             .help("leave it away, or name the job delete-raw-data"));
     }
     let attempt = Attempt { settings: &settings, place: &place, state: &state, shutdown: &shutdown, dry_run };
+    if !dry_run && let Some(reason) = attempt.too_soon(job) {
+        info!(reason, "Nothing to do: the job ran a short while ago");
+        return Ok(Exit::Done);
+    }
     let outcome = super::block_on(attempt.run(job))??;
     if shutdown.requested() {
         shutdown.say_stopped("archiver");

@@ -9,10 +9,9 @@ use shared::entry::{Exit, Failure};
 use shared::files::FileError;
 use shared::health::{self, Health};
 use shared::health_http;
+use shared::job::{Next, Signals, read_again, say_status};
 use shared::notify::Notifier;
-use shared::schedule::{Slots, Waited, wait_until};
-use shared::shutdown::{Asks, Shutdown};
-use tokio::sync::watch;
+use shared::schedule::Slots;
 use tracing::{info, warn};
 
 use super::{Start, start};
@@ -55,7 +54,8 @@ async fn serve(mut begun: Start) -> Result<Exit, Failure> {
         warn!("No job has a schedule: waiting to be stopped");
     }
     loop {
-        let at = match signals.next(next_slot(&planned)).await {
+        let wanted = signals.next(next_slot(&planned)).await;
+        let at = match wanted {
             Next::Stop => break,
             Next::Slot => earliest(&planned),
             Next::Run => {
@@ -68,17 +68,26 @@ async fn serve(mut begun: Start) -> Result<Exit, Failure> {
                 continue;
             }
             Next::Reload => {
-                let notice = read_again(&mut begun, &mut planned);
+                let notice = read_settings_again(&mut begun, &mut planned);
                 let slot = next_slot(&planned);
                 told(health.notice(notice).and_then(|()| health.plan(slot, slot.map(late_after))));
                 continue;
             }
         };
         let Some(next) = at.and_then(|at| planned.get_mut(at)) else { continue };
-        health.run_started(Timestamp::now())?;
-        notifier.run_started(&next.job.name, &shutdown).await;
         let Start { settings, place, state, .. } = &begun;
         let attempt = Attempt { settings, place, state, shutdown: &shutdown, dry_run: false };
+        if wanted == Next::Slot
+            && let Some(reason) = attempt.too_soon(&next.job)
+        {
+            info!(job = next.job.name, reason, "This run is left out: the job ran a short while ago");
+            next.slots.after_run(Timestamp::now());
+            let slot = next_slot(&planned);
+            told(health.plan(slot, slot.map(late_after)));
+            continue;
+        }
+        health.run_started(Timestamp::now())?;
+        notifier.run_started(&next.job.name, &shutdown).await;
         let outcome = alive(attempt.run(&next.job), &mut health).await?;
         let was_bad = bad.contains_key(&next.job.name);
         // A pause neither begins an incident nor ends one.
@@ -101,79 +110,22 @@ async fn serve(mut begun: Start) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What the loop does next.
-enum Next {
-    Stop,
-    Slot,
-    Run,
-    Status,
-    Reload,
-}
-
-/// What was asked for by signals and is not done yet. One that comes while a job runs is answered after it.
-struct Signals<'a> {
-    shutdown: &'a Shutdown,
-    asks: watch::Receiver<Asks>,
-    answered: Asks,
-}
-
-impl<'a> Signals<'a> {
-    fn new(shutdown: &'a Shutdown) -> Self {
-        Self { shutdown, asks: shutdown.asks(), answered: Asks::default() }
-    }
-
-    async fn next(&mut self, slot: Option<Timestamp>) -> Next {
-        loop {
-            let asked = *self.asks.borrow_and_update();
-            let answered = &mut self.answered;
-            for (asked, answered, next) in [
-                (asked.status, &mut answered.status, Next::Status),
-                (asked.reload, &mut answered.reload, Next::Reload),
-                (asked.run, &mut answered.run, Next::Run),
-            ] {
-                if std::mem::replace(answered, asked) != asked {
-                    return next;
-                }
-            }
-            tokio::select! {
-                waited = wait_until(slot, self.shutdown) => return if waited == Waited::Due { Next::Slot } else { Next::Stop },
-                // The sender lives as long as the wish to stop.
-                _ = self.asks.changed() => {}
-            }
-        }
-    }
-}
-
-fn say_status(health: &Health, next: Option<Timestamp>) {
-    let state = health.state();
-    let shown = |moment: Option<Timestamp>| moment.map_or_else(|| "-".to_owned(), |moment| format!("{moment:.0}"));
-    let (next, success) = (shown(next), shown(state.last_success));
-    let last = state.last_outcome.as_deref().unwrap_or("no run has ended yet");
-    let verdict = health::judge(state, Timestamp::now()).sentence();
-    let (runs, failures) = (state.runs, state.failures);
-    info!(next, runs, failures, last_success = success, last, health = verdict, "Status");
-}
-
 /// Settings, jobs and the place of Matomo anew; what cannot be used leaves the old in force, and answers with a notice.
-fn read_again(begun: &mut Start, planned: &mut Vec<Planned>) -> Option<String> {
+fn read_settings_again(begun: &mut Start, planned: &mut Vec<Planned>) -> Option<String> {
     let fresh = || {
         let settings = config::from_env::<Settings>(&neighbours())?.settings;
         let (jobs, place) = (job::plan(&settings)?, Place::find(&settings)?);
         super::fits(&jobs, &place)?;
         Ok::<_, Failure>((settings, jobs, place))
     };
-    match fresh() {
+    match read_again(fresh()) {
         Ok((settings, jobs, place)) => {
-            info!("Settings were read again");
             (begun.settings, begun.jobs, begun.place) = (settings, jobs, place);
             *planned = self::planned(&begun.jobs, &begun.state);
             say_plan(&begun.jobs, Timestamp::now());
             None
         }
-        Err(failure) => {
-            warn!(why = failure.to_string(), "Settings cannot be used; the old ones stay in force");
-            Some("the settings could not be read again, and the old ones are in force".to_owned())
-        }
+        Err(notice) => Some(notice),
     }
 }
 

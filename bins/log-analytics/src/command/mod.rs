@@ -3,7 +3,9 @@
 mod adhoc;
 mod check;
 mod health;
+mod history;
 mod once;
+mod past;
 mod report;
 mod retry;
 mod run;
@@ -65,6 +67,12 @@ enum Command {
     },
     /// Release quarantined files, and decide about lines that were set aside
     Retry(Retry),
+    /// Show the last passes and how they ended
+    History {
+        /// As JSON, one object per line
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the settings in force as an environment file, without secrets
     PrintConfig,
     /// Tell whether `run` is well; for the health check of the container
@@ -100,6 +108,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status { json } => status::status(json),
         Command::Report { out } => report::report(out.as_deref()),
         Command::Retry(retry) => retry::retry(&retry),
+        Command::History { json } => history::history(json),
         Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health::health(),
     }

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::config;
 use shared::entry::{Exit, Failure};
 use shared::files::FileError;
 use shared::health::{Health, Outcome};
 use shared::health_http;
-use shared::job::RunResult;
-use shared::schedule::{Schedule, Slots, Waited, wait_until};
+use shared::job::{Next, Report, RunResult, Signals, Trigger, read_again, say_status};
+use shared::schedule::{Schedule, Slots};
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
+use super::past::Past;
 use super::telling::{JOB, Telling, told};
-use crate::config::Settings;
+use crate::config::{Settings, neighbours};
 use crate::pipeline::{Pass, PassReport};
 
 /// How long after its slot a pass may still be missing before the health says late.
@@ -22,66 +24,144 @@ const LATE_AFTER: SignedDuration = SignedDuration::from_mins(15);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5 * 60);
 const SLOTS_SHOWN: usize = 3;
 
+/// What changes from pass to pass.
+struct Standing<'a> {
+    settings: Settings,
+    slots: Slots,
+    health: Health,
+    telling: Telling<'a>,
+    past: Past,
+    shutdown: &'a Shutdown,
+    /// A first pass makes up for what went by while nothing ran, without a word.
+    first: bool,
+}
+
 /// Imports on a schedule until asked to stop.
 pub fn run() -> Result<Exit, Failure> {
     let settings = super::start()?;
     let shutdown = super::listen()?;
-    let schedule = settings.cron.clone().in_zone(&settings.zone);
-    let zone = schedule.zone().clone();
-    let next: Vec<String> = schedule
-        .next_runs(Timestamp::now(), SLOTS_SHOWN)
-        .iter()
-        .map(|slot| slot.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string())
-        .collect();
-    info!(schedule = schedule.in_words(), next = next.join(", "), "Schedule");
-    super::block_on(serve(&settings, schedule, &shutdown))?
+    announce(&schedule(&settings));
+    super::block_on(serve(settings, &shutdown))?
 }
 
-async fn serve(settings: &Settings, schedule: Schedule, shutdown: &Shutdown) -> Result<Exit, Failure> {
-    let unwritable = |error: FileError| {
-        let help = error.help();
-        Failure::new(Exit::CannotCreate, error).help(help)
-    };
-    let ledger = settings.ledger_folder();
-    crate::ledger::Ledger::open(&ledger).map_err(|error| {
+fn schedule(settings: &Settings) -> Schedule {
+    settings.cron.clone().in_zone(&settings.zone)
+}
+
+fn announce(schedule: &Schedule) {
+    let runs = schedule.next_runs(Timestamp::now(), SLOTS_SHOWN);
+    let shown = |slot: &Timestamp| slot.to_zoned(schedule.zone().clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string();
+    let next = runs.iter().map(shown).collect::<Vec<_>>().join(", ");
+    info!(schedule = schedule.in_words(), next, "Schedule");
+}
+
+async fn serve(settings: Settings, shutdown: &Shutdown) -> Result<Exit, Failure> {
+    crate::ledger::Ledger::open(&settings.ledger_folder()).map_err(|error| {
         let help = error.help();
         Failure::new(Exit::CannotCreate, error).help(help)
     })?;
-    let mut health = Health::start(settings.health_file(), Timestamp::now(), None).map_err(unwritable)?;
-    let page = super::report::for_visitors(settings);
+    let health = Health::start(settings.health_file(), Timestamp::now(), None).map_err(unwritable)?;
+    let page = super::report::for_visitors(&settings);
     let _listening = health_http::listen_with(&settings.listen, JOB, health.file(), Some(page)).await?;
-    let mut telling = Telling::new(settings, shutdown)?;
+    let telling = Telling::new(&settings, shutdown)?;
     // A slot that went by while nothing ran is made up for at once; the first start counts as such.
     let since = health.state().last_success.unwrap_or(Timestamp::UNIX_EPOCH);
-    let mut slots = Slots::after(schedule, since);
-    let mut first = true;
-    while let Some(slot) = slots.next() {
-        if wait_until(slot, shutdown).await == Waited::Stopping {
-            break;
-        }
-        health.run_started(Timestamp::now()).map_err(unwritable)?;
-        telling.begins().await;
-        let report = alive(pass(settings, shutdown), &mut health, settings).await?;
-        let missed = slots.after_run(Timestamp::now());
-        if missed > 0 && !std::mem::take(&mut first) {
-            warn!(missed, "Pass took longer than the time between two slots");
-        }
-        first = false;
-        let told = told(&report, shutdown);
-        let outcome = if told.is_bad() { Outcome::Failure } else { Outcome::Success };
-        let expected = slots.next().map(|slot| slot + LATE_AFTER);
-        let stopped = told.result == RunResult::Stopped;
-        if !stopped && let Err(error) = health.run_ended(Timestamp::now(), outcome, &*told.sentence, expected) {
-            warn!(why = crate::matomo::sentence(&error), help = error.help(), "Health cannot be written");
-        }
-        telling.ended(&told).await;
-        super::report::rewrite(settings);
-        if shutdown.requested() {
-            break;
+    let slots = Slots::after(schedule(&settings), since);
+    let past = Past::of(&settings);
+    let mut standing = Standing { settings, slots, health, telling, past, shutdown, first: true };
+    let mut signals = Signals::new(shutdown);
+    while !shutdown.requested() {
+        let slot = standing.slots.next();
+        match signals.next(slot).await {
+            Next::Stop => break,
+            Next::Slot => standing.pass(Trigger::Schedule, slot).await?,
+            Next::Run => {
+                info!("Asked for a run");
+                standing.pass(Trigger::Asked, None).await?;
+            }
+            Next::Status => say_status(&standing.health, slot),
+            Next::Reload => standing.read_settings_again(),
         }
     }
     info!("log-analytics stops, as asked");
     Ok(Exit::Done)
+}
+
+impl Standing<'_> {
+    async fn pass(&mut self, trigger: Trigger, slot: Option<Timestamp>) -> Result<(), Failure> {
+        if trigger != Trigger::Asked
+            && let Some(reason) = self.past.too_soon(&self.settings)?
+        {
+            info!(reason, "This run is left out: the job ran a short while ago");
+            self.slots.after_run(Timestamp::now());
+            self.plan();
+            return Ok(());
+        }
+        self.health.run_started(Timestamp::now()).map_err(unwritable)?;
+        let started = self.past.begins(trigger, slot)?;
+        self.telling.begins().await;
+        let report = alive(pass(&self.settings, self.shutdown), &mut self.health, &self.settings).await?;
+        let missed = self.slots.after_run(Timestamp::now());
+        if missed > 0 && !self.first {
+            warn!(missed, "Pass took longer than the time between two slots");
+        }
+        self.first = false;
+        let told = told(&report, self.shutdown);
+        self.past.ended(started, &told);
+        self.note(&told);
+        self.telling.ended(&told).await;
+        super::report::rewrite(&self.settings);
+        Ok(())
+    }
+
+    fn expected(&self) -> Option<Timestamp> {
+        self.slots.next().map(|slot| slot + LATE_AFTER)
+    }
+
+    fn note(&mut self, report: &Report) {
+        let outcome = if report.is_bad() { Outcome::Failure } else { Outcome::Success };
+        if report.result != RunResult::Stopped {
+            let expected = self.expected();
+            written(self.health.run_ended(Timestamp::now(), outcome, &*report.sentence, expected));
+        }
+    }
+
+    fn plan(&mut self) {
+        let (next, expected) = (self.slots.next(), self.expected());
+        written(self.health.plan(next, expected));
+    }
+
+    /// What is given as `NAME_FILE` may have changed. Folders stay where they are.
+    fn read_settings_again(&mut self) {
+        let fresh = || {
+            let settings = config::from_env::<Settings>(&neighbours())?.settings;
+            let telling = Telling::new(&settings, self.shutdown)?;
+            Ok::<_, Failure>((settings, telling))
+        };
+        let notice = match read_again(fresh()) {
+            Ok((settings, telling)) => {
+                let schedule = schedule(&settings);
+                announce(&schedule);
+                self.slots.change(schedule, Timestamp::now());
+                (self.settings, self.telling) = (settings, telling);
+                None
+            }
+            Err(notice) => Some(notice),
+        };
+        written(self.health.notice(notice));
+        self.plan();
+    }
+}
+
+fn unwritable(error: FileError) -> Failure {
+    let help = error.help();
+    Failure::new(Exit::CannotCreate, error).help(help)
+}
+
+fn written(written: Result<(), FileError>) {
+    if let Err(error) = written {
+        warn!(why = crate::matomo::sentence(&error), help = error.help(), "Health cannot be written");
+    }
 }
 
 async fn pass(settings: &Settings, shutdown: &Shutdown) -> Result<PassReport, Failure> {

@@ -11,6 +11,7 @@ use crate::main_cf;
 use crate::plan::{Plan, Secrets};
 use crate::postfix::{Postfix, not_installed};
 use crate::relay_probe::{self, Finding};
+use crate::token::Tokens;
 
 /// Reports on everything that a start needs.
 pub fn check(probe: bool) -> Result<Exit, Failure> {
@@ -22,7 +23,7 @@ pub fn check(probe: bool) -> Result<Exit, Failure> {
     }
     let mut exit = configuration(settings)?;
     super::say(&format!("ok      mail would leave {}\n", settings.route.in_words()));
-    if probe && !relay(settings) {
+    if probe && !relay(settings)? {
         exit = exit.or(Some(Exit::Unavailable));
     }
     Ok(exit.unwrap_or(Exit::Done))
@@ -45,8 +46,20 @@ fn configuration(settings: &Settings) -> Result<Option<Exit>, Failure> {
 }
 
 /// Whether mail would be taken.
-fn relay(settings: &Settings) -> bool {
-    let findings = relay_probe::probe(&settings.route, &main_cf::ca_files(settings), settings.host.as_str());
+fn relay(settings: &Settings) -> Result<bool, Failure> {
+    let token = match Tokens::of(settings) {
+        Some(mut tokens) => match super::block_on(tokens.next())? {
+            Ok(granted) => Some(granted.token),
+            Err(error) => {
+                let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+                fault(&format!("token: {error}{why}"), error.help());
+                return Ok(false);
+            }
+        },
+        None => None,
+    };
+    let ca_files = main_cf::ca_files(settings);
+    let findings = relay_probe::probe(&settings.route, token.as_ref(), &ca_files, settings.host.as_str());
     for finding in &findings.0 {
         match finding {
             Finding::Good(what) => super::say(&format!("ok      relay: {what}\n")),
@@ -54,7 +67,7 @@ fn relay(settings: &Settings) -> bool {
             Finding::Fault { what, help } => fault(&format!("relay: {what}"), help),
         }
     }
-    !findings.has_fault()
+    Ok(!findings.has_fault())
 }
 
 fn fault(what: &str, help: &str) {

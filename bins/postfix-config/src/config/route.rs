@@ -1,7 +1,8 @@
-//! Which way mail leaves: a decision from six variables, made once and whole.
+//! Which way mail leaves: a decision from a handful of variables, made once and whole.
 
 use shared::config::{Declared, Reader, Setting};
 
+use super::token::{TokenSource, Tokens};
 use crate::value::{ClientLevel, Password, Port, Relay, TlsMode, User};
 
 const PORT_PLAIN: Port = Port::new(25);
@@ -21,6 +22,8 @@ shared::settings! {
         pub user: Option<User> = optional("MTP_USER").formerly(&["RELAYHOST_USERNAME"]).example("reports@example.org"),
         /// Password of the login at MTP_RELAY, taken as it stands. It is never sent unencrypted.
         pub password: Option<Password> = optional("MTP_PASS").verbatim().formerly(&["RELAYHOST_PASSWORD"]),
+        /// A token in place of the password.
+        pub tokens: Tokens,
         /// How encryption to MTP_RELAY begins. Default: implicit on ports 465 and 2465, else starttls.
         pub tls_mode: Option<TlsMode> = optional("MTP_TLS_MODE").example("implicit"),
         /// Protection of mail on its way out. Default: encrypt with a login or implicit TLS, else may.
@@ -57,8 +60,27 @@ pub struct Upstream {
 pub struct Login {
     /// The name.
     pub user: User,
-    /// The password.
-    pub password: Password,
+    /// What proves that it is ours.
+    pub proof: Proof,
+}
+
+/// What proves that a login is ours.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// A password, for as long as we run.
+    Password(Password),
+    /// An access token (XOAUTH2), which lasts an hour or so, and where the next one comes from.
+    Token(TokenSource),
+}
+
+impl Upstream {
+    /// The password of its login; nothing when there is no login, or one by token.
+    pub fn password(&self) -> Option<&Password> {
+        match &self.login.as_ref()?.proof {
+            Proof::Password(password) => Some(password),
+            Proof::Token(_) => None,
+        }
+    }
 }
 
 impl Route {
@@ -72,13 +94,25 @@ impl Route {
             (TlsMode::StartTls, ClientLevel::None) => "no TLS".to_owned(),
             (TlsMode::StartTls, level) => format!("STARTTLS, level {level}"),
         };
-        let login = if relay.login.is_some() { "with a login" } else { "without a login" };
+        let login = match relay.login.as_ref().map(|login| &login.proof) {
+            Some(Proof::Password(_)) => "with a login",
+            Some(Proof::Token(_)) => "with a login by token (XOAUTH2)",
+            None => "without a login",
+        };
         format!("through {}, {tls}, {login}", relay.next_hop)
     }
 
     /// The login, if there is one.
     pub fn login(&self) -> Option<&Login> {
         self.relay.as_ref()?.login.as_ref()
+    }
+
+    /// Where the tokens of the login come from, if it is by token.
+    pub fn tokens(&self) -> Option<&TokenSource> {
+        match &self.login()?.proof {
+            Proof::Password(_) => None,
+            Proof::Token(source) => Some(source),
+        }
     }
 }
 
@@ -97,7 +131,7 @@ impl Declared for Route {
     }
 }
 
-/// What came of the six variables.
+/// What came of the variables.
 #[derive(Default)]
 struct Judged {
     route: Option<Route>,
@@ -127,17 +161,21 @@ fn decide(settings: &RouteSettings) -> Judged {
 
 /// Half a login would be refused by the relay, and the mail bounced.
 fn whole_login(settings: &RouteSettings, judged: &mut Judged) -> Option<Login> {
-    match (settings.user.clone(), settings.password.clone()) {
-        (Some(user), Some(password)) => return Some(Login { user, password }),
-        (None, None) => {}
-        (Some(_), None) => judged.clash("MTP_USER is set but MTP_PASS is not: a login needs both; set MTP_PASS (or MTP_PASS_FILE), or remove MTP_USER"),
-        (None, Some(_)) => judged.clash("MTP_PASS is set but MTP_USER is not: a login needs both; set MTP_USER, or remove MTP_PASS"),
+    let token = settings.tokens.0.clone().map(Proof::Token);
+    let password = settings.password.clone().map(Proof::Password);
+    match (settings.user.clone(), token, password) {
+        (_, Some(_), Some(_)) => judged.clash("MTP_PASS is set, and a token in its place (MTP_OAUTH_…) too: keep one of them"),
+        (Some(user), Some(proof), None) | (Some(user), None, Some(proof)) => return Some(Login { user, proof }),
+        (None, None, None) => {}
+        (Some(_), None, None) => judged.clash("MTP_USER is set but MTP_PASS is not: a login needs both; set MTP_PASS (or MTP_PASS_FILE), or remove MTP_USER"),
+        (None, None, Some(_)) => judged.clash("MTP_PASS is set but MTP_USER is not: a login needs both; set MTP_USER, or remove MTP_PASS"),
+        (None, Some(_), None) => judged.clash("tokens are asked for (MTP_OAUTH_…) but MTP_USER is not set: set it to the mail address that has signed in"),
     }
     None
 }
 
 fn direct(settings: &RouteSettings, judged: &mut Judged) -> Route {
-    if settings.user.is_some() || settings.password.is_some() {
+    if settings.user.is_some() || settings.password.is_some() || settings.tokens.0.is_some() {
         judged.clash(
             "MTP_USER and MTP_PASS are a login at MTP_RELAY, which is not set: set MTP_RELAY, or remove the login",
         );
@@ -167,6 +205,10 @@ fn through(relay: &Relay, login: Option<Login>, settings: &RouteSettings, judged
             "SMTP_TLS_SECURITY_LEVEL is none, but MTP_USER and MTP_PASS are set, and a password is never sent unencrypted: \
              set encrypt, verify or secure, or remove the login",
         );
+    } else if matches!(level, ClientLevel::Dane | ClientLevel::DaneOnly) && settings.tokens.0.is_some() {
+        judged.clash(&format!(
+            "SMTP_TLS_SECURITY_LEVEL is {level}, which a login by token (MTP_OAUTH_…) does not know: set encrypt, verify or secure"
+        ));
     } else if login.is_some() && !level.insists() {
         judged.notice(&format!(
             "SMTP_TLS_SECURITY_LEVEL is {level}, weaker than encrypt: the password still needs TLS, and mail waits when there is none"

@@ -154,6 +154,23 @@ impl Change {
             Change::Line(Line { service, kind, .. }) | Change::Option { service, kind, .. } => (service, kind),
         }
     }
+
+    /// The options it sets.
+    pub fn options(&self) -> &[(String, String)] {
+        match self {
+            Change::Line(line) => &line.options,
+            Change::Option { option, .. } => std::slice::from_ref(option),
+        }
+    }
+
+    /// The variable that asks for it.
+    pub fn variable(&self) -> String {
+        let (service, kind) = self.place();
+        match self {
+            Change::Line(_) => format!("POSTFIXMASTER_{service}__{kind}"),
+            Change::Option { option: (name, _), .. } => format!("POSTFIXMASTER_{service}__{kind}__{name}"),
+        }
+    }
 }
 
 /// A service.

@@ -16,16 +16,20 @@ pub enum Refusal {
         variables: Vec<String>,
     },
     /// A parameter was passed through that does not exist.
-    #[error("POSTFIX_{parameter} is no parameter of this Postfix")]
+    #[error("{}: {parameter} is no parameter of this Postfix", variables.join(", "))]
     UnknownParameter {
         /// Its name.
         parameter: String,
+        /// The variables that pass it through.
+        variables: Vec<String>,
     },
     /// A value fills in a name that does not exist.
-    #[error("a parameter passed through fills in ${name}, which does not exist")]
+    #[error("{}: a value fills in ${name}, which does not exist", variables.join(", "))]
     UnknownName {
         /// The name.
         name: String,
+        /// The variables with such a value.
+        variables: Vec<String>,
     },
     /// Postfix finds something odd that must not stay.
     #[error("Postfix warns about the configuration: {warning}")]

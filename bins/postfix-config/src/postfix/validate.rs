@@ -8,9 +8,9 @@ use rustls::pki_types::pem::PemObject as _;
 use shared::process::StartError;
 
 use super::{Answer, Postfix, Refusal, plugin};
-use crate::config::{Login, Settings, Upstream};
-use crate::password_map;
-use crate::value::CleanPath;
+use crate::config::{Change, Settings, Upstream};
+use crate::value::{CleanPath, Password, User};
+use crate::{master_cf, password_map};
 
 impl Postfix {
     /// Everything that speaks against a start and can be known without touching the queue.
@@ -25,10 +25,10 @@ impl Postfix {
         );
         let mut refusals: Vec<Refusal> = Vec::new();
         refusals.extend(about_values(&values?, settings));
-        refusals.extend(about_names(&names?));
+        refusals.extend(about_names(&names?, settings));
         refusals.extend(key?);
         refusals.extend(about_files(settings));
-        if settings.route.login().is_some() {
+        if password(settings).is_some() {
             let missing = plugin::missing();
             if !missing.is_empty() {
                 refusals.push(Refusal::Plugins { names: missing.join(" and ") });
@@ -39,10 +39,10 @@ impl Postfix {
 
     /// Looks the login up as Postfix will. Its answer is the password, so it is compared and forgotten.
     async fn look_up(&self, settings: &Settings) -> Result<Option<Refusal>, StartError> {
-        let Some((relay, login)) = login(settings) else { return Ok(None) };
+        let Some((relay, user, password)) = password(settings) else { return Ok(None) };
         let map = format!("texthash:{}", self.folder().join(password_map::NAME).display());
         let answer = self.ask("postmap", &["-q", &relay.next_hop, &map]).await?;
-        let expected = format!("{}:{}", login.user, login.password.reveal());
+        let expected = format!("{user}:{}", password.reveal());
         let found = answer.good && answer.stdout == expected;
         Ok((!found).then(|| Refusal::Key { key: relay.next_hop.clone() }))
     }
@@ -57,9 +57,9 @@ impl Postfix {
     }
 }
 
-fn login(settings: &Settings) -> Option<(&Upstream, &Login)> {
+fn password(settings: &Settings) -> Option<(&Upstream, &User, &Password)> {
     let relay = settings.route.relay.as_ref()?;
-    Some((relay, relay.login.as_ref()?))
+    Some((relay, &relay.login.as_ref()?.user, relay.password()?))
 }
 
 fn about_values(answer: &Answer, settings: &Settings) -> Option<Refusal> {
@@ -81,25 +81,47 @@ fn about_values(answer: &Answer, settings: &Settings) -> Option<Refusal> {
 }
 
 /// The warnings of `postconf -n`: each is a slip in something passed through, or a fault of ours.
-fn about_names(answer: &Answer) -> Vec<Refusal> {
+fn about_names(answer: &Answer, settings: &Settings) -> Vec<Refusal> {
     let lines = answer.stderr.lines().filter_map(|line| line.split_once("warning: ")).map(|(_, warning)| warning);
-    let mut refusals: Vec<Refusal> = lines.map(about_name).collect();
+    let mut refusals: Vec<Refusal> = lines.map(|warning| about_name(warning, settings)).collect();
     if !answer.good {
         refusals.push(Refusal::Value { complaint: answer.complaint(), variables: Vec::new() });
     }
     refusals
 }
 
-fn about_name(warning: &str) -> Refusal {
+fn about_name(warning: &str, settings: &Settings) -> Refusal {
     let after =
         |mark: &str| warning.split_once(mark).map(|(_, rest)| rest.split('=').next().unwrap_or(rest).trim().to_owned());
     if let Some(parameter) = after("unused parameter: ") {
-        return Refusal::UnknownParameter { parameter };
+        let variables = match warning.contains(master_cf::NAME) {
+            true => passed_through(settings, |name, _| name == parameter),
+            false => vec![format!("POSTFIX_{parameter}")],
+        };
+        return Refusal::UnknownParameter { parameter, variables };
     }
     match after("undefined parameter: ") {
-        Some(name) => Refusal::UnknownName { name },
+        Some(name) => {
+            Refusal::UnknownName { variables: passed_through(settings, |_, value| fills_in(value, &name)), name }
+        }
         None => Refusal::Warning { warning: warning.to_owned() },
     }
+}
+
+/// The variables that pass such a parameter through, by its name and its value.
+fn passed_through(settings: &Settings, is_such: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let parameters = settings.overrides.iter().filter(|(name, value)| is_such(name, value.as_str()));
+    let parameters = parameters.map(|(name, _)| format!("POSTFIX_{name}"));
+    let services = settings.services.0.iter();
+    let services = services.filter(|change| change.options().iter().any(|(name, value)| is_such(name, value)));
+    parameters.chain(services.map(Change::variable)).collect()
+}
+
+/// `$name`, `${name}` and `$(name)`, and `${name?…}`.
+fn fills_in(value: &str, name: &str) -> bool {
+    let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let after = value.split('$').skip(1).filter_map(|part| part.trim_start_matches(['{', '(']).strip_prefix(name));
+    after.into_iter().any(is_end)
 }
 
 fn about_files(settings: &Settings) -> Vec<Refusal> {
@@ -136,14 +158,25 @@ mod tests {
 
     #[test]
     fn warnings_become_reasons_with_the_name_of_the_variable() {
-        let stderr = "postconf: warning: /c/main.cf: unused parameter: foo=$bar\npostconf: warning: /c/main.cf: undefined parameter: bar";
+        let variables = [
+            ("MTP_HOST", "x.example"),
+            ("POSTFIX_foo", "$bar"),
+            ("POSTFIX_biff", "$barn"),
+            ("POSTFIXMASTER_submission__inet", "submission inet n - n - - smtpd -o baz=1"),
+            ("POSTFIXMASTER_smtp__unix__smtp_helo_name", "x$bar.y"),
+        ];
+        let settings = crate::config::from_pairs(&variables).unwrap();
+        let stderr = "postconf: warning: /c/main.cf: unused parameter: foo=$bar\n\
+                      postconf: warning: /c/master.cf: unused parameter: baz=1\n\
+                      postconf: warning: /c/main.cf: undefined parameter: bar";
         let answer = Answer { good: true, stdout: String::new(), stderr: stderr.to_owned() };
-        let reasons: Vec<String> = about_names(&answer).iter().map(ToString::to_string).collect();
+        let reasons: Vec<String> = about_names(&answer, &settings).iter().map(ToString::to_string).collect();
         assert_eq!(
             reasons,
             [
-                "POSTFIX_foo is no parameter of this Postfix",
-                "a parameter passed through fills in $bar, which does not exist"
+                "POSTFIX_foo: foo is no parameter of this Postfix",
+                "POSTFIXMASTER_submission__inet: baz is no parameter of this Postfix",
+                "POSTFIX_foo, POSTFIXMASTER_smtp__unix__smtp_helo_name: a value fills in $bar, which does not exist"
             ]
         );
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use rustls::{ClientConnection, StreamOwned};
 
@@ -22,6 +23,11 @@ impl Reply {
     /// Its first line, with the number.
     pub fn first(&self) -> &str {
         self.lines.first().map_or("nothing", String::as_str)
+    }
+
+    /// All of its lines, each with the number.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
     }
 
     /// Whether an answer to EHLO holds this word at the beginning of a line.
@@ -50,11 +56,24 @@ enum Wire {
 /// A talk with a server.
 pub struct Dialogue {
     wire: Wire,
+    patience: Duration,
 }
 
 impl Dialogue {
+    /// On a connection that waits for an answer as long as a step may take.
     pub fn on(stream: TcpStream) -> Self {
-        Self { wire: Wire::Clear(stream) }
+        Self { wire: Wire::Clear(stream), patience: super::STEP_MAX }
+    }
+
+    /// Waits this long for each answer from now on.
+    pub fn with_patience(mut self, patience: Duration) -> io::Result<Self> {
+        let stream = match &self.wire {
+            Wire::Clear(stream) => stream,
+            Wire::Encrypted(stream) => &stream.sock,
+        };
+        stream.set_read_timeout(Some(patience)).and_then(|()| stream.set_write_timeout(Some(patience)))?;
+        self.patience = patience;
+        Ok(self)
     }
 
     /// How it is encrypted; nothing when it is not.
@@ -73,17 +92,21 @@ impl Dialogue {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        Ok(Self { wire: Wire::Encrypted(Box::new(stream)) })
+        Ok(Self { wire: Wire::Encrypted(Box::new(stream)), patience: self.patience })
     }
 
     /// Says a line and hears the answer.
     pub fn ask(&mut self, words: &str) -> io::Result<Reply> {
-        let line = format!("{words}\r\n");
-        match &mut self.wire {
-            Wire::Clear(stream) => stream.write_all(line.as_bytes())?,
-            Wire::Encrypted(stream) => stream.write_all(line.as_bytes()).and_then(|()| stream.flush())?,
-        }
+        self.send(format!("{words}\r\n").as_bytes())?;
         self.hear()
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Clear(stream) => stream.write_all(bytes),
+            Wire::Encrypted(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
     }
 
     /// Hears an answer of one or more lines.
@@ -125,7 +148,7 @@ impl Dialogue {
             Ok(0) => Err(io::Error::other("the relay closed the connection")),
             Ok(_) => Ok(byte[0]),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(io::Error::other(format!("the relay says nothing for {} seconds", super::STEP_MAX.as_secs())))
+                Err(io::Error::other(format!("the relay says nothing for {} seconds", self.patience.as_secs())))
             }
             Err(error) => Err(error),
         }

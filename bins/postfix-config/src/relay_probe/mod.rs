@@ -3,18 +3,16 @@
 
 mod certificate;
 mod dialogue;
+mod login;
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::config::{Login, Route, Upstream};
-use crate::value::{ClientLevel, TlsMode};
+use crate::config::{Route, Upstream};
+use crate::value::{ClientLevel, Password, TlsMode};
 use certificate::Trust;
-use dialogue::{Dialogue, Reply};
+pub use dialogue::{Dialogue, Reply};
 
 /// A relay that is slower than this keeps mail waiting anyway.
 const STEP_MAX: Duration = Duration::from_secs(10);
@@ -69,14 +67,15 @@ impl Findings {
 }
 
 /// Talks to the relay. `ca_files` are the authorities that Postfix trusts, `host` is our own name.
-pub fn probe(route: &Route, ca_files: &[PathBuf], host: &str) -> Findings {
+/// A login by token needs the `token` that is current.
+pub fn probe(route: &Route, token: Option<&Password>, ca_files: &[PathBuf], host: &str) -> Findings {
     let mut findings = Findings::default();
     match &route.relay {
         None => {
             findings.advice("there is no MTP_RELAY to talk to: mail goes directly to the servers of its recipients");
         }
         Some(relay) => {
-            let talk = Talk { relay, level: route.level, ca_files, host };
+            let talk = Talk { relay, token, level: route.level, ca_files, host };
             if let Err(Stop { what, help }) = talk.through(&mut findings) {
                 findings.0.push(Finding::Fault { what, help });
             }
@@ -85,8 +84,32 @@ pub fn probe(route: &Route, ca_files: &[PathBuf], host: &str) -> Findings {
     findings
 }
 
+/// A relay that was found, encrypted as it must be and logged in at, with what it offers now.
+pub struct Opened {
+    /// The connection.
+    pub dialogue: Dialogue,
+    /// The answer to EHLO.
+    pub offers: Reply,
+}
+
+/// The same steps for mail that is to follow.
+///
+/// # Errors
+/// Which step failed and why, on one line.
+pub fn open(
+    relay: &Upstream,
+    token: &Password,
+    level: ClientLevel,
+    ca_files: &[PathBuf],
+    host: &str,
+) -> Result<Opened, String> {
+    let talk = Talk { relay, token: Some(token), level, ca_files, host };
+    talk.open(&mut Findings::default()).map_err(|stop| stop.what)
+}
+
 struct Talk<'a> {
     relay: &'a Upstream,
+    token: Option<&'a Password>,
     level: ClientLevel,
     ca_files: &'a [PathBuf],
     host: &'a str,
@@ -97,6 +120,16 @@ const LOOK_AT_PORT: &str =
 
 impl Talk<'_> {
     fn through(&self, findings: &mut Findings) -> Result<(), Stop> {
+        let Opened { mut dialogue, .. } = self.open(findings)?;
+        if self.relay.login.is_none() {
+            self.try_sender(&mut dialogue, findings)?;
+        }
+        // The answer of a server that is left does not matter.
+        let _ = dialogue.ask("QUIT");
+        Ok(())
+    }
+
+    fn open(&self, findings: &mut Findings) -> Result<Opened, Stop> {
         let stream = self.connect(findings)?;
         let mut dialogue = Dialogue::on(stream);
         if self.relay.tls_mode == TlsMode::Implicit {
@@ -122,13 +155,10 @@ impl Talk<'_> {
                 findings.advice("STARTTLS: the relay does not offer it, so mail leaves unencrypted");
             }
         }
-        match &self.relay.login {
-            Some(login) => self.log_in(&mut dialogue, &offers, login, findings)?,
-            None => self.try_sender(&mut dialogue, findings)?,
+        if let Some(login) = &self.relay.login {
+            self.log_in(&mut dialogue, &offers, login, findings)?;
         }
-        // The answer of a server that is left does not matter.
-        let _ = dialogue.ask("QUIT");
-        Ok(())
+        Ok(Opened { dialogue, offers })
     }
 
     fn connect(&self, findings: &mut Findings) -> Result<TcpStream, Stop> {
@@ -190,49 +220,6 @@ impl Talk<'_> {
         Ok(offers)
     }
 
-    fn log_in(
-        &self,
-        dialogue: &mut Dialogue,
-        offers: &Reply,
-        login: &Login,
-        findings: &mut Findings,
-    ) -> Result<(), Stop> {
-        if dialogue.cipher().is_none() {
-            let help = "nothing was sent; ask the provider for the port with TLS";
-            return Err(Stop::at(
-                "AUTH: the connection is not encrypted, and a password is never sent over such a one",
-                help,
-            ));
-        }
-        let mechanisms = offers.mechanisms();
-        let has = |name: &str| mechanisms.iter().any(|offered| offered.eq_ignore_ascii_case(name));
-        let (user, password) = (login.user.as_str(), login.password.reveal());
-        let answer = if has("PLAIN") {
-            let words = format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")));
-            self.ask(dialogue, "AUTH", &words)?
-        } else if has("LOGIN") {
-            let first = self.ask(dialogue, "AUTH", "AUTH LOGIN")?;
-            self.expect(&first, 334, "AUTH", LOOK_AT_LOGIN)?;
-            let second = self.ask(dialogue, "AUTH", &STANDARD.encode(user))?;
-            self.expect(&second, 334, "AUTH", LOOK_AT_LOGIN)?;
-            self.ask(dialogue, "AUTH", &STANDARD.encode(password))?
-        } else if mechanisms.is_empty() {
-            return Err(Stop::at(
-                "AUTH: the relay offers no login",
-                "remove MTP_USER and MTP_PASS, or look at MTP_PORT",
-            ));
-        } else {
-            findings.advice(format!(
-                "AUTH: the relay offers {}, which this probe does not speak; Postfix may",
-                mechanisms.join(" ")
-            ));
-            return Ok(());
-        };
-        self.expect(&answer, 235, "AUTH", LOOK_AT_LOGIN)?;
-        findings.good(format!("AUTH: the relay takes the login of {user}"));
-        Ok(())
-    }
-
     /// A relay that wants a login says so here.
     fn try_sender(&self, dialogue: &mut Dialogue, findings: &mut Findings) -> Result<(), Stop> {
         let answer = self.ask(dialogue, "MAIL FROM", "MAIL FROM:<>")?;
@@ -258,5 +245,3 @@ impl Talk<'_> {
         }
     }
 }
-
-const LOOK_AT_LOGIN: &str = "look at MTP_USER and MTP_PASS, and whether the provider allows logins from programs";
