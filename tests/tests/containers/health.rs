@@ -72,8 +72,14 @@ fn maintenance_is_as_healthy_as_its_last_backup() {
     well.says("Run ended");
     well.becomes("healthy");
     drop(well);
-    let ill =
-        recipe.env("MARIADB_ROOT_PASSWORD", "not-the-password").env("MAINTENANCE_BACKUP_CRON", NEVER).start(&["run"]);
+    // Another folder, in which no backup of this time was made yet.
+    let folder = matomo.folder().join("other-backups");
+    std::fs::create_dir(&folder).unwrap();
+    let recipe = recipe.env("MAINTENANCE_DIR", &folder.display().to_string());
+    let ill = recipe
+        .env("MATOMO_DATABASE_PASSWORD", "not-the-password")
+        .env("MAINTENANCE_BACKUP_CRON", NEVER)
+        .start(&["run"]);
     ill.becomes("unhealthy");
 }
 

@@ -1,9 +1,11 @@
 //! C-131: any user, no capability, no new privileges, a read-only root.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use tests::engine::{Recipe, Volume};
-use tests::stack::ALL_IN;
+use tests::stack::{ALL_IN, CANNOT_WRITE_STATE};
 
 use crate::import::Logs;
 
@@ -21,6 +23,9 @@ fn c_131_log_analytics_imports_as_any_user() {
 
 #[test]
 fn c_131_rsync_client_fetches_as_any_user() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let names = folder.path().join("passwd");
     for user in USERS {
         let (source, logs, keys) = (Volume::new(), Volume::new(), Volume::new());
         source.sh("echo 'a line' >/volume/access.log");
@@ -30,6 +35,13 @@ fn c_131_rsync_client_fetches_as_any_user() {
         let recipe = Recipe::of("rsync-client").hardened().with(&["--user", user]);
         let recipe = recipe.mount(&source, "/source").mount(&logs, "/analytics").mount(&keys, "/root/.ssh");
         let recipe = recipe.env("RSYNC_COMMANDS", "rsync -a --mkpath /source/ /analytics/logs/4/");
+        // ssh's own programs refuse a user without a name; only 1000 has one in the image.
+        if user != USERS[0] {
+            recipe.run(&["once"]).is(CANNOT_WRITE_STATE).says(&["No user exists for uid"]);
+        }
+        let (id, group) = user.split_once(':').unwrap();
+        fs::write(&names, format!("somebody:x:{id}:{group}::/root:/bin/sh\n")).unwrap();
+        let recipe = recipe.bind(&names, "/etc/passwd".as_ref());
         recipe.run(&["once"]).is(0);
         assert_eq!(logs.sh("cat /volume/logs/4/access.log"), "a line");
         let privileges =
