@@ -7,6 +7,7 @@
 //! matomo/   keeps what a real Matomo would keep; fault.rs breaks the wire       what comes out
 //! compare.rs, arrival.rs, golden.rs                                             is it the same?
 //! deployment/ compose files, Rancher's form, Kubernetes       do they say what the programs read?
+//! engine/     images and containers, by the `docker` command  does it hold where it runs?
 //! acceptance/ a sidecar and its job, as any process or as the first one            does it behave?
 //! ```
 
@@ -15,6 +16,7 @@ pub mod arrival;
 pub mod compare;
 pub mod console;
 pub mod deployment;
+pub mod engine;
 pub mod fault;
 pub mod fetch;
 pub mod golden;

@@ -178,3 +178,20 @@ fn the_disk_is_full() {
     drop(file);
     gets_over_unwritable_state(&stack, &lines, || fs::remove_file(&filler).unwrap());
 }
+
+#[test]
+fn a_ledger_that_cannot_be_made_is_named_by_once_as_well() {
+    let stack = stack();
+    let lines = stack.writes(SITE, 100);
+    // Where the folder of the ledger belongs there is a file: nobody can make a folder below it, root neither.
+    let file = stack.folder().join("occupied");
+    fs::write(&file, "").unwrap();
+    stack.set("LEDGER_URL", &file.join("ledger").to_string_lossy());
+    let outcome = stack.once().ends_with_one_of(&[CANNOT_WRITE_STATE]);
+    outcome
+        .says(&["IMPORT_LOG_ERROR Ledger cannot be used", "occupied/ledger", "Not a directory"])
+        .says(&["nothing is lost"]);
+    assert_eq!(stack.matomo().hits().len(), 0);
+    stack.unset("LEDGER_URL").until_all_is_in(5);
+    stack.holds_exactly(SITE, &lines);
+}

@@ -15,6 +15,7 @@ struct Peer {
 
 /// In alphabetical order; a sidecar adds its peers here.
 const PEERS: &[Peer] = &[
+    Peer { program: "/usr/share/doc/busybox-static", package: "busybox-static" },
     Peer { program: "/usr/share/doc/libsasl2-modules/copyright", package: "libsasl2-modules" },
     Peer { program: "/usr/share/doc/php-mysql", package: "php-mysql" },
     Peer { program: "bash", package: "bash" },

@@ -34,8 +34,8 @@ enum Chore {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
-    /// Check formatting and lints, then run all tests.
-    Test,
+    /// Check formatting and lints, build the images, then run all tests.
+    Test(suite::Options),
     /// Build the static binaries and all images with the engine of this machine, and show their sizes.
     Images(images::Options),
     /// Build the images, run compose/demo until every line of the log is at the stand-in, and take it away again.
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
             let binary = binary.map_or_else(|| build::log_analytics(release), Ok)?;
             demo::show(&binary)
         }
-        Chore::Test => suite::run(),
+        Chore::Test(options) => suite::run(&options),
         Chore::Images(options) => images::build(&options),
         Chore::DemoStack(options) => images::demo_stack(&options),
         Chore::Bench(options) => bench::measure(&options),

@@ -4,22 +4,48 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use tests::engine;
 use tests::golden::Golden;
 
-/// Check, lint and test. On success this process becomes the test runner, so that its closing line is the last one.
-pub fn run() -> anyhow::Result<()> {
+/// What to leave out.
+#[derive(Args)]
+pub struct Options {
+    /// Leave out the tests that run containers, on a machine without a Docker engine.
+    #[arg(long)]
+    without_engine: bool,
+}
+
+/// Check, lint, build the images and test. On success this process becomes the test runner, so that its closing line is
+/// the last one.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let has_nextest = works(&["nextest", "--version"]);
     for missing in missing(has_nextest) {
         println!("note: {missing}");
+    }
+    if options.without_engine {
+        ensure!(
+            has_nextest,
+            "--without-engine needs cargo-nextest, which can leave tests out: cargo install cargo-nextest"
+        );
+        println!("note: --without-engine: no image is built, and tests/tests/containers are NOT run");
+    } else {
+        engine::answers()
+            .context("the container tests cannot run; `cargo xtask test --without-engine` leaves them out")?;
     }
     crate::machine::prepare()?;
     step("formatting", &["fmt", "--all", "--check"], "run: cargo fmt --all")?;
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step("lints", &lints, "run: cargo clippy --workspace --all-targets")?;
-    let runner: &[&str] = if has_nextest { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
+    let mut runner = if has_nextest { vec!["nextest", "run", "--workspace"] } else { vec!["test", "--workspace"] };
+    if options.without_engine {
+        runner.extend(["--filterset", "not binary(containers)"]);
+    } else {
+        crate::images::for_tests(None)?;
+    }
     println!("== tests: cargo {}", runner.join(" "));
-    let failed = cargo(runner).exec();
+    let failed = cargo(&runner).exec();
     Err(failed).context("cannot start the test runner")
 }
 

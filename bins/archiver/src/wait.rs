@@ -21,7 +21,12 @@ pub async fn until_ready(place: &Place, patience: Duration, shutdown: &Shutdown)
     let begin = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let Err(trouble) = place.is_ready().await else {
+        // A Matomo that takes the connection and says nothing must not hold up a stop.
+        let answer = tokio::select! {
+            answer = place.is_ready() => answer,
+            () = shutdown.wait() => return Err(Outcome::new(Class::Stopped, "was asked to stop while Matomo was asked whether it is ready")),
+        };
+        let Err(trouble) = answer else {
             if pause > FIRST_PAUSE {
                 info!(seconds = begin.elapsed().as_secs(), "Matomo is ready");
             }

@@ -98,7 +98,11 @@ impl<'a> Pass<'a> {
             warn!(remark, "Part of the logs folder is left out");
         }
         report.waiting = found.unsettled.values().map(|files| files.len() as u64).sum();
-        let ledger = Ledger::open(&self.settings.ledger_folder()).map_err(|error| ledger_problem(&error))?;
+        let ledger = Ledger::open(&self.settings.ledger_folder()).map_err(|error| {
+            let (exit, problem) = ledger_problem(&error);
+            error!(why = problem, help = error.help(), "IMPORT_LOG_ERROR Ledger cannot be used");
+            (exit, problem)
+        })?;
         let mut sites = Sites { ledger, rota: Rota::default(), visits: BTreeMap::new(), left_alone: BTreeSet::new() };
         loop {
             let looked = Instant::now();

@@ -1,0 +1,71 @@
+//! Static binaries, laid where the builder stage of the Dockerfile looks for them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use tests::engine::said;
+
+use super::{IMAGES, Image, done};
+
+/// Where the binaries for operators lie, by architecture.
+pub const DIST: &str = "target/dist";
+/// Where those for the tests lie; apart, so that they never end up in an operator's image.
+pub const TEST_DIST: &str = "target/test-dist";
+const STATIC: &str = "-C target-feature=+crt-static";
+
+/// Compile what is not up to date, small and fast.
+pub fn for_operators() -> anyhow::Result<()> {
+    let version = said(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    for Image { name, profile, .. } in &IMAGES {
+        println!("== binary: {name}, static, profile {profile}");
+        let mut command = cargo();
+        command.args(["build", "--quiet", "--locked", "--package", name, "--profile", profile, "--target", host]);
+        done(command.env("RUSTFLAGS", STATIC))?;
+        lay(&crate::root().join("target").join(host).join(profile).join(name), DIST)?;
+    }
+    relink("demo", DIST)
+}
+
+/// Link once more, statically, what `cargo xtask` and the tests are made of: nothing else is compiled.
+pub fn for_tests() -> anyhow::Result<()> {
+    for name in IMAGES.map(|image| image.name).into_iter().chain(["demo"]) {
+        relink(name, TEST_DIST)?;
+    }
+    Ok(())
+}
+
+fn relink(name: &str, dist: &str) -> anyhow::Result<()> {
+    println!("== binary: {name}, static, profile dev");
+    let mut command = cargo();
+    // Only the last step differs from what the tests are built of.
+    command.args(["rustc", "--quiet", "--package", "tests", "--bin", name, "--"]).args(STATIC.split(' '));
+    done(command.args(["-C", "strip=symbols"]))?;
+    lay(&crate::root().join("target/debug").join(name), dist)
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::root());
+    command
+}
+
+fn lay(binary: &Path, dist: &str) -> anyhow::Result<()> {
+    let folder = crate::root().join(dist).join(architecture()?);
+    fs::create_dir_all(&folder)?;
+    let to: PathBuf = folder.join(binary.file_name().context("a binary without a name")?);
+    fs::copy(binary, &to).with_context(|| format!("cannot copy {} to {}", binary.display(), to.display()))?;
+    Ok(())
+}
+
+/// As Debian and the engines name it.
+fn architecture() -> anyhow::Result<&'static str> {
+    match env::consts::ARCH {
+        "x86_64" => Ok("amd64"),
+        "aarch64" => Ok("arm64"),
+        other => bail!("images are built for amd64 and arm64, not for {other}"),
+    }
+}
