@@ -1,4 +1,4 @@
-//! `cargo xtask bench-backup`: a backup by the release binary and `mariadb-dump | gzip -6` in turns, on one database.
+//! `cargo xtask bench-backup`: a backup by the binary of the image and `mariadb-dump | gzip -6` in turns, on one database.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::usage::{self, Usage};
 /// What to measure.
 #[derive(Args)]
 pub struct Options {
-    /// Size of the sample, as megabytes of dump.
+    /// Size of the sample, as megabytes (10^6 bytes) of dump.
     #[arg(long, default_value_t = 500)]
     megabytes: u64,
     /// Runs of each; the figures are the middle ones.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Level of the compression.
     #[arg(long)]
@@ -29,7 +29,7 @@ pub struct Options {
 
 /// Measure and print.
 pub fn measure(options: &Options) -> anyhow::Result<()> {
-    let binary = crate::build::sidecar("maintenance", true)?;
+    let binary = crate::build::sidecar("maintenance", "small")?;
     println!("Filling a database of about {} MB ...", options.megabytes);
     let matomo = Installation::new(&binary.to_string_lossy(), options.megabytes);
     matomo.set("MAINTENANCE_KEEP", "1");
@@ -37,6 +37,7 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
         matomo.set("MAINTENANCE_ZSTD_LEVEL", &level.to_string());
     }
     let out = matomo.folder().join("dump.sql.gz");
+    let before = load();
     let (mut ours, mut theirs, mut ratios, mut floors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=options.rounds.max(1) {
         let them = gzip(&matomo, &out)?;
@@ -68,9 +69,17 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
     );
     let (quiet, during) = pauses(&matomo)?;
     println!("longest wait of a write: {quiet:.3} s while nothing else goes on, {during:.3} s during a backup");
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("Load of this machine: {}. Compare only figures of one run.", load.split(' ').next().unwrap_or("unknown"));
+    println!(
+        "Load of this machine: {before} at the beginning, {} at the end. Compare only figures of one run.",
+        load()
+    );
     Ok(())
+}
+
+/// Of the last minute, in words.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
 fn middle(values: impl Iterator<Item = f64>) -> f64 {

@@ -8,12 +8,11 @@ use anyhow::{Context, ensure};
 
 /// Build `log-analytics` and say where it is.
 pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
-    sidecar("log-analytics", release)
+    sidecar("log-analytics", if release { "release" } else { "dev" })
 }
 
-/// Build a sidecar and say where it is.
-pub fn sidecar(name: &str, release: bool) -> anyhow::Result<PathBuf> {
-    let profile = if release { "release" } else { "dev" };
+/// Build a sidecar with a profile of Cargo and say where it is.
+pub fn sidecar(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
     println!("Building {name} ({profile}) ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
@@ -22,14 +21,14 @@ pub fn sidecar(name: &str, release: bool) -> anyhow::Result<PathBuf> {
         .status()
         .context("cannot start cargo")?;
     ensure!(built.success(), "{name} does not build");
-    binary(name, if release { "release" } else { "debug" })
+    binary(name, if profile == "dev" { "debug" } else { profile })
 }
 
 /// This program lies in the folder of its own profile, so the other profiles lie beside that folder.
-fn binary(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
+fn binary(name: &str, folder: &str) -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program lies")?;
     let target = own.ancestors().nth(2).context("this program lies outside of a target folder")?;
-    let binary = target.join(profile).join(name);
+    let binary = target.join(folder).join(name);
     ensure!(binary.is_file(), "cargo did not put the binary at {}", binary.display());
     Ok(binary)
 }

@@ -91,12 +91,18 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
             return Err(error.into());
         }
     };
-    let removed = session.shelf.retain(session.rule(), Timestamp::now());
-    match removed {
+    // The set that a restore is about to need may be the oldest of all: the next backup looks at what may go.
+    if kind != Kind::Safety {
+        retain(session);
+    }
+    Ok(set)
+}
+
+fn retain(session: &Session) {
+    match session.shelf.retain(session.rule(), Timestamp::now()) {
         Ok(names) => names.iter().for_each(|name| info!(set = name, "An old set was removed")),
         Err(error) => warn!(why = sentence(&error), "Old sets cannot be removed"),
     }
-    Ok(set)
 }
 
 /// The configuration as it is when nothing is locked: what a person or an upgrade switched off for now is not kept.
@@ -169,10 +175,10 @@ async fn members(
 ) -> Result<Made, SetError> {
     let level = i32::try_from(session.settings.zstd_level.get()).unwrap_or(3);
     let control = (database.limits(), database.shutdown());
-    let mut scan = DumpScan::default();
     let name = "database.sql.zst";
     let place = (draft.folder(), name, Content::Database);
-    let dump = pack_program(database.dump(), place, level, control, |bytes| scan.feed(bytes)).await?;
+    let watch: (_, fn(&mut DumpScan, &[u8])) = (DumpScan::default(), DumpScan::feed);
+    let (dump, scan) = pack_program(database.dump(), place, level, control, watch).await?;
     let tables = scan.finish().map_err(|source| SetError::Dump { member: name.to_owned(), source })?;
     let mut members = vec![dump, pack_text(draft.folder(), "config.ini.php", Content::Config, config.bytes())?];
     let failed = |path: &str| {
@@ -187,7 +193,9 @@ async fn members(
     {
         if !paths.is_empty() {
             let tar = archive(session.place.folder(), &paths);
-            members.push(pack_program(tar, (draft.folder(), name, content), level, control, |_| {}).await?);
+            let (member, ()) =
+                pack_program(tar, (draft.folder(), name, content), level, control, ((), |(), _| {})).await?;
+            members.push(member);
         }
     }
     Ok((members, tables))

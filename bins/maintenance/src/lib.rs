@@ -1,11 +1,11 @@
 //! Maintenance mode, backup, verified restore and upgrade guard for Matomo.
 //!
 //! ```text
-//! ini/         Matomo's configuration, edited by section        switch.rs   thrown, remembered, thrown back
+//! ini/         Matomo's configuration, edited by section        switch/     thrown, remembered, thrown back
 //! place.rs     where Matomo lies                                probe.rs    what its containers answer
 //! database/    mariadb and mariadb-dump                         set/        a backup and its manifest
 //! session.rs   alone on the backup folder, after repairs        history.rs  what was done
-//! backup.rs  rehearse.rs  restore.rs  upgrade.rs                command/    the sub-commands
+//! backup.rs  rehearse.rs  restore/  upgrade.rs                  command/    the sub-commands
 //! ```
 
 pub mod backup;

@@ -30,8 +30,13 @@ function summary(int $archives): void {
     say("Processed $archives archives.");
     say("done: $archives req, 200 ms, no error");
 }
+function is_locked(): bool {
+    global $root;
+    $config = @parse_ini_file("$root/config/config.ini.php", true, INI_SCANNER_RAW) ?: [];
+    return ($config['General']['maintenance_mode'] ?? '0') === '1';
+}
 function archive(array $scenario): int {
-    switch ($scenario[0]) {
+    switch (is_locked() ? 'maintenance' : $scenario[0]) {
         case 'nothing':
             summary(0);
             return 0;

@@ -1,10 +1,18 @@
 //! `rehearse`: a restore that changes nothing.
 
+use serde::Serialize;
 use shared::entry::{Exit, Failure};
 
 use super::{RehearseOptions, block_on, start, tell};
 use crate::session::Session;
 use crate::{rehearse, set};
+
+#[derive(Debug, Serialize)]
+struct Planned<'v> {
+    dry_run: bool,
+    #[serde(flatten)]
+    verified: &'v set::Verified,
+}
 
 /// Restores a set into a scratch database.
 pub fn rehearse(options: &RehearseOptions) -> Result<Exit, Failure> {
@@ -13,7 +21,7 @@ pub fn rehearse(options: &RehearseOptions) -> Result<Exit, Failure> {
         let session = Session::reading(settings, shutdown);
         let found = session.shelf.find(&options.set)?;
         let verified = set::verify(&found, &session.shutdown)?;
-        tell(options.report, &verified, || {
+        tell(options.report, &Planned { dry_run: true, verified: &verified }, || {
             format!("would restore {} rows of {} into a scratch database\n", verified.rows, verified.set)
         });
         return Ok(Exit::Done);

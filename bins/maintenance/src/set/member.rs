@@ -1,6 +1,6 @@
 //! Members between programs and files: a program's output is compressed and hashed as it comes, and fed back the same way.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -8,83 +8,52 @@ use std::thread;
 
 use shared::process::{Limits, Program};
 use shared::shutdown::Shutdown;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::SetError;
 use super::manifest::{Content, Member};
-use super::pack::{CHUNK_BYTES, Meter, Packer, unpack};
+use super::pack::{Meter, pack, unpack};
 use crate::database::DatabaseError;
 
 /// As much as anybody may ask of the kernel; it gives 64 KiB by itself.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// Runs a program and keeps its output as a member. The member is good only if program, compression and disk all say so.
-pub async fn pack_program(
+/// Runs a program and keeps its output as a member; `watch` sees all of it. The member is good only if program, compression
+/// and disk all say so.
+pub async fn pack_program<S: Send + 'static>(
     program: Program,
     (folder, name, content): (&Path, &str, Content),
     level: i32,
     (limits, shutdown): (&Limits, &Shutdown),
-    mut watch: impl FnMut(&[u8]),
-) -> Result<Member, SetError> {
+    watch: (S, fn(&mut S, &[u8])),
+) -> Result<(Member, S), SetError> {
     let path = folder.join(name);
     let action = format!("write {name}");
     let failed = |source| SetError::Io { action: "write", path: path.clone(), source };
     let program_failed = |source| SetError::Program { member: name.to_owned(), source };
-    let mut packer = Packer::start(&path, level).map_err(failed)?;
     let started = program.stdout_as_stream().start();
     let mut running =
         started.map_err(|source| program_failed(DatabaseError::Start { action: action.clone(), source }))?;
-    let stdout = running.take_stdout();
-    if let Some(stdout) = &stdout {
-        // The program and we take fewer turns on the processor; where it may not be as wide, it works as well.
-        let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE_BYTES);
-    }
-    let copy = async {
-        let mut meter = Meter::default();
-        let Some(mut stdout) = stdout else { return (meter, Ok(())) };
-        loop {
-            let mut chunk = packer.buffer();
-            let read = fill(&mut stdout, &mut chunk).await;
-            meter.feed(&chunk);
-            watch(&chunk);
-            let is_end = chunk.is_empty();
-            if let Err(error) = read {
-                return (meter, Err(error));
-            }
-            // Dropping the stream ends the program; the packer says why it stopped.
-            if is_end || !packer.give(chunk).await {
-                return (meter, Ok(()));
-            }
-        }
-    };
-    let ((meter, copied), ended) = tokio::join!(copy, running.supervise(limits, shutdown));
-    // The disk's own words are better than those of a program whose pipe broke.
-    let packed = packer.finish().await.map_err(failed)?;
-    copied.map_err(failed)?;
+    let stdout = running.take_stdout().ok_or_else(|| failed(io::Error::other("the program has no output")))?;
+    let stdout = File::from(stdout.into_blocking_fd().map_err(failed)?);
+    // The program and we take fewer turns on the processor; where it may not be as wide, it works as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
+    let end = pack(stdout, &path, level, watch).map_err(failed)?;
+    let (packed, ended) = tokio::join!(end, running.supervise(limits, shutdown));
+    let packed = packed.unwrap_or_else(|_| Err(io::Error::other("the thread that reads is gone"))).map_err(failed)?;
     if !ended.succeeded() {
         return Err(program_failed(DatabaseError::ended(&action, &ended)));
     }
-    let plain = meter.digest();
-    Ok(Member {
+    let member = Member {
         name: name.to_owned(),
         content,
-        bytes: packed.bytes,
-        sha256: packed.sha256,
-        plain_bytes: plain.bytes,
-        plain_sha256: plain.sha256,
-    })
-}
-
-/// Reads until the buffer is full or the stream ends.
-async fn fill(stream: &mut (impl tokio::io::AsyncRead + Unpin), chunk: &mut Vec<u8>) -> io::Result<()> {
-    while chunk.len() < CHUNK_BYTES {
-        let room = (CHUNK_BYTES - chunk.len()) as u64;
-        if (&mut *stream).take(room).read_buf(chunk).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
+        bytes: packed.file.bytes,
+        sha256: packed.file.sha256,
+        plain_bytes: packed.plain.bytes,
+        plain_sha256: packed.plain.sha256,
+    };
+    Ok((member, packed.watched))
 }
 
 /// Keeps a text as a member.

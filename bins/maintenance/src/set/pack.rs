@@ -1,18 +1,22 @@
-//! Compresses and hashes on a thread of its own, in bounded memory, and the same way back.
+//! Compresses and hashes on threads of its own, in bounded memory, and the same way back.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Bytes that travel between two threads at once.
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that wait for a slower thread.
 const CHUNKS_WAITING: usize = 8;
+/// A dump comes at 0.1 MB a millisecond, and a pipe holds 1 MB.
+const PIPE_FILLS: Duration = Duration::from_millis(2);
 
 /// Size and hash of a stream of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,56 +77,94 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// A thread that compresses what it is given into a new file.
-pub(super) struct Packer {
-    chunks: mpsc::Sender<Vec<u8>>,
-    spare: mpsc::Receiver<Vec<u8>>,
-    end: oneshot::Receiver<io::Result<Digest>>,
+/// What went into a packed file, and what was made of it on the way.
+pub(super) struct Packed<S> {
+    pub(super) file: Digest,
+    pub(super) plain: Digest,
+    pub(super) watched: S,
 }
 
-impl Packer {
-    /// Creates the file, for its owner alone.
-    pub(super) fn start(path: &Path, level: i32) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let (chunks, mut given) = mpsc::channel::<Vec<u8>>(CHUNKS_WAITING);
-        let (give_back, spare) = mpsc::channel(CHUNKS_WAITING);
-        let (tell, end) = oneshot::channel();
-        thread::Builder::new().name("zstd".to_owned()).spawn(move || {
-            let work = || -> io::Result<Digest> {
-                let mut encoder = zstd::stream::write::Encoder::new(Metered::new(file), level)?;
-                encoder.include_checksum(true)?;
-                while let Some(chunk) = given.blocking_recv() {
-                    encoder.write_all(&chunk)?;
-                    // A buffer for which there is no room is freed.
-                    let _ = give_back.try_send(chunk);
-                }
-                let metered = encoder.finish()?;
-                metered.inner.sync_all()?;
-                Ok(metered.meter.digest())
-            };
-            // Nobody asks for the end of a work that was given up.
-            let _ = tell.send(work());
-        })?;
-        Ok(Self { chunks, spare, end })
-    }
+/// How the packing ended; on disk when it ended well.
+pub(super) type End<S> = oneshot::Receiver<io::Result<Packed<S>>>;
 
-    /// An empty buffer.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        let mut buffer = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES));
-        buffer.clear();
-        buffer
-    }
+/// Packs all that comes from a source into a new file, for its owner alone, on threads of its own. `watch` sees every byte.
+pub(super) fn pack<S: Send + 'static>(
+    source: impl Read + Send + 'static,
+    path: &Path,
+    level: i32,
+    (mut watched, watch): (S, fn(&mut S, &[u8])),
+) -> io::Result<End<S>> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let (tell, end) = oneshot::channel();
+    thread::Builder::new().name("reader".to_owned()).spawn(move || {
+        let packed = read_and_compress(source, file, level, |bytes| watch(&mut watched, bytes));
+        // Nobody asks for the end of a work that was given up.
+        let _ = tell.send(packed.map(|(file, plain)| Packed { file, plain, watched }));
+    })?;
+    Ok(end)
+}
 
-    /// Hands bytes over, waiting for room; false when the thread has ended, whose reason [`Packer::finish`] gives.
-    pub(super) async fn give(&self, chunk: Vec<u8>) -> bool {
-        self.chunks.send(chunk).await.is_ok()
-    }
+/// Reads, hashes and watches here, and compresses and writes on a second thread: the two take about the same time.
+fn read_and_compress(
+    mut source: impl Read,
+    file: File,
+    level: i32,
+    mut watch: impl FnMut(&[u8]),
+) -> io::Result<(Digest, Digest)> {
+    let (chunks, given) = mpsc::sync_channel::<Vec<u8>>(CHUNKS_WAITING);
+    let (give_back, spare) = mpsc::sync_channel::<Vec<u8>>(CHUNKS_WAITING);
+    let compressor =
+        thread::Builder::new().name("zstd".to_owned()).spawn(move || compress(file, level, &given, &give_back))?;
+    let mut plain = Meter::default();
+    let read = loop {
+        let mut chunk = spare.try_recv().unwrap_or_default();
+        if let Err(error) = fill(&mut source, &mut chunk) {
+            break Err(error);
+        }
+        plain.feed(&chunk);
+        watch(&chunk);
+        // The compressor that stopped says why; whoever writes to the source then finds nobody.
+        if chunk.is_empty() || chunks.send(chunk).is_err() {
+            break Ok(());
+        }
+    };
+    drop((chunks, source));
+    // The disk's own words are better than those of a pipe that broke.
+    let file = compressor.join().unwrap_or_else(|_| Err(io::Error::other("the thread that compresses is gone")))?;
+    read.map(|()| (file, plain.digest()))
+}
 
-    /// No more bytes follow: the file is complete and on disk when this says so.
-    pub(super) async fn finish(self) -> io::Result<Digest> {
-        drop(self.chunks);
-        self.end.await.unwrap_or_else(|_| Err(io::Error::other("the thread that compresses is gone")))
+fn compress(file: File, level: i32, given: &Receiver<Vec<u8>>, give_back: &SyncSender<Vec<u8>>) -> io::Result<Digest> {
+    let mut encoder = zstd::stream::write::Encoder::new(Metered::new(file), level)?;
+    encoder.include_checksum(true)?;
+    for chunk in given {
+        encoder.write_all(&chunk)?;
+        // A buffer for which there is no room is freed.
+        let _ = give_back.try_send(chunk);
     }
+    let metered = encoder.finish()?;
+    metered.inner.sync_all()?;
+    Ok(metered.meter.digest())
+}
+
+/// Reads until the chunk is full or the source ends. Programs write a few kilobytes at a time, and waking up for each of
+/// them costs the program and us more than the work itself: after a short read the pipe is left alone to fill.
+fn fill(source: &mut impl Read, chunk: &mut Vec<u8>) -> io::Result<()> {
+    chunk.resize(CHUNK_BYTES, 0);
+    let mut filled = 0;
+    while filled < CHUNK_BYTES {
+        match source.read(&mut chunk[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        if filled < CHUNK_BYTES {
+            thread::sleep(PIPE_FILLS);
+        }
+    }
+    chunk.truncate(filled);
+    Ok(())
 }
 
 /// What came out of a packed file: hashes of the file and of its content.

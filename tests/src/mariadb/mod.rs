@@ -1,6 +1,8 @@
 //! A real MariaDB server of a journey's own, with a database like Matomo's in it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a journey without its database can only fail")]
 
+mod sample;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -175,42 +177,13 @@ impl MariaDb {
 
     /// A database like Matomo's, about `megabytes` of dump, and a user with all rights on it and nothing else.
     pub fn fill(&self, database: &str, user: &str, password: &str, megabytes: u64) {
-        let visits = 600 * megabytes.max(1);
         let literal = password.replace('\\', "\\\\").replace('\'', "''");
         self.ask(&format!(
             "CREATE DATABASE {database} CHARACTER SET utf8mb4; USE {database};\n\
              CREATE USER '{user}'@'%' IDENTIFIED BY '{literal}'; GRANT ALL ON {database}.* TO '{user}'@'%';\n{}",
-            schema(visits)
+            sample::statements(megabytes)
         ));
     }
-}
-
-/// Rows of every kind that a dump may stumble over: binary keys, blobs, quotes, line ends, brackets, nulls, empty tables.
-fn schema(visits: u64) -> String {
-    let (actions, numbers, blobs) = (visits * 3, visits * 2, visits / 10 + 1);
-    format!(
-        "CREATE TABLE matomo_option (option_name VARCHAR(191) PRIMARY KEY, option_value LONGTEXT NOT NULL, autoload TINYINT) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_option VALUES ('version_core','5.0.2',1),('odd','a\\'b\\n(1,2),(3);\\\\ \\\"x\\\" ; -- Dump completed',0);\n\
-         CREATE TABLE matomo_site (idsite INT PRIMARY KEY, name VARCHAR(90), main_url VARCHAR(255)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_site VALUES (1,'Ærø 😀','http://one.example'),(2,'Two','http://two.example');\n\
-         CREATE TABLE matomo_user (login VARCHAR(100) PRIMARY KEY, password VARCHAR(255)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_user VALUES ('admin','x');\n\
-         CREATE TABLE matomo_goal (idsite INT, idgoal INT, name VARCHAR(50), PRIMARY KEY (idsite, idgoal)) ENGINE=InnoDB;\n\
-         CREATE TABLE matomo_log_visit (idvisit BIGINT PRIMARY KEY AUTO_INCREMENT, idsite INT, idvisitor BINARY(8), visit_last_action_time DATETIME, \
-           config_id BINARY(8), location_ip VARBINARY(16), referer_url TEXT, visit_total_time INT, user_id VARCHAR(200), KEY k (idsite, visit_last_action_time)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_log_visit SELECT seq, 1 + seq % 2, UNHEX(LEFT(MD5(seq % 9973), 16)), '2026-01-01' + INTERVAL seq SECOND, \
-           UNHEX(LEFT(SHA1(seq % 401), 16)), UNHEX(LPAD(HEX(seq), 8, '0')), CONCAT('https://search.example/?q=', MD5(seq), '&page=', seq % 50), seq % 3600, NULL FROM seq_1_to_{visits};\n\
-         CREATE TABLE matomo_log_action (idaction INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(4096), hash INT UNSIGNED, type TINYINT, url_prefix TINYINT, KEY h (type, hash)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_log_action SELECT seq, CONCAT('one.example/data-and-maps/figures/', MD5(seq), '/page-', seq, '?x=\\'(', seq % 7, '),'), CRC32(seq), seq % 4, 2 FROM seq_1_to_{actions};\n\
-         CREATE TABLE matomo_log_link_visit_action (idlink_va BIGINT PRIMARY KEY AUTO_INCREMENT, idsite INT, idvisit BIGINT, idvisitor BINARY(8), server_time DATETIME, \
-           idaction_url INT, idaction_name INT, custom_float DOUBLE, KEY v (idvisit)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_log_link_visit_action SELECT seq, 1 + seq % 2, 1 + (seq - 1) DIV 3, UNHEX(LEFT(MD5(seq % 9973), 16)), '2026-01-01' + INTERVAL seq SECOND, seq, NULL, seq / 7 FROM seq_1_to_{actions};\n\
-         CREATE TABLE matomo_archive_numeric_2026_01 (idarchive INT, name VARCHAR(190), idsite INT, date1 DATE, date2 DATE, period TINYINT, ts_archived DATETIME, value DOUBLE, PRIMARY KEY (idarchive, name)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_archive_numeric_2026_01 SELECT seq DIV 20, CONCAT('metric_', seq % 20), 1, '2026-01-01', '2026-01-02', 1, '2026-01-03', seq * 1.5 FROM seq_1_to_{numbers};\n\
-         CREATE TABLE matomo_archive_blob_2026_01 (idarchive INT, name VARCHAR(190), idsite INT, date1 DATE, date2 DATE, period TINYINT, ts_archived DATETIME, value MEDIUMBLOB, PRIMARY KEY (idarchive, name)) ENGINE=InnoDB;\n\
-         INSERT INTO matomo_archive_blob_2026_01 SELECT seq, 'Actions_actions', 1, '2026-01-01', '2026-01-02', 1, '2026-01-03', \
-           COMPRESS(CONCAT(REPEAT(MD5(seq), 20), SHA2(seq, 512), SHA2(seq + 1, 512), SHA2(seq * 3, 512))) FROM seq_1_to_{blobs};\n"
-    )
 }
 
 /// The number of a user, by its name.

@@ -1,123 +1,18 @@
-//! Matomo's two switches, tracking and user interface: thrown with the previous values remembered, and thrown back.
+//! Throws the switches in Matomo's configuration, and back, remembering on disk first.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use shared::entry::{Exit, Failure};
 use shared::files::{self, FileError};
 
+use super::{Effective, Halves, Purpose, State, TRACKING, UI, effective};
 use crate::ini::{ConfigFile, Document, FileTrouble, Value};
 
 /// A Matomo that saves its configuration at the same moment can undo ours; more than this is no coincidence.
 const ATTEMPTS_MAX: usize = 3;
-
-const TRACKING: (&str, &str) = ("Tracker", "record_statistics");
-const UI: (&str, &str) = ("General", "maintenance_mode");
-
-/// Which of the two are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Halves {
-    /// Recording of visits.
-    pub tracking: bool,
-    /// User interface and API.
-    pub ui: bool,
-}
-
-impl Halves {
-    /// Both.
-    pub const BOTH: Self = Self { tracking: true, ui: true };
-
-    /// Section, key and the value that switches off.
-    fn locked(self) -> impl Iterator<Item = ((&'static str, &'static str), Value)> {
-        let tracking = self.tracking.then(|| (TRACKING, Value::switch(false)));
-        let ui = self.ui.then(|| (UI, Value::switch(true)));
-        tracking.into_iter().chain(ui)
-    }
-}
-
-/// Who threw the switches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Purpose {
-    /// A person: they stay until `unlock`.
-    Hand,
-    /// `upgrade-guard`: they stay when it fails.
-    Upgrade,
-    /// A backup, for as long as it takes.
-    Backup,
-    /// A restore, for as long as it takes.
-    Restore,
-}
-
-/// One switch as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Remembered {
-    section: String,
-    key: String,
-    set: String,
-    /// As it was written; nothing where Matomo's default counted.
-    previous: Option<String>,
-    section_was_missing: bool,
-}
-
-/// What was thrown and must be thrown back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    version: u32,
-    /// Since when.
-    pub since: Timestamp,
-    /// By whom.
-    pub purpose: Purpose,
-    /// Whether the throwing came to its end.
-    pub complete: bool,
-    switches: Vec<Remembered>,
-}
-
-impl State {
-    /// Throws the switches in a text, again.
-    pub fn redo(&self, document: &mut Document) {
-        for switch in &self.switches {
-            if let Some(value) = Value::new(&switch.set) {
-                document.set(&switch.section, &switch.key, &value);
-            }
-        }
-    }
-
-    /// Gives the switches in a text their previous values.
-    pub fn undo(&self, document: &mut Document) {
-        for switch in &self.switches {
-            match &switch.previous {
-                Some(raw) => document.put_back(&switch.section, &switch.key, raw),
-                None => document.remove(&switch.section, &switch.key),
-            }
-        }
-        for switch in self.switches.iter().filter(|switch| switch.section_was_missing) {
-            document.remove_empty_section(&switch.section);
-        }
-    }
-
-    fn remember(&mut self, document: &Document, halves: Halves) {
-        for ((section, key), value) in halves.locked() {
-            if self.switches.iter().any(|known| known.section == section && known.key == key) {
-                continue;
-            }
-            self.switches.push(Remembered {
-                section: section.to_owned(),
-                key: key.to_owned(),
-                set: value.as_str().to_owned(),
-                previous: document.raw(section, key).map(|raw| String::from_utf8_lossy(raw).into_owned()),
-                section_was_missing: !document.has_section(section),
-            });
-        }
-    }
-
-    fn holds_in(&self, document: &Document) -> bool {
-        self.switches.iter().all(|switch| document.get(&switch.section, &switch.key).as_deref() == Some(&*switch.set))
-    }
-}
 
 /// The switches cannot be thrown.
 #[derive(Debug, thiserror::Error)]
@@ -155,24 +50,6 @@ impl From<SwitchError> for Failure {
     }
 }
 
-/// Whether tracking and user interface are on, by the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Effective {
-    /// Recording of visits.
-    pub tracking: bool,
-    /// User interface and API.
-    pub ui: bool,
-}
-
-/// What the file says; a missing key means on.
-pub fn effective(document: &Document) -> Effective {
-    let truth = |(section, key): (&str, &str)| {
-        let value = document.get(section, key)?.to_ascii_lowercase();
-        Some(!matches!(value.as_str(), "" | "0" | "no" | "off" | "false" | "none" | "null"))
-    };
-    Effective { tracking: truth(TRACKING).unwrap_or(true), ui: !truth(UI).unwrap_or(false) }
-}
-
 /// The switches, and the file in which the previous values are remembered.
 #[derive(Debug, Clone)]
 pub struct Switches<'c> {
@@ -200,8 +77,7 @@ impl<'c> Switches<'c> {
     /// Switches off. What is off already stays in the memory as it was first found.
     pub fn lock(&self, purpose: Purpose, halves: Halves, now: Timestamp) -> Result<State, SwitchError> {
         let document = self.config.read()?;
-        let fresh = State { version: 1, since: now, purpose, complete: false, switches: Vec::new() };
-        let mut state = self.state()?.unwrap_or(fresh);
+        let mut state = self.state()?.unwrap_or_else(|| State::new(purpose, now));
         state.remember(&document, halves);
         state.complete = false;
         // On disk before the first byte of the configuration changes.
