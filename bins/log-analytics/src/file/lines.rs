@@ -8,7 +8,7 @@ use super::ReadError;
 /// A line longer than this is counted as malformed, its bytes are passed over.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-const BUFFER_BYTES: usize = 128 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One line, without its terminator (CR, LF or CRLF, as the reference importer reads them).
