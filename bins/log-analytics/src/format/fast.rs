@@ -82,19 +82,7 @@ pub fn read<const WITH_HOST: bool, const WITH_AGENT: bool>(line: &[u8]) -> Optio
     } else {
         (rest.last_word()?, None, None)
     };
-    Some(Fields {
-        host,
-        ip,
-        userid,
-        date,
-        method,
-        path,
-        status,
-        length,
-        referrer,
-        user_agent,
-        plain: plain && !quoted,
-    })
+    Some(Fields { host, ip, userid, date, method, path, status, length, referrer, user_agent, plain: plain && !quoted })
 }
 
 impl<'l> Fields<'l> {

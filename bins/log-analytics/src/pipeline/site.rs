@@ -179,7 +179,13 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     }
 
     /// Counts an attempt at a file that failed through the file's own fault.
-    pub(super) fn fail(&self, lease: &mut Lease, id: FileId, error: &OpenError, report: &mut SiteReport) -> Result<(), Stop> {
+    pub(super) fn fail(
+        &self,
+        lease: &mut Lease,
+        id: FileId,
+        error: &OpenError,
+        report: &mut SiteReport,
+    ) -> Result<(), Stop> {
         let site = lease.book().site();
         let why = sentence(error);
         if matches!(error, OpenError::Read(error) if error.is_gone()) {

@@ -140,7 +140,8 @@ impl LineParser for Parser {
             return None;
         }
         let layout = self.layout.as_mut()?;
-        let fits = layout.recognised() > rival && layout.makes_a_hit() && layout.read(line, &mut Draft::default()).is_some();
+        let fits =
+            layout.recognised() > rival && layout.makes_a_hit() && layout.read(line, &mut Draft::default()).is_some();
         fits.then_some(Fit::Groups(layout.recognised()))
     }
 }
