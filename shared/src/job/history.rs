@@ -124,7 +124,10 @@ impl History {
         let path = || self.path.clone();
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // Where the folder is none, whoever has to write to it says so.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
             Err(source) => return Err(HistoryError::Unreadable { path: path(), source }),
         };
         match serde_json::from_slice(&bytes) {
