@@ -11,15 +11,17 @@ pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
     sidecar("log-analytics", if release { "release" } else { "dev" })
 }
 
-/// Build a sidecar with a profile of Cargo and say where it is.
+/// Build a sidecar with a profile of Cargo and say where it is. What is to be measured is linked statically, as in its
+/// image.
 pub fn sidecar(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
     println!("Building {name} ({profile}) ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", name, "--profile", profile])
-        .current_dir(crate::root())
-        .status()
-        .context("cannot start cargo")?;
+    let mut command = Command::new(cargo);
+    command.args(["rustc", "--quiet", "--package", name, "--bin", name, "--profile", profile, "--"]);
+    if profile != "dev" {
+        command.args(["-C", "target-feature=+crt-static"]);
+    }
+    let built = command.current_dir(crate::root()).status().context("cannot start cargo")?;
     ensure!(built.success(), "{name} does not build");
     binary(name, if profile == "dev" { "debug" } else { profile })
 }
