@@ -3,7 +3,7 @@
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use shared::http::HttpError;
+use shared::http::{FORM, HttpError, form};
 
 use super::{Matomo, bulk, sentence};
 use crate::discover::SiteId;
@@ -67,20 +67,15 @@ impl Matomo {
     /// # Errors
     /// When there is no answer, or one that is an error.
     pub(super) async fn api(&self, method: &'static str, parameters: &[(&str, &str)]) -> Result<Value, ApiError> {
-        let mut form = format!("module=API&format=json&method={method}");
         let token = self.address.token.as_ref().map(|token| ("token_auth", token.reveal()));
-        for (name, value) in parameters.iter().copied().chain(token) {
-            form.push('&');
-            form.push_str(name);
-            form.push('=');
-            encode(value, &mut form);
-        }
+        let call = [("module", "API"), ("format", "json"), ("method", method)];
+        let pairs: Vec<_> = call.iter().chain(parameters).copied().chain(token).collect();
         let mut url = format!("{}/index.php", self.address.api_url);
         if let Some(suffix) = &self.address.suffix {
             url.push('?');
             url.push_str(suffix);
         }
-        let asked = self.http.post(&url, "application/x-www-form-urlencoded", form).await;
+        let asked = self.http.post(&url, FORM, form(&pairs)).await;
         let answer = asked.map_err(|error| ApiError::Http { method, error })?;
         if answer.status == 401 {
             return Err(ApiError::Token);
@@ -159,27 +154,5 @@ fn number(value: &Value) -> Option<u32> {
     match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
-    }
-}
-
-/// Percent-encodes all but the characters that mean nothing in a form.
-fn encode(text: &str, form: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => form.push(byte as char),
-            _ => form.push_str(&format!("%{byte:02X}")),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_form_survives_every_character() {
-        let mut form = String::new();
-        encode("a b&c=é[0]", &mut form);
-        assert_eq!(form, "a%20b%26c%3D%C3%A9%5B0%5D");
     }
 }
