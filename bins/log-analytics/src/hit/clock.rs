@@ -258,6 +258,23 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_of_a_time_is_looked_at() {
+        let digit = |byte: u8, most: u8| (b'0'..=most).contains(&byte).then(|| i64::from(byte - b'0'));
+        for (place, usual) in (0..8).flat_map(|place| [(place, b"12:34:56"), (place, b"01:02:03")]) {
+            for byte in 0..=u8::MAX {
+                let mut time = *usual;
+                time[place] = byte;
+                let two = |at: usize, most: u8| Some(digit(time[at], most)? * 10 + digit(time[at + 1], b'9')?);
+                let parts = || Some((two(0, b'9').filter(|hour| *hour < 24)?, two(3, b'5')?, two(6, b'5')?));
+                let parted = time[2] == b':' && time[5] == b':';
+                let expected =
+                    parts().filter(|_| parted).map(|(hour, minute, second)| (hour * 60 + minute) * 60 + second);
+                assert_eq!(second_of_day(&time), expected, "{}", time.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
     fn another_zone_is_another_moment() {
         let mut clock = Clock::default();
         let mut read = |zone: &'static str| {

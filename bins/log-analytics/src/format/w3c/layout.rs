@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_line_that_json_takes_as_it_is_is_plain() {
+        let mut layout = layout(NAMES);
+        for (path, plain) in [("/a", true), ("/a\\", false), ("/\u{e9}", false), ("/%E9", true)] {
+            let line = LINE.replace("/a", path);
+            let mut draft = Draft::default();
+            layout.read(line.as_bytes(), &mut draft).unwrap();
+            assert_eq!(draft.record.plain, plain, "{line}");
+        }
+    }
+
+    #[test]
     fn a_name_that_stands_twice_is_read_once() {
         let mut draft = Draft::default();
         layout("date c-ip c-ip cs-uri-stem sc-status").read(b"2024-06-05 192.0.2.1 192.0.2.2 / 200", &mut draft);
