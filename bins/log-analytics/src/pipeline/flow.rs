@@ -1,6 +1,5 @@
 //! From the stream of hits to receipts: a window, one batch per recorder being filled, and deliveries under way.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::task::{JoinSet, yield_now};
 use tracing::{error, warn};
 
 use super::day::Days;
+use super::recorders::{Load, Recorders};
 use super::tracker::Tracker;
 use crate::discover::SiteId;
 use crate::interleave::{Waiting, Window};
@@ -92,8 +92,8 @@ pub struct Flow<S> {
     site: SiteId,
     now_seconds: i64,
     window: Window,
-    recorders: Vec<Recorder>,
-    under_way: JoinSet<(usize, IntentId, Batch, End)>,
+    recorders: Recorders,
+    under_way: JoinSet<(usize, IntentId, Load, End)>,
     /// Bodies that have been delivered, for the room they take.
     spare: Vec<Vec<u8>>,
     /// Lines on their way, for the checkpoints.
@@ -120,20 +120,6 @@ pub struct Delivered {
     pub withheld: u64,
 }
 
-struct Recorder {
-    filling: Option<Filling>,
-    ready: VecDeque<Batch>,
-    busy: bool,
-}
-
-impl Recorder {
-    /// Closes the batch that is being filled, if there is one.
-    fn close(&mut self, sink: &impl Sink) {
-        let batch = self.filling.take().map(|filling| filling.close(|mark| sink.end_of_body(mark)));
-        self.ready.extend(batch);
-    }
-}
-
 fn of_this_moment() -> u64 {
     jiff::Timestamp::now().as_nanosecond() as u64
 }
@@ -141,14 +127,12 @@ fn of_this_moment() -> u64 {
 impl<S: Sink + 'static> Flow<S> {
     /// A flow for a site. `days` tells which days' reports change.
     pub fn new(delivery: Rc<Delivery<S>>, shape: Shape, site: SiteId, days: Days, lease: Option<&Lease>) -> Self {
-        let recorders =
-            (0..shape.recorders.max(1)).map(|_| Recorder { filling: None, ready: VecDeque::new(), busy: false });
         Self {
             delivery,
             site,
             now_seconds: jiff::Timestamp::now().as_second(),
             window: Window::new(shape.window_hits_max, WINDOW_BYTES_MAX),
-            recorders: recorders.collect(),
+            recorders: Recorders::new(shape.recorders),
             under_way: JoinSet::new(),
             spare: Vec::new(),
             tracker: Tracker::default(),
@@ -206,7 +190,7 @@ impl<S: Sink + 'static> Flow<S> {
             if self.window.is_empty() {
                 return Ok(());
             }
-            if !self.wants_more() {
+            if !self.recorders.want_more() {
                 self.wait_for_one(lease.as_deref_mut()).await;
             }
         }
@@ -221,12 +205,10 @@ impl<S: Sink + 'static> Flow<S> {
         if let Err(stop) = self.turn(lease.as_deref_mut()).await {
             return self.drain(lease).await.and(Err(stop));
         }
-        for recorder in &mut self.recorders {
-            recorder.close(&self.delivery.sink);
+        for index in 0..self.recorders.len() {
+            self.close(index);
         }
-        while self.stop.is_none()
-            && (!self.under_way.is_empty() || self.recorders.iter().any(|one| !one.ready.is_empty()))
-        {
+        while self.stop.is_none() && (!self.under_way.is_empty() || self.recorders.have_ready()) {
             self.dispatch(lease.as_deref_mut());
             self.wait_for_one(lease.as_deref_mut()).await;
         }
@@ -252,13 +234,10 @@ impl<S: Sink + 'static> Flow<S> {
     fn fill(&mut self) {
         // Few files in a window: the last answer is mostly the next one.
         let mut known = None;
-        let mut wanted = self.wants_more();
+        let mut wanted = self.recorders.want_more();
         while wanted {
             let Some((hit, json)) = self.window.pop() else { return };
-            // Matomo orders a visit by arrival, so one visitor always goes through the same recorder.
-            let index = (hit.visitor % self.recorders.len() as u64) as usize;
-            let recorder = &mut self.recorders[index];
-            let filling = recorder.filling.get_or_insert_with(|| {
+            let (index, filling) = self.recorders.batch_for(&hit, || {
                 let room = self.shape.batch_bytes_max.min(self.shape.batch_hits_max * HIT_BYTES);
                 let body = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(room));
                 Filling::new(self.site, self.shape.ledger_site, self.salt, body)
@@ -275,26 +254,22 @@ impl<S: Sink + 'static> Flow<S> {
                 filling.touch(day, past);
             }
             if filling.hits() >= self.shape.batch_hits_max || filling.bytes() >= self.shape.batch_bytes_max {
-                recorder.close(&self.delivery.sink);
-                wanted = self.wants_more();
+                self.close(index);
+                wanted = self.recorders.want_more();
             }
         }
     }
 
-    /// Whether a recorder has nothing to do and nothing to do next.
-    fn wants_more(&self) -> bool {
-        let waiting: usize = self.recorders.iter().map(|recorder| recorder.ready.len()).sum();
-        let starving = self.recorders.iter().any(|recorder| !recorder.busy && recorder.ready.is_empty());
-        starving && waiting < self.recorders.len().div_ceil(2)
+    fn close(&mut self, index: usize) {
+        let sink = &self.delivery.sink;
+        self.recorders.close(index, |filling| filling.close(|mark| sink.end_of_body(mark)));
     }
 
     fn dispatch(&mut self, lease: Option<&mut Lease>) {
         if self.stop.is_some() {
             return;
         }
-        let idle = self.recorders.iter_mut().enumerate().filter(|(_, recorder)| !recorder.busy);
-        let leaving: Vec<(usize, Batch)> =
-            idle.filter_map(|(index, recorder)| Some((index, recorder.ready.pop_front()?))).collect();
+        let leaving = self.recorders.send_off();
         if leaving.is_empty() {
             return;
         }
@@ -303,17 +278,16 @@ impl<S: Sink + 'static> Flow<S> {
         let numbered = || (first..).map(IntentId).zip(&leaving);
         if let Some(lease) = lease {
             let now_ms = jiff::Timestamp::now().as_millisecond();
-            if let Err(error) = lease.intend(numbered().map(|(intent, (_, batch))| batch.intent(intent, now_ms))) {
+            if let Err(error) = lease.intend(numbered().map(|(intent, (_, load))| load.batch.intent(intent, now_ms))) {
                 self.stop = Some(error.into());
                 return;
             }
         }
-        for (intent, (index, batch)) in (first..).map(IntentId).zip(leaving) {
-            self.recorders[index].busy = true;
+        for (intent, (index, load)) in (first..).map(IntentId).zip(leaving) {
             let delivery = Rc::clone(&self.delivery);
             self.under_way.spawn_local(async move {
-                let end = delivery.deliver(&batch).await;
-                (index, intent, batch, end)
+                let end = delivery.deliver(&load.batch).await;
+                (index, intent, load, end)
             });
         }
     }
@@ -336,17 +310,17 @@ impl<S: Sink + 'static> Flow<S> {
 
     fn come_back(
         &mut self,
-        done: Result<(usize, IntentId, Batch, End), tokio::task::JoinError>,
+        done: Result<(usize, IntentId, Load, End), tokio::task::JoinError>,
         lease: Option<&mut Lease>,
     ) {
-        let (index, intent, batch, end) = match done {
+        let (index, intent, load, end) = match done {
             Ok(done) => done,
             Err(error) => {
                 self.stop.get_or_insert(Stop::InDoubt(error.to_string()));
                 return;
             }
         };
-        self.recorders[index].busy = false;
+        let batch = self.recorders.come_back(index, load);
         if let Err(stop) = self.book_keep(intent, &batch, end, lease) {
             self.stop.get_or_insert(stop);
         }

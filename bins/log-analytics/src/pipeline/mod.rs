@@ -6,6 +6,7 @@ mod day;
 mod flow;
 mod open;
 mod pass;
+mod recorders;
 mod recovery;
 mod rota;
 mod round;
