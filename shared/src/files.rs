@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
-    io::{self, Write as _},
+    io::{self, BufWriter, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process,
@@ -61,9 +61,18 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 
 /// As [`replace`], with the permission bits given, whatever the umask.
 pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    replace_by(path, mode, |file| file.write_all(bytes))
+}
+
+/// As [`replace_with_mode`], for content too long to be held: `write` writes it piece by piece.
+pub fn replace_by(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), FileError> {
     let failed = |source| FileError { action: "replace", path: path.to_owned(), source };
     let beside = name_beside(path);
-    let written = write_new(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
+    let written = write_new(&beside, mode, write).and_then(|()| fs::rename(&beside, path));
     if let Err(source) = written {
         // It may not be there; the first error is the one to tell.
         let _ = fs::remove_file(&beside);
@@ -72,11 +81,12 @@ pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fil
     sync_folder(path).map_err(failed)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+fn write_new(path: &Path, mode: u32, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let mut file = BufWriter::new(file);
+    write(&mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// In the same folder, because a rename does not cross file systems; hidden, and unlike any other name.

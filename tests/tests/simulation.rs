@@ -266,7 +266,7 @@ fn set_aside(folder: &Path) -> BTreeSet<(String, u64)> {
     for pending in book.pending().filter(|pending| matches!(pending.standing, Standing::Withheld(_))) {
         for part in &pending.intent.parts {
             let path = book.file(part.file).unwrap().path.clone();
-            lines.extend(part.lines.as_slice().iter().map(|offset| (path.clone(), *offset)));
+            lines.extend(part.lines.as_slice().iter().map(|offset| (path.to_string(), *offset)));
         }
     }
     lines

@@ -53,9 +53,8 @@ impl Done {
 }
 
 fn release(lease: &mut Lease, wish: &Retry, done: &mut Done) -> Result<(), LedgerError> {
-    let meant = |file: &FileEntry| {
-        wish.paths.is_empty() || wish.paths.iter().any(|path| path.as_os_str() == file.path.as_str())
-    };
+    let meant =
+        |file: &FileEntry| wish.paths.is_empty() || wish.paths.iter().any(|path| path.as_os_str() == &*file.path);
     let quarantined =
         lease.book().files().filter(|file| matches!(file.state, FileState::Quarantined(_)) && meant(file));
     for file in quarantined.map(|file| file.id).collect::<Vec<_>>() {

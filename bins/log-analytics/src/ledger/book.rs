@@ -1,9 +1,12 @@
 //! What the journal amounts to: files with their checkpoints, batches on the way, days to invalidate.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::journal::Telling;
 use super::offsets::Offsets;
 use super::record::{FileId, Intent, IntentId, Record, VERSION};
 use super::tally::{TakeOver, Tally, TurnEnded};
@@ -14,8 +17,8 @@ use crate::discover::{Fingerprint, Head, LogFile, SiteId};
 pub struct Book {
     site: SiteId,
     files: BTreeMap<FileId, FileEntry>,
-    sightings: HashMap<String, Sighting>,
-    by_first_line: HashMap<u64, Vec<FileId>>,
+    sightings: HashMap<Arc<str>, Sighting>,
+    by_first_line: BTreeSet<(u64, FileId)>,
     intents: BTreeMap<IntentId, Pending>,
     next_intent: u64,
     slowest_ms: Option<u64>,
@@ -32,7 +35,7 @@ pub struct FileEntry {
     /// Its identity.
     pub print: Fingerprint,
     /// Where it was last seen.
-    pub path: String,
+    pub path: Arc<str>,
     /// Every line before this offset is settled, but for `holes`.
     pub checkpoint: u64,
     /// Lines before the checkpoint that are to be sent (again).
@@ -73,6 +76,9 @@ struct Sighting {
     done: bool,
 }
 
+/// A path, and what was seen there.
+type Sighted<'b> = (&'b str, &'b Sighting);
+
 /// A batch that is not forgotten yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
@@ -94,30 +100,20 @@ pub enum Standing {
 }
 
 impl Book {
-    /// Reads a journal's records. An empty journal makes an empty book.
-    ///
-    /// # Errors
-    /// The format's number, when a newer version wrote it.
-    pub fn read(site: SiteId, records: Vec<Record>) -> Result<Self, u32> {
-        let mut book = Self {
+    /// What an empty journal says of a site.
+    pub fn new(site: SiteId) -> Self {
+        Self {
             site,
             files: BTreeMap::new(),
             sightings: HashMap::new(),
-            by_first_line: HashMap::new(),
+            by_first_line: BTreeSet::new(),
             intents: BTreeMap::new(),
             next_intent: 0,
             slowest_ms: None,
             salt: 0,
             days: BTreeSet::new(),
             tally: Tally::default(),
-        };
-        for record in records {
-            match record {
-                Record::Opened { version, .. } if version > VERSION => return Err(version),
-                record => book.apply(record),
-            }
         }
-        Ok(book)
     }
 
     /// Takes one record into account. Records about files or batches it does not know change nothing.
@@ -143,7 +139,7 @@ impl Book {
             Record::Checkpoint { file, offset } => self.advanced(file, offset),
             Record::Finished { file, path, offset, cut, totals, at_ms, newest } => {
                 self.advanced(file, offset);
-                if let Some(sighting) = self.sightings.get_mut(&path) {
+                if let Some(sighting) = self.sightings.get_mut(&*path) {
                     sighting.done = true;
                 }
                 self.change(file, |entry| {
@@ -176,7 +172,7 @@ impl Book {
             Record::ByDay { days } => self.tally.set(days),
             Record::Kept { file, finished, cut, hits, lines, holes, done, at_ms, newest } => {
                 for path in done {
-                    if let Some(sighting) = self.sightings.get_mut(&path) {
+                    if let Some(sighting) = self.sightings.get_mut(&*path) {
                         sighting.done = true;
                     }
                 }
@@ -199,10 +195,11 @@ impl Book {
     }
 
     fn seen(&mut self, id: FileId, print: Fingerprint, path: String, size: u64, modified_ns: i64) {
-        self.sightings.insert(path.clone(), Sighting { file: id, size, modified_ns, done: false });
+        let path: Arc<str> = path.into();
+        self.sightings.insert(Arc::clone(&path), Sighting { file: id, size, modified_ns, done: false });
         let entry = self.files.entry(id).or_insert_with(|| {
-            self.by_first_line.entry(print.first_line).or_default().push(id);
-            FileEntry::new(id, print, path.clone())
+            self.by_first_line.insert((print.first_line, id));
+            FileEntry::new(id, print, Arc::clone(&path))
         });
         // A changed file deserves new attempts, a quarantined one too: somebody may have repaired it.
         (entry.state, entry.failures) = (FileState::Waiting, 0);
@@ -357,7 +354,8 @@ impl Book {
                 return Some(sighting.file);
             }
         }
-        let known = self.by_first_line.get(&first_line)?.iter().filter_map(|id| self.files.get(id));
+        let known = self.by_first_line.range((first_line, FileId(0))..=(first_line, FileId(u32::MAX)));
+        let known = known.filter_map(|(_, id)| self.files.get(id));
         let candidates = known.filter(|entry| head.continues(&entry.print));
         let best = candidates.max_by_key(|entry| entry.print.bytes)?;
         // Two servers may begin with the same lines: while a short file lies where it lay, a longer one
@@ -383,49 +381,55 @@ impl Book {
         2 * self.files.len() + self.sightings.len() + 2 * self.intents.len() + 8
     }
 
-    /// The shortest journal that says the same.
-    pub fn snapshot(&self) -> Vec<Record> {
-        let mut records =
-            vec![Record::Opened { version: VERSION, site: self.site }, Record::Salted { salt: self.salt }];
-        records.extend(self.slowest_ms.map(|ms| Record::Slowest { ms }));
-        records.extend(self.tally.takeover.map(|TakeOver { at_ms, imported, given_up }| Record::TookOver {
-            at_ms,
-            imported,
-            given_up,
-        }));
-        let mut sightings: HashMap<FileId, Vec<(&String, &Sighting)>> = HashMap::new();
-        for (path, sighting) in &self.sightings {
-            sightings.entry(sighting.file).or_default().push((path, sighting));
+    /// Tells the shortest journal that says the same.
+    ///
+    /// # Errors
+    /// As `tell`.
+    pub fn snapshot(&self, tell: &mut Telling<'_>) -> io::Result<()> {
+        tell(Record::Opened { version: VERSION, site: self.site })?;
+        tell(Record::Salted { salt: self.salt })?;
+        if let Some(ms) = self.slowest_ms {
+            tell(Record::Slowest { ms })?;
         }
+        if let Some(TakeOver { at_ms, imported, given_up }) = self.tally.takeover {
+            tell(Record::TookOver { at_ms, imported, given_up })?;
+        }
+        let mut sightings: Vec<Sighted<'_>> =
+            self.sightings.iter().map(|(path, sighting)| (&**path, sighting)).collect();
+        sightings.sort_unstable_by_key(|(path, sighting)| (sighting.file, *path));
+        let of_file = |id| {
+            let begin = sightings.partition_point(|(_, sighting)| sighting.file < id);
+            let end = sightings.partition_point(|(_, sighting)| sighting.file <= id);
+            &sightings[begin..end]
+        };
         for entry in self.files.values() {
-            records.extend(entry.sighted(sightings.get(&entry.id).map_or(&[], Vec::as_slice)));
+            entry.sighted(of_file(entry.id)).into_iter().try_for_each(&mut *tell)?;
         }
         for pending in self.intents.values() {
             let id = pending.intent.intent;
-            records.push(Record::Intent(pending.intent.clone()));
+            tell(Record::Intent(pending.intent.clone()))?;
             match &pending.standing {
                 Standing::Open => {}
-                Standing::Received => records.push(Record::Receipt { intent: id, receipt: super::Receipt::default() }),
-                Standing::Withheld(why) => records.push(Record::Withheld { intent: id, why: why.clone() }),
+                Standing::Received => tell(Record::Receipt { intent: id, receipt: super::Receipt::default() })?,
+                Standing::Withheld(why) => tell(Record::Withheld { intent: id, why: why.clone() })?,
             }
         }
         // After the batches: their receipts are in these totals already and would be counted twice.
         for entry in self.files.values() {
-            records.extend(entry.kept(sightings.get(&entry.id).map_or(&[], Vec::as_slice)));
+            entry.kept(of_file(entry.id)).into_iter().try_for_each(&mut *tell)?;
         }
         if !self.days.is_empty() {
-            records.push(Record::Days { days: self.days.iter().copied().collect() });
+            tell(Record::Days { days: self.days.iter().copied().collect() })?;
         }
-        records.extend(self.tally.snapshot());
-        records
+        self.tally.snapshot().into_iter().try_for_each(tell)
     }
 }
 
 impl FileEntry {
     /// Where the file was seen. The path seen last comes last: it names the file.
-    fn sighted(&self, sightings: &[(&String, &Sighting)]) -> Vec<Record> {
+    fn sighted(&self, sightings: &[Sighted<'_>]) -> Vec<Record> {
         let mut sightings = sightings.to_vec();
-        sightings.sort_by_key(|(path, _)| (**path == self.path, *path));
+        sightings.sort_by_key(|(path, _)| (**path == *self.path, *path));
         let seen = |path: &str, size, modified_ns| Record::Seen {
             file: self.id,
             print: self.print,
@@ -443,10 +447,8 @@ impl FileEntry {
         records
     }
 
-    fn kept(&self, sightings: &[(&String, &Sighting)]) -> Vec<Record> {
-        let mut done: Vec<String> =
-            sightings.iter().filter(|(_, sighting)| sighting.done).map(|(path, _)| (*path).clone()).collect();
-        done.sort();
+    fn kept(&self, sightings: &[Sighted<'_>]) -> Vec<Record> {
+        let done = sightings.iter().filter(|(_, sighting)| sighting.done).map(|(path, _)| (*path).to_owned()).collect();
         let mut records = vec![Record::Kept {
             file: self.id,
             finished: self.state == FileState::Finished,
@@ -466,7 +468,7 @@ impl FileEntry {
         records
     }
 
-    fn new(id: FileId, print: Fingerprint, path: String) -> Self {
+    fn new(id: FileId, print: Fingerprint, path: Arc<str>) -> Self {
         Self {
             id,
             print,

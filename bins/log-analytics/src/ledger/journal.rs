@@ -1,15 +1,19 @@
 //! An append-only file of records, each with a checksum; a line torn by a crash is cut off when it is opened.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use shared::files::{self, MODE_DEFAULT};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::LedgerError;
-use super::record::Record;
+use super::record::{Record, VERSION};
 
 const CHECKSUM_DIGITS: usize = 8;
+
+/// Takes records one by one, so that a long journal is never held as a whole.
+pub type Telling<'t> = dyn FnMut(Record) -> io::Result<()> + 't;
 
 /// The open journal of one site.
 pub struct Journal {
@@ -21,28 +25,28 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the journal, and reads back what it says.
+    /// Opens or creates the journal; `take` is told what it says, record by record.
     ///
     /// # Errors
     /// When it cannot be read or written, or is damaged anywhere but in its last line.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Record>), LedgerError> {
+    pub fn open(path: &Path, take: impl FnMut(Record)) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::write(path, error);
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        let (records, good_bytes) = read(path, &mut file)?;
+        let good_bytes = read(path, &mut file, take)?;
         if good_bytes < file.metadata().map_err(failed)?.len() {
             file.set_len(good_bytes).and_then(|()| file.sync_data()).map_err(failed)?;
         }
-        Ok((Self { path: path.to_owned(), file, good_bytes, unsynced: false }, records))
+        Ok(Self { path: path.to_owned(), file, good_bytes, unsynced: false })
     }
 
-    /// Reads a journal that another process may be writing; a torn last line is left alone.
+    /// Tells what a journal says that another process may be writing; a torn last line is left alone.
     ///
     /// # Errors
     /// When it cannot be read or is damaged. A journal that does not exist is empty.
-    pub fn peek(path: &Path) -> Result<Vec<Record>, LedgerError> {
+    pub fn peek(path: &Path, take: impl FnMut(Record)) -> Result<(), LedgerError> {
         match File::open(path) {
-            Ok(mut file) => Ok(read(path, &mut file)?.0),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Ok(mut file) => read(path, &mut file, take).map(|_| ()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(LedgerError::read(path, error)),
         }
     }
@@ -80,19 +84,16 @@ impl Journal {
         self.good_bytes
     }
 
-    /// Replaces the whole journal by `records`: the old one or the new one survives a crash, never a mixture.
+    /// Replaces the whole journal by what `tell` tells, record by record: the old one or the new one survives a crash, never a mixture.
     ///
     /// # Errors
     /// When the new file cannot be written; the old one then stays.
-    pub fn rewrite(&mut self, records: &[Record]) -> Result<(), LedgerError> {
+    pub fn rewrite(&mut self, tell: impl FnOnce(&mut Telling<'_>) -> io::Result<()>) -> Result<(), LedgerError> {
         let failed = |error| LedgerError::write(&self.path, error);
-        let mut text = Vec::new();
-        for record in records {
-            text.extend(line_of(record).map_err(failed)?);
-        }
-        shared::files::replace(&self.path, &text).map_err(|error| failed(io::Error::other(error)))?;
+        let write = |file: &mut BufWriter<File>| tell(&mut |record| file.write_all(&line_of(&record)?));
+        files::replace_by(&self.path, MODE_DEFAULT, write).map_err(|error| failed(io::Error::other(error)))?;
         self.file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
-        self.good_bytes = text.len() as u64;
+        self.good_bytes = self.file.metadata().map_err(failed)?.len();
         self.unsynced = false;
         Ok(())
     }
@@ -107,23 +108,28 @@ fn checksum(json: &[u8]) -> u32 {
     xxh3_64(json) as u32
 }
 
-fn read(path: &Path, file: &mut File) -> Result<(Vec<Record>, u64), LedgerError> {
+/// Answers how many bytes are whole records.
+fn read(path: &Path, file: &mut File, mut take: impl FnMut(Record)) -> Result<u64, LedgerError> {
     file.seek(SeekFrom::Start(0)).map_err(|error| LedgerError::read(path, error))?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
-    let (mut records, mut good_bytes, mut line) = (Vec::new(), 0, Vec::new());
+    let (mut good_bytes, mut line) = (0, Vec::new());
     let mut damaged = None;
     loop {
         line.clear();
         let count = reader.read_until(b'\n', &mut line).map_err(|error| LedgerError::read(path, error))?;
         if count == 0 {
-            return Ok((records, good_bytes));
+            return Ok(good_bytes);
         }
         if let Some(offset) = damaged {
             return Err(LedgerError::Damaged { path: path.to_owned(), offset });
         }
         match parse(&line) {
+            // What it goes on to say may not be understood, and must not be taken for damage.
+            Some(Record::Opened { version, .. }) if version > VERSION => {
+                return Err(LedgerError::Newer { path: path.to_owned(), version });
+            }
             Some(record) => {
-                records.push(record);
+                take(record);
                 good_bytes += count as u64;
             }
             // Only a last line may be torn; if another follows, the journal is damaged.
@@ -141,7 +147,7 @@ fn parse(line: &[u8]) -> Option<Record> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{FileId, IntentId, VERSION};
+    use super::super::record::{FileId, IntentId};
     use super::*;
     use crate::discover::SiteId;
 
@@ -157,30 +163,46 @@ mod tests {
     fn a_journal_cut_anywhere_keeps_its_whole_records() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site-4.journal");
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
         for record in some_records() {
             journal.append(&record).unwrap();
         }
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let (mut journal, records) = Journal::open(&path).unwrap();
+            let mut records = Vec::new();
+            let mut journal = Journal::open(&path, |record| records.push(record)).unwrap();
             assert_eq!(records, some_records()[..records.len()]);
             journal.append(&Record::Slowest { ms: 1 }).unwrap();
-            let (_, again) = Journal::open(&path).unwrap();
-            assert_eq!(again.len(), records.len() + 1, "cut at {cut}");
+            let mut again = 0;
+            Journal::open(&path, |_| again += 1).unwrap();
+            assert_eq!(again, records.len() + 1, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_version_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site-4.journal");
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
+        journal.append(&Record::Opened { version: VERSION + 1, site: SiteId(4) }).unwrap();
+        let mut written = std::fs::read(&path).unwrap();
+        written.extend(b"0badcafe {\"invented later\":1}\n");
+        std::fs::write(&path, &written).unwrap();
+        let refused = |result| matches!(result, Err(LedgerError::Newer { version, .. }) if version == VERSION + 1);
+        assert!(refused(Journal::open(&path, |_| {}).map(|_| ())) && refused(Journal::peek(&path, |_| {})));
+        assert_eq!(std::fs::read(&path).unwrap(), written);
     }
 
     #[test]
     fn damage_before_the_last_line_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site-4.journal");
-        let (mut journal, _) = Journal::open(&path).unwrap();
-        journal.rewrite(&some_records()).unwrap();
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
+        journal.rewrite(|tell| some_records().into_iter().try_for_each(tell)).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[12] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(Journal::open(&path), Err(LedgerError::Damaged { offset: 0, .. })));
+        assert!(matches!(Journal::open(&path, |_| {}), Err(LedgerError::Damaged { offset: 0, .. })));
     }
 }

@@ -54,13 +54,15 @@ impl Ledger {
             return Ok(None);
         };
         let path = self.journal_path(site);
-        let (mut journal, records) = Journal::open(&path)?;
-        if records.is_empty() {
+        let (mut book, mut lines) = (Book::new(site), 0);
+        let mut journal = Journal::open(&path, |record| {
+            lines += 1;
+            book.apply(record);
+        })?;
+        if lines == 0 {
             journal.append(&Record::Opened { version: VERSION, site })?;
             journal.sync()?;
         }
-        let lines = records.len();
-        let book = Book::read(site, records).map_err(|version| LedgerError::Newer { path, version })?;
         // A long journal that says little twice is left as it is: with many files every start would rewrite it.
         let is_dense = lines <= 2 * book.lines_at_least();
         let rewrite_at_bytes = if is_dense { REWRITE_FROM_BYTES.max(journal.bytes() * 2) } else { REWRITE_FROM_BYTES };
@@ -75,8 +77,9 @@ impl Ledger {
     /// When it cannot be read.
     pub fn peek(&self, site: SiteId) -> Result<Book, LedgerError> {
         let path = self.journal_path(site);
-        let records = Journal::peek(&path)?;
-        Book::read(site, records).map_err(|version| LedgerError::Newer { path, version })
+        let mut book = Book::new(site);
+        Journal::peek(&path, |record| book.apply(record))?;
+        Ok(book)
     }
 
     /// Proves that the folder can be written.
@@ -281,7 +284,7 @@ impl Lease {
         if self.journal.bytes() < self.rewrite_at_bytes {
             return Ok(());
         }
-        self.journal.rewrite(&self.book.snapshot())?;
+        self.journal.rewrite(|tell| self.book.snapshot(tell))?;
         self.rewrite_at_bytes = REWRITE_FROM_BYTES.max(self.journal.bytes() * 2);
         Ok(())
     }

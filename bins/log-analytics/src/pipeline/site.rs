@@ -1,5 +1,7 @@
 //! Imports one site: its settled files, merged by time, each line once.
 
+use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -67,7 +69,9 @@ pub struct Recognised {
 /// # Errors
 /// When the ledger cannot be written.
 pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Recognised, LedgerError> {
-    let here: HashMap<String, (u64, i64)> = files.iter().map(Settled::file).map(place).collect();
+    // Wanted only where a file is new.
+    let here: LazyCell<HashMap<Cow<'_, str>, (u64, i64)>, _> =
+        LazyCell::new(|| files.iter().map(Settled::file).map(place).collect());
     let in_place = |path: &str, size, modified_ns| here.get(path) == Some(&(size, modified_ns));
     let mut found = Recognised::default();
     for file in files.iter().map(Settled::file) {
@@ -97,8 +101,8 @@ pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Recognised, Led
     Ok(found)
 }
 
-fn place(file: &LogFile) -> (String, (u64, i64)) {
-    (path_text(file).into_owned(), (file.size, file.modified_ns))
+fn place(file: &LogFile) -> (Cow<'_, str>, (u64, i64)) {
+    (path_text(file), (file.size, file.modified_ns))
 }
 
 impl<S: Sink + 'static> SiteImport<'_, S> {

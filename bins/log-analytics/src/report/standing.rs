@@ -141,7 +141,7 @@ fn bytes_left(book: &Book, file: &LogFile) -> u64 {
 impl Quarantined {
     fn of(file: &FileEntry) -> Option<Self> {
         match &file.state {
-            FileState::Quarantined(why) => Some(Self { file: file.path.clone(), why: why.clone() }),
+            FileState::Quarantined(why) => Some(Self { file: file.path.to_string(), why: why.clone() }),
             _ => None,
         }
     }
@@ -150,7 +150,7 @@ impl Quarantined {
 impl Failing {
     fn of(file: &FileEntry) -> Option<Self> {
         let failing = file.state == FileState::Waiting && file.failures > 0;
-        failing.then(|| Self { file: file.path.clone(), attempts: file.failures })
+        failing.then(|| Self { file: file.path.to_string(), attempts: file.failures })
     }
 }
 
