@@ -21,9 +21,9 @@ const ZONE_AT: usize = 1 + DATE_BYTES + 1;
 const DATE_ZONE_BYTES: usize = ZONE_AT + ZONE_BYTES + 3;
 
 /// Bytes that may stand in the address of a client.
-const ADDRESS: [bool; 256] = class(b"*.:_-");
+pub(super) const ADDRESS: [bool; 256] = class(b"*.:_-");
 /// Bytes that may stand in the name of a host.
-const HOST: [bool; 256] = class(b"._-");
+pub(super) const HOST: [bool; 256] = class(b"._-");
 
 const fn class(others: &[u8]) -> [bool; 256] {
     let mut class = [false; 256];
@@ -43,17 +43,17 @@ const fn class(others: &[u8]) -> [bool; 256] {
 /// The fields of a line of the four Apache formats.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'l> {
-    host: Option<&'l [u8]>,
-    ip: &'l [u8],
-    userid: &'l [u8],
-    date: (&'l [u8], &'l [u8]),
-    method: &'l [u8],
-    path: &'l [u8],
-    status: &'l [u8],
-    length: &'l [u8],
-    referrer: Option<&'l [u8]>,
-    user_agent: Option<&'l [u8]>,
-    plain: bool,
+    pub(super) host: Option<&'l [u8]>,
+    pub(super) ip: &'l [u8],
+    pub(super) userid: &'l [u8],
+    pub(super) date: (&'l [u8], &'l [u8]),
+    pub(super) method: &'l [u8],
+    pub(super) path: &'l [u8],
+    pub(super) status: &'l [u8],
+    pub(super) length: &'l [u8],
+    pub(super) referrer: Option<&'l [u8]>,
+    pub(super) user_agent: Option<&'l [u8]>,
+    pub(super) plain: bool,
 }
 
 /// Reads a line, or answers `None` when the pattern has to decide.
@@ -206,6 +206,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::field::Draft;
+    use super::super::loose;
     use super::super::ncsa::{COMMON, COMMON_COMPLETE, COMMON_VHOST, NCSA_EXTENDED};
     use super::super::pattern::Pattern;
     use super::super::record::tests::json_takes_it;
@@ -227,6 +229,19 @@ mod tests {
             read::<false, true>(line),
             read::<true, true>(line),
         ];
+        let loose = [
+            loose::read::<false, false>(line),
+            loose::read::<true, false>(line),
+            loose::read::<false, true>(line),
+            loose::read::<true, true>(line),
+        ];
+        PATTERNS.with_borrow_mut(|patterns| {
+            for (pattern, fields) in patterns.iter_mut().zip(loose) {
+                let Some(fields) = fields else { continue };
+                let exact = pattern.read(line).map(Draft::finish_clf);
+                assert_eq!(Some(fields.record()), exact, "{}", line.escape_ascii());
+            }
+        });
         PATTERNS.with_borrow_mut(|patterns| {
             let accepted = fast.into_iter().zip(patterns).filter(|(fast, _)| fast.is_some());
             let same = accepted.map(|(fast, pattern)| {
@@ -261,6 +276,9 @@ mod tests {
         ] {
             let line = COMBINED.replace(usual, unusual);
             assert!(read::<false, true>(line.as_bytes()).is_none(), "{line}");
+            all_agree(line.as_bytes());
+            let is_loose = line.is_ascii() && !unusual.is_empty();
+            assert_eq!(loose::read::<false, true>(line.as_bytes()).is_some(), is_loose, "{line}");
         }
     }
 

@@ -10,6 +10,7 @@ mod fast;
 mod field;
 mod json;
 mod lines;
+mod loose;
 mod ncsa;
 mod pattern;
 mod readable;

@@ -2,6 +2,7 @@
 
 use super::exact::Exact;
 use super::fast;
+use super::loose;
 use super::readable::Readable;
 use super::{Chosen, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed};
 
@@ -107,6 +108,9 @@ impl<const WITH_HOST: bool, const WITH_AGENT: bool> LineParser for NcsaLines<WIT
 impl<const WITH_HOST: bool, const WITH_AGENT: bool> NcsaLines<WITH_HOST, WITH_AGENT> {
     #[inline(never)]
     fn read_exactly<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
+        if let Some(fields) = loose::read::<WITH_HOST, WITH_AGENT>(line) {
+            return Parsed::Record(fields.record());
+        }
         match self.exact.read(line) {
             Some(draft) => Parsed::Record(draft.finish_clf()),
             None => Parsed::Malformed(Malformed::of(line)),

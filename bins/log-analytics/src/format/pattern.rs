@@ -24,7 +24,7 @@ pub struct Pattern {
 }
 
 /// The same pattern for lines of nothing but ASCII, as nearly all are: without the thousands of letters and the blanks of
-/// other scripts it takes a fifth of the time. There is none if the pattern itself speaks of other scripts.
+/// other scripts it takes a fifth less time. There is none if the pattern itself speaks of other scripts.
 #[derive(Debug, Clone)]
 struct Ascii {
     regex: bytes::Regex,
