@@ -5,8 +5,6 @@ mod delete;
 mod report;
 mod stuck;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use shared::entry::Failure;
 use shared::files::Lock;
@@ -16,7 +14,7 @@ use shared::words::length_in_words;
 use tracing::{info, warn};
 
 use crate::config::Settings;
-use crate::history::{Run, State, UnderWay, host};
+use crate::history::{Run, SIGN_OF_LIFE, State, UnderWay, host};
 use crate::installation::Installation;
 use crate::job::{Job, Work};
 use crate::outcome::{Class, Outcome};
@@ -26,9 +24,6 @@ use crate::wait::until_ready;
 use crate::web::{Method, Web};
 
 pub use report::say_plan;
-
-/// How often a run under way says that it still is, so that its end is known roughly when we are killed together.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// Everything that a run needs.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +74,7 @@ impl Attempt<'_> {
         self.state.tidy();
         self.state.begin(&under_way(job, started))?;
         info!(job = job.name, "Job starts");
-        let outcome = {
+        let mut outcome = {
             let mut work = std::pin::pin!(self.work(job, said));
             loop {
                 tokio::select! {
@@ -92,10 +87,30 @@ impl Attempt<'_> {
         self.state.end();
         if let (Place::Console(installation), Work::Archive, true) = (self.place, &job.work, outcome.class.is_unclean())
         {
-            let cut_off = [(started, Timestamp::now())];
-            stuck::name(self, installation, &cut_off).await;
+            outcome.stuck = stuck::look(self, installation, &[(started, Timestamp::now())]).await;
         }
         Ok(outcome)
+    }
+
+    /// What an earlier life left behind: a run that nobody ended, and stuck sites. Neither Matomo nor another archiver
+    /// is waited for: each archiving looks as well.
+    ///
+    /// # Errors
+    /// When our own state cannot be used.
+    pub async fn look_back(&self) -> Result<(), Failure> {
+        let Some(_held) = Lock::try_take(&self.state.lock_file())? else { return Ok(()) };
+        self.bury();
+        let Place::Console(installation) = self.place else { return Ok(()) };
+        let look = async {
+            if self.place.is_ready().await.is_ok() {
+                stuck::look(self, installation, &self.cut_off()).await;
+            }
+        };
+        tokio::select! {
+            () = look => {}
+            () = self.shutdown.wait() => {}
+        }
+        Ok(())
     }
 
     async fn work(&self, job: &Job, said: &mut Transcript) -> Outcome {
@@ -149,6 +164,7 @@ impl Attempt<'_> {
             sentence,
             archives: None,
             sites: Default::default(),
+            stuck: Vec::new(),
         };
         // A full disk is told at the end of this run.
         let _ = self.state.add(&run);
@@ -167,6 +183,7 @@ impl Attempt<'_> {
             sentence: outcome.sentence.clone(),
             archives: said.archives,
             sites: said.sites,
+            stuck: outcome.stuck.clone(),
         };
         Ok(self.state.add(&run)?)
     }

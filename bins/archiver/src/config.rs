@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Family, Neighbours, Span};
 use shared::health_http::ListenOptions;
+use shared::job::FailuresMax;
 use shared::logging::LogOptions;
 use shared::notify::NotifyOptions;
 use shared::process::{Limits, StopPolicy, StopSignal};
@@ -74,6 +75,8 @@ shared::settings! {
         pub timeout: Span = default("JOB_TIMEOUT", "1d"),
         /// A run of a job that would start sooner than this after the start of its last one is left out: against restarts in a loop.
         pub min_interval: Option<Span> = optional("MIN_INTERVAL").example("10m"),
+        /// After so many failed runs of a job in a row the program itself ends, with exit code 1. Never when unset.
+        pub failures_max: Option<FailuresMax> = optional("MAX_CONSECUTIVE_FAILURES").example("5"),
         /// A job that takes longer than this is worth a warning.
         pub warn_after: Option<Span> = optional("JOB_WARN_AFTER").example("2h"),
         /// What a wish to stop means for a job under way: `finish` lets it work on until SHUTDOWN_GRACE is over, `now` asks it to end at once, which leaves sites of an archiving stuck.

@@ -8,7 +8,6 @@ use tracing::{info, warn};
 
 use crate::outcome::{Class, Outcome};
 use crate::place::{NotReady, Place};
-use crate::web;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -32,8 +31,10 @@ pub async fn until_ready(place: &Place, patience: Duration, shutdown: &Shutdown)
             }
             return Ok(());
         };
-        if matches!(trouble, NotReady::Web(web::Silent::Maintenance)) {
-            return Err(Outcome::new(Class::Maintenance, crate::sentence(&trouble)));
+        if let NotReady::Web(silent) = &trouble
+            && let Some(outcome) = silent.settled()
+        {
+            return Err(outcome);
         }
         let why = crate::sentence(&trouble);
         let left = patience.saturating_sub(begin.elapsed());
