@@ -216,6 +216,7 @@ fn a_start_looks_back_at_what_was_left_behind() {
     running.wait().ends_with(0);
     assert_eq!(console.calls_of("core:archive").len(), 1, "it only looks");
     assert_eq!(outcomes(&console), ["killed"]);
+    console.run(&["status"]).ends_with(0).says(&["1", "stuck: archiver once free"]).never_says("under way");
     // A Matomo that is not there yet is nobody's fault at a start.
     console.stop_database();
     let mut running = console.start(&["run"]);

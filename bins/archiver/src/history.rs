@@ -67,9 +67,10 @@ impl Run {
 pub const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 impl UnderWay {
-    /// Whether it gave a sign of life lately; the clock of another host may differ a little.
+    /// Whether it is at work still: on this host by its process, elsewhere by its last sign of life.
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        now < self.seen + 3 * SIGN_OF_LIFE
+        let is_gone = self.host == host() && !Path::new("/proc").join(self.pid.to_string()).exists();
+        !is_gone && now < self.seen + 3 * SIGN_OF_LIFE
     }
 }
 
@@ -228,6 +229,9 @@ mod tests {
         assert_eq!(state.under_way(), Some(under_way.clone()));
         let lately = under_way.seen + SIGN_OF_LIFE;
         assert!(under_way.is_alive(lately) && !under_way.is_alive(lately + 10 * SIGN_OF_LIFE));
+        let gone = UnderWay { pid: u32::MAX, ..under_way };
+        assert!(!gone.is_alive(lately));
+        assert!(UnderWay { host: "another".to_owned(), ..gone }.is_alive(lately), "its processes are not ours to see");
         state.end();
         assert_eq!(state.under_way(), None);
     }

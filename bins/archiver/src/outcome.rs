@@ -43,6 +43,11 @@ impl Class {
         matches!(self, Class::Maintenance | Class::Skipped)
     }
 
+    /// Whether somebody should be told: the work is not done, and neither a pause nor a stop was wanted.
+    pub fn is_failure(self) -> bool {
+        !self.is_good() && !self.is_pause() && self != Class::Stopped
+    }
+
     /// Whether Matomo was cut off in the middle, so that its queue may hold rows that nobody works on.
     pub fn is_unclean(self) -> bool {
         matches!(self, Class::TimedOut | Class::Killed | Class::Stopped)

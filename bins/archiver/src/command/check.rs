@@ -122,7 +122,7 @@ async fn matomo(settings: &Settings, place: &Place, findings: &mut Findings) {
     if let Place::Console(installation) = place {
         match installation.queue(&Shutdown::never()).await {
             Ok(rows) if rows.is_empty() => findings.good("no row of the archiving queue is under way"),
-            Ok(rows) => findings.advice(&format!("{} rows of the archiving queue are under way", rows.len())),
+            Ok(rows) => findings.advice(&format!("rows of the archiving queue that are under way: {}", rows.len())),
             Err(error) => findings.advice(&format!(
                 "the archiving queue cannot be read, so stuck sites are not noticed: {}",
                 crate::sentence(&error)
@@ -167,7 +167,8 @@ async fn console(settings: &Settings, installation: &Installation, findings: &mu
     }
     let others = neighbour::archivers();
     if !others.is_empty() {
-        findings.advice(&format!("{} other archivers are at work in this process space", others.len()));
+        let pids = others.iter().map(|other| other.pid.to_string()).collect::<Vec<_>>().join(", ");
+        findings.advice(&format!("core:archive is at work in this process space: process {pids}"));
     }
 }
 

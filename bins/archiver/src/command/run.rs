@@ -188,7 +188,7 @@ fn late_after(slot: Timestamp) -> Timestamp {
 fn note(bad: &mut BTreeMap<String, Bad>, job: &str, class: Class, sentence: &str) {
     if class.is_good() {
         bad.remove(job);
-    } else if !class.is_pause() && class != Class::Stopped {
+    } else if class.is_failure() {
         let bad = bad.entry(job.to_owned()).or_default();
         bad.sentence = format!("{job} {class}: {sentence}");
         bad.failures += 1;

@@ -81,7 +81,7 @@ fn jobs(runs: &[Run]) -> Vec<Job> {
         let earlier = jobs.remove(run.job.as_str());
         let (last_good, failures) = earlier.map_or((None, 0), |job| (job.last_good, job.failures_in_a_row));
         let good = run.outcome.is_good();
-        let failed = !good && !run.outcome.is_pause();
+        let failed = run.outcome.is_failure();
         let job = Job {
             job: run.job.clone(),
             last_run: run.ended,
@@ -103,7 +103,8 @@ fn sites(runs: &[Run], now: Timestamp) -> Vec<Site> {
         // A pause says nothing about sites.
         for site in sites.values_mut().filter(|_| !run.outcome.is_pause()) {
             site.not_in_last_run = run.outcome.is_good();
-            site.stuck = false;
+            // A run that was cut off has not always read the queue.
+            site.stuck &= run.outcome.is_unclean();
         }
         for id in &run.stuck {
             known(&mut sites, *id).stuck = true;
@@ -271,8 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_no_failure() {
-        let runs = [Class::Ok, Class::Failed, Class::Maintenance, Class::Failed].map(|class| run(0, class, &[]));
+    fn neither_a_pause_nor_a_stop_is_a_failure() {
+        let runs = [Class::Ok, Class::Failed, Class::Maintenance, Class::Failed, Class::Stopped]
+            .map(|class| run(0, class, &[]));
         assert_eq!(jobs(&runs)[0].failures_in_a_row, 2);
         assert_eq!(jobs(&runs[..1])[0].failures_in_a_row, 0);
     }
