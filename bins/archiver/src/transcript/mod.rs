@@ -103,7 +103,9 @@ impl Transcript {
     #[cfg(test)]
     pub fn of(text: &str) -> Self {
         let mut transcript = Self::default();
-        text.lines().for_each(|line| drop(transcript.hear(line.as_bytes())));
+        for line in text.lines() {
+            transcript.hear(line.as_bytes());
+        }
         transcript
     }
 
