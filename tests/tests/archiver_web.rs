@@ -54,6 +54,7 @@ fn http_answers_are_read_to_the_end_and_judged() {
         let ended = console(&web).run(&["once"]);
         ended.ends_with(code).says(&["Job ended", words[0], words[1]]).never_says(TOKEN);
         assert!(ended.output.len() < 20_000, "{plays:?}: {} bytes", ended.output.len());
+        ended.never_says("<html>");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::shutdown::Shutdown;
+use shared::words::length_in_words;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -39,7 +40,7 @@ pub async fn until_ready(place: &Place, patience: Duration, shutdown: &Shutdown)
         let why = crate::sentence(&trouble);
         let left = patience.saturating_sub(begin.elapsed());
         if left.is_zero() {
-            let sentence = format!("Matomo was not ready within {} seconds: {why}", patience.as_secs());
+            let sentence = format!("Matomo was not ready within {}: {why}", length_in_words(patience));
             return Err(Outcome::new(Class::Failed, sentence).exit(shared::entry::Exit::Unavailable).help(help(place)));
         }
         if pause == FIRST_PAUSE {

@@ -187,7 +187,8 @@ impl Web {
         };
         let ended = self.http.post_through(&url, FORM, form, each_part).await;
         lines.finish(&mut |line| heard(said.hear(line), line));
-        match ended {
+        let is_page = kind == Some(BodyKind::Page);
+        let outcome = match ended {
             Ok(_) if kind == Some(BodyKind::Compressed) => {
                 Outcome::new(Class::Unclear, "the answer is compressed and was not read").help(HELP_GZIP)
             }
@@ -195,8 +196,12 @@ impl Web {
                 paused @ Silent::Maintenance => Outcome::new(Class::Maintenance, paused.to_string()),
                 trouble => Outcome::new(Class::Failed, trouble.to_string()).exit(Exit::Unavailable).help(HELP_503),
             },
-            Ok(answer) => outcome(method, said, &answer, kind == Some(BodyKind::Page)),
+            Ok(answer) => outcome(method, said, &answer, is_page),
             Err(error) => no_answer(&error),
+        };
+        if is_page {
+            said.drop_tail();
         }
+        outcome
     }
 }

@@ -176,6 +176,11 @@ impl Transcript {
         self.marks.contains(&mark)
     }
 
+    /// Lets the last lines go, when nobody would want to read them.
+    pub fn drop_tail(&mut self) {
+        self.tail.clear();
+    }
+
     /// The last lines, tokens hidden.
     pub fn tail(&self) -> impl Iterator<Item = &str> {
         self.tail.iter().map(String::as_str)

@@ -96,7 +96,10 @@ pub(super) fn beginning(body: &[u8]) -> String {
     if BodyKind::of(body) == BodyKind::Page {
         return "a web page".to_owned();
     }
-    let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
+    let error = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let message = error.as_ref().and_then(|error| error["message"].as_str()).map(str::as_bytes);
+    let text = message.unwrap_or(body);
+    let text = String::from_utf8_lossy(&text[..text.len().min(400)]);
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.as_str() {
         "" => "nothing more".to_owned(),
@@ -109,6 +112,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_refusal_is_one_line_for_people() {
+        assert_eq!(beginning(b"{\"result\":\"error\",\"message\":\"no\\n database\"}"), "no database");
+        assert_eq!(beginning(b" <!DOCTYPE html>\n<html>"), "a web page");
+        assert_eq!(beginning(b"Error:\n  token_auth=0123 is bad"), "Error: token_auth=(hidden) is bad");
+        assert_eq!(beginning(b""), "nothing more");
+    }
 
     fn answer(status: u16) -> Answer {
         Answer { status, body: Vec::new(), content_type: None, location: None, elapsed: Duration::ZERO }
