@@ -87,7 +87,7 @@ impl Attempt<'_> {
         self.state.end();
         if let (Place::Console(installation), Work::Archive, true) = (self.place, &job.work, outcome.class.is_unclean())
         {
-            outcome.stuck = stuck::look(self, installation, &[(started, Timestamp::now())]).await;
+            outcome.stuck = stuck::name(self, installation, &[(started, Timestamp::now())]).await;
         }
         Ok(outcome)
     }

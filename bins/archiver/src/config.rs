@@ -59,7 +59,7 @@ shared::settings! {
         pub sites_to_delete: Option<Sites> = optional("SITE_TO_DELETE").example("all"),
         /// The operator's own jobs.
         pub jobs: Family<ConsoleJob>,
-        /// Free rows of the archiving queue that nobody works on any more, before each archiving, instead of only naming their sites.
+        /// Free rows of the archiving queue that nobody works on any more, at the start and before each archiving, instead of only naming their sites.
         pub free_stuck: bool = default("ARCHIVE_FREE_STUCK", "no"),
         /// A queue row older than this is taken for stuck even when no run of ours was cut off; younger ones may belong to an archiver on another host.
         pub stuck_after: Span = default("ARCHIVE_STUCK_AFTER", "6h"),

@@ -11,21 +11,14 @@ use crate::outcome::{Class, Outcome};
 use crate::place::Unanswered;
 use crate::queue::{self, StuckSite};
 
-/// Looks for stuck sites: each is given back to the queue if that is wanted, else named with the command that does it.
-/// Answers with those that stay stuck. What cannot be read is told and no obstacle.
+/// Looks for stuck sites before anything is at work: each is given back to the queue if that is wanted, else named.
+/// Answers with those that stay stuck.
 pub(super) async fn look(
     attempt: &Attempt<'_>,
     installation: &Installation,
     cut_off: &[(Timestamp, Timestamp)],
 ) -> Vec<u32> {
-    let sites = match stuck(attempt, installation, cut_off).await {
-        Ok(sites) => sites,
-        Err(error) => {
-            let why = crate::sentence(&error);
-            warn!(why, "The archiving queue cannot be read, so nobody can tell which sites are stuck");
-            return Vec::new();
-        }
-    };
+    let sites = readable(attempt, installation, cut_off).await;
     if attempt.settings.free_stuck && !sites.is_empty() {
         let freed = give_back(attempt, installation, &sites).await;
         if freed.class == Class::Ok {
@@ -33,6 +26,33 @@ pub(super) async fn look(
         }
         warn!(outcome = %freed.class, why = freed.sentence, help = freed.help, "Stuck sites stay stuck");
     }
+    named(&sites)
+}
+
+/// Names stuck sites after an archiving was cut off: what it left behind may still be at work for a moment.
+pub(super) async fn name(
+    attempt: &Attempt<'_>,
+    installation: &Installation,
+    cut_off: &[(Timestamp, Timestamp)],
+) -> Vec<u32> {
+    named(&readable(attempt, installation, cut_off).await)
+}
+
+/// The stuck sites; what cannot be read is told and no obstacle.
+async fn readable(
+    attempt: &Attempt<'_>,
+    installation: &Installation,
+    cut_off: &[(Timestamp, Timestamp)],
+) -> Vec<StuckSite> {
+    stuck(attempt, installation, cut_off).await.unwrap_or_else(|error| {
+        let why = crate::sentence(&error);
+        warn!(why, "The archiving queue cannot be read, so nobody can tell which sites are stuck");
+        Vec::new()
+    })
+}
+
+/// Names each with the command that frees it.
+fn named(sites: &[StuckSite]) -> Vec<u32> {
     sites.iter().for_each(name_one);
     sites.iter().map(|site| site.site).collect()
 }
