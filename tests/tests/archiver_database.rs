@@ -32,7 +32,12 @@ fn stuck_rows_are_given_back_and_the_others_stay() {
         r#"[{{"Site":"4","Status":"Processing","Started":"{old}"}},{{"Site":"4","Status":"Processing","Started":"{old}"}},
             {{"Site":"5","Status":"Processing","Started":"{young}"}},{{"Site":"6","Status":"Processing","Started":null}}]"#
     );
-    console.queue(&queue).run(&["check"]).ends_with(0).says(&["ok", "MariaDB"]).says(&["4 rows", "under way"]);
+    console
+        .queue(&queue)
+        .run(&["check"])
+        .ends_with(0)
+        .says(&["ok", "MariaDB"])
+        .says(&["rows of the archiving queue that are under way: 4"]);
     let rows = || {
         database.ask("SELECT idsite, status, ts_started IS NULL FROM matomo.mt_archive_invalidations ORDER BY 1, 2, 3")
     };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 use serde_json::Value;
+use tests::acceptance::script;
 use tests::console::Console;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_archiver");
@@ -33,7 +34,12 @@ fn a_good_run_names_every_site_and_ends_with_0() {
     let run = &history(&console)[0];
     assert_eq!((run["outcome"].as_str(), run["archives"].as_u64()), (Some("ok"), Some(8)), "{run}");
     let status = console.run(&["status"]);
-    status.ends_with(0).says(&["archive", "ok"]).says(&["2", "81.5", "0m"]);
+    status.ends_with(0).says(&["archive", "ok"]).says(&[
+        "2",
+        "81.5",
+        "0m",
+        &jiff::Zoned::now().date().to_string()[..8],
+    ]);
 }
 
 #[test]
@@ -51,12 +57,13 @@ fn c_142_every_end_has_its_class() {
         ("ok", 0, ["outcome=ok", "8 archives"]),
         ("nothing", 0, ["outcome=\"nothing to do\"", "no archive"]),
         ("warnings", 0, ["outcome=warnings", "1 warning"]),
-        ("errors", 1, ["outcome=failed", "1 error"]),
+        ("errors", 1, ["outcome=failed", "1 error while archiving (site 2)"]),
         ("maintenance", 75, ["outcome=maintenance", "maintenance mode"]),
         ("crowded", 75, ["outcome=skipped", "another archiver"]),
         ("database-down", 69, ["outcome=failed", "no database"]),
+        ("broken", 1, ["outcome=failed", "a database that is down or a configuration that is missing"]),
         ("memory", 1, ["outcome=failed", "PHP_MEMORY_LIMIT"]),
-        ("crash", 139, ["outcome=killed", "signal 11"]),
+        ("crash", 139, ["outcome=killed", "PHP crashed (signal 11)"]),
         ("killed", 137, ["outcome=killed", "memory of the container"]),
     ] {
         let console = console();
@@ -66,6 +73,26 @@ fn c_142_every_end_has_its_class() {
         let class = history(&console)[0]["outcome"].as_str().unwrap().to_owned();
         assert!(words[0].replace('"', "").replace(' ', "-").ends_with(&class), "{scenario}: {class}");
     }
+}
+
+#[test]
+fn an_end_that_says_nothing_known_is_never_called_good() {
+    let console = console();
+    for scenario in ["silent", "stranger", "unfinished"] {
+        let ended = console.plays(scenario).run(&["once"]);
+        ended.ends_with(1).says(&[
+            "Job ended badly",
+            "outcome=unclear",
+            "did not say how many archives",
+            "leave options",
+        ]);
+    }
+    console.plays("stranger").run(&["once"]).says(&["last output: Archiving is complete"]);
+    let tasks = console.plays("silent").run(&["once", "scheduled-tasks"]);
+    tasks.ends_with(1).says(&["outcome=unclear", "did not say that the scheduled tasks were run"]);
+    assert_eq!(history(&console)[0]["outcome"], "unclear");
+    console.set("CONSOLE_JOB_MORE", "@daily core:archive --force-idsites=7").plays("maintenance");
+    console.run(&["once", "more"]).ends_with(75).says(&["outcome=maintenance"]);
 }
 
 #[test]
@@ -198,8 +225,15 @@ fn stuck_sites_are_named_with_the_command_that_frees_them() {
     );
     let ended = console.run(&["once"]);
     ended.ends_with(0).says(&["Site is stuck", "site=4", "rows=2", "archiver once free"]).never_says("site=5");
+    ended.says(&["outcome=warnings", "8 archives of 2 sites computed; stuck and left out: site 4"]);
+    console.run(&["status"]).ends_with(0).says(&["4", "stuck: archiver once free"]);
     console.queue("[]").run(&["once"]).ends_with(0).never_says("stuck");
-    console.queue("garbage").run(&["once"]).ends_with(0).says(&["archiving queue cannot be read"]);
+    for odd in ["garbage", r#"[{"Site":"4","Status":"En cours","Started":"2020-01-01 00:00:00"}]"#] {
+        let nobody_knows =
+            ["archiving queue cannot be read", "nobody can tell which sites are stuck", "not known here"];
+        console.queue(odd).run(&["once"]).ends_with(0).says(&nobody_knows);
+        console.run(&["once", "free"]).ends_with(1).says(&["outcome=failed", "nobody can tell which sites are stuck"]);
+    }
 }
 
 #[test]
@@ -238,15 +272,18 @@ fn an_image_without_ps_is_told_before_every_archive_fails() {
     console.run(&["check"]).ends_with(78).says(&["FAULT", "no ps"]);
     console.run(&["once"]).says(&["There is no `ps` here", "MATOMO_URL"]);
     console.set("MATOMO_URL", "http://matomo").run(&["check"]).ends_with(0).says(&["advice", "no ps"]);
+    console.run(&["once"]).says(&["There is no `ps` here", "asks MATOMO_URL over HTTP"]);
 }
 
 #[test]
 fn php_without_pcntl_is_told_apart() {
     let console = console();
     let php = console.folder().join("php");
-    script(&php, "#!/bin/sh\nexec php -d disable_functions=pcntl_signal,exec \"$@\"\n");
-    let ended = console.set("MATOMO_PHP", &php.to_string_lossy()).run(&["check"]);
-    ended.ends_with(0).says(&["advice", "no pcntl"]).says(&["advice", "disable_functions"]);
+    script(&php, "#!/bin/sh\nexec php -d disable_functions=pcntl_signal \"$@\"\n", 0o755);
+    console.set("MATOMO_PHP", &php.to_string_lossy()).run(&["check"]).ends_with(0).says(&["advice", "no pcntl"]);
+    script(&php, "#!/bin/sh\nexec php -d disable_functions=shell_exec \"$@\"\n", 0o755);
+    console.run(&["check"]).ends_with(78).says(&["FAULT", "disable_functions"]).says(&["MATOMO_URL"]);
+    console.set("MATOMO_URL", "http://matomo").run(&["check"]).ends_with(0).says(&["advice", "disable_functions"]);
 }
 
 /// As a container whose operator mounted folders at `/config` and `/plugins`: a root of its own around the program.
@@ -269,7 +306,11 @@ exec chroot "$root" PROGRAM "$@"
 fn mounted_configuration_and_plugins_are_linked_and_nothing_else_is_changed() {
     let outside = tempfile::tempdir().unwrap();
     let wrapper = outside.path().join("container");
-    script(&wrapper, &CONTAINER.replace("FOLDER", &outside.path().to_string_lossy()).replace("PROGRAM", PROGRAM));
+    script(
+        &wrapper,
+        &CONTAINER.replace("FOLDER", &outside.path().to_string_lossy()).replace("PROGRAM", PROGRAM),
+        0o755,
+    );
     let mounted = outside.path().join("mounted");
     fs::create_dir_all(mounted.join("plugins/New")).unwrap();
     fs::create_dir_all(mounted.join("plugins/Shipped")).unwrap();
@@ -290,11 +331,6 @@ fn mounted_configuration_and_plugins_are_linked_and_nothing_else_is_changed() {
     assert!(!fs::symlink_metadata(plugins.join("Shipped")).unwrap().is_symlink());
     assert_eq!((fs::metadata(&config).unwrap().mode(), fs::metadata(&plugins).unwrap().mode()), before);
     console.run(&["once"]).ends_with(0).never_says("is linked into Matomo");
-}
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -77,6 +77,25 @@ fn jobs_of_one_container_take_turns() {
     assert!(archive["words"].to_string().contains("--disable-scheduled-tasks"));
 }
 
+#[test]
+fn c_082_too_many_failures_of_one_job_in_a_row_end_the_program() {
+    let console = console();
+    console.plays("errors").set("MATOMO_ARCHIVE_CRON", "* * * * * *").set("MAX_CONSECUTIVE_FAILURES", "2");
+    let ended = console.run(&["run"]);
+    ended.ends_with(1).says(&[
+        "Too many runs failed in a row",
+        "job=archive",
+        "failures=2",
+        "MAX_CONSECUTIVE_FAILURES",
+    ]);
+    assert_eq!(console.calls_of("core:archive").len(), 2);
+    // Each job counts for itself, however well the others do; what failed in an earlier life is no failure of this one.
+    console.plays("ok").set("CONSOLE_JOB_ODD", "* * * * * * no:command");
+    let ended = console.run(&["run"]);
+    ended.ends_with(1).says(&["Too many runs failed in a row", "job=odd", "failures=2"]);
+    assert_eq!(console.calls_of("no:command").len(), 2);
+}
+
 fn at(moment: &str) -> jiff::Timestamp {
     moment.parse().unwrap()
 }

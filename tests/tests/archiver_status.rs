@@ -36,7 +36,19 @@ fn status_says_which_site_is_stale_and_what_failed() {
     let site = |at: usize| (&status["sites"][at]["site"], status["sites"][at]["stale_minutes"].as_i64().unwrap());
     assert!(site(0).0 == 1 && site(0).1 < 60, "{status}");
     assert!(site(1).0 == 2 && site(1).1 >= 180, "{status}");
-    console.run(&["status"]).ends_with(0).says(&["archive", "failed", "1 error"]).says(&["81.5"]);
+    console.run(&["status"]).ends_with(0).says(&["archive", "failed", "1 error"]).says(&["81.5", "3h"]);
+}
+
+#[test]
+fn status_names_the_job_under_way_and_sites_that_the_last_run_did_not_mention() {
+    let console = Console::new(PROGRAM);
+    let mut running = console.plays("slow 3000").start(&["once"]);
+    running.until_it_says("Site archived");
+    console.run(&["status"]).ends_with(0).says(&["Job archive is under way on host"]).says(&["No run has ended yet"]);
+    running.wait().ends_with(0);
+    console.run(&["status"]).ends_with(0).never_says("under way").never_says("not in the last run");
+    console.plays("nothing").run(&["once"]).ends_with(0);
+    console.run(&["status"]).ends_with(0).says(&["nothing to do"]).says(&["not in the last run"]);
 }
 
 #[test]
@@ -72,5 +84,12 @@ fn matomo_is_found_in_the_layouts_of_both_images() {
         console.unset("MATOMO_CONSOLE").run(&["check"]).ends_with(0).says(&["ok", place]);
         console.run(&["once"]).ends_with(0).says(&["outcome=ok"]);
         assert_eq!(console.calls_of("core:archive").len(), 1, "{place}");
+        if above == "/opt" {
+            // Bitnami keeps PHP out of the search path.
+            let php = "php=$(readlink -f \"$(command -v php)\")\nmkdir -p /opt/bitnami/php/bin\ncp \"$php\" /opt/bitnami/php/bin/php
+mount --bind /dev/null \"$php\"\nPATH=/nowhere\nexec";
+            script(&inner, &mounts.replace("exec", php), 0o755);
+            console.run(&["once"]).ends_with(0).says(&["/opt/bitnami/php/bin/php"]).says(&["outcome=ok"]);
+        }
     }
 }

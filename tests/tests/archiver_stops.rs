@@ -39,7 +39,9 @@ fn c_006_a_stop_lets_the_run_finish_within_its_grace() {
 #[test]
 fn c_007_when_the_grace_is_over_the_signal_is_passed_on_and_stuck_sites_are_named() {
     let console = console();
-    let mut running = console.plays("hang").set("SHUTDOWN_GRACE", "2s").start(&["once"]);
+    // What may still be at work is not freed, only named.
+    console.plays("hang").set("SHUTDOWN_GRACE", "2s").set("ARCHIVE_FREE_STUCK", "yes");
+    let mut running = console.start(&["once"]);
     until_site_1(&mut running);
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
     // The row that the archiver leaves behind when it is cut off.
@@ -47,6 +49,7 @@ fn c_007_when_the_grace_is_over_the_signal_is_passed_on_and_stuck_sites_are_name
     running.signal(Signal::TERM);
     let ended = running.wait();
     ended.ends_with(143).says(&["outcome=stopped"]).says(&["Site is stuck", "site=1", "archiver once free"]);
+    ended.never_says("stay stuck");
     assert_eq!(outcomes(&console), ["stopped"]);
     assert_gone(&console);
 }
@@ -161,25 +164,32 @@ fn an_archiver_started_by_hand_is_seen_and_named() {
     }
     let pid = by_hand.0.id().to_string();
     console.set("CONCURRENT_ARCHIVERS", "1").run(&["once"]).ends_with(75).says(&["outcome=skipped", "by hand", &pid]);
+    console.run(&["once", "free"]).ends_with(0).says(&["no row of the archiving queue is stuck"]);
+    console.queue(r#"[{"Site":"1","Status":"Processing","Started":"2020-01-01 00:00:00"}]"#);
     console.run(&["once", "free"]).ends_with(75).says(&["not ours is at work"]);
     assert_eq!(console.calls_of("core:archive").len(), 1, "ours was not started");
     drop(by_hand);
     console.plays("ok").unset("CONCURRENT_ARCHIVERS").run(&["once"]).ends_with(0);
 }
 
-#[test]
-fn a_run_that_is_killed_together_with_us_is_remembered_and_its_child_dies() {
-    let console = console();
+/// Kills an archiver in the middle of site 1, whose row of the queue stays.
+fn cut_off(console: &Console) {
     let mut running = console.plays("stubborn").start(&["once"]);
     until_site_1(&mut running);
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
     running.signal(Signal::KILL);
     assert_eq!(running.wait().signal(), Some(9));
-    assert_gone(&console);
+    assert_gone(console);
     console.queue(&format!(r#"[{{"Site":"1","Status":"Processing","Started":"{now}"}}]"#));
+}
+
+#[test]
+fn a_run_that_is_killed_together_with_us_is_remembered_and_its_child_dies() {
+    let console = console();
+    cut_off(&console);
     let ended = console.plays("ok").run(&["once"]);
     ended.ends_with(0).says(&["did not end in order", "cut off together"]).says(&["Site is stuck", "site=1"]);
-    assert_eq!(outcomes(&console), ["killed", "ok"]);
+    assert_eq!(outcomes(&console), ["killed", "warnings"]);
 }
 
 #[test]
@@ -194,7 +204,27 @@ fn c_004_term_while_idle_ends_with_0() {
     }
     running.signal(Signal::TERM);
     running.wait().ends_with(0).says(&["Stopped, as asked"]);
-    assert_eq!(console.calls().len(), 0, "a first start waits for its slot");
+    assert_eq!(console.calls_of("core:archive").len(), 0, "a first start waits for its slot");
+}
+
+#[test]
+fn a_start_looks_back_at_what_was_left_behind() {
+    let console = console();
+    cut_off(&console);
+    console.set("MATOMO_ARCHIVE_CRON", "0 0 1 1 *");
+    let mut running = console.start(&["run"]);
+    running.until_it_says("The last run did not end in order");
+    running.until("it names the site", |heard| heard.contains("Site is stuck") && heard.contains("site=1"));
+    running.signal(Signal::TERM);
+    running.wait().ends_with(0);
+    assert_eq!(console.calls_of("core:archive").len(), 1, "it only looks");
+    assert_eq!(outcomes(&console), ["killed"]);
+    console.run(&["status"]).ends_with(0).says(&["1", "stuck: archiver once free"]).never_says("under way");
+    // A Matomo that is not there yet is nobody's fault at a start.
+    console.stop_database();
+    let mut running = console.start(&["run"]);
+    running.until_it_says("Schedule").signal(Signal::TERM);
+    running.wait().ends_with(0).never_says("WARN");
 }
 
 #[test]

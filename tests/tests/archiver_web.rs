@@ -43,6 +43,10 @@ fn http_answers_are_read_to_the_end_and_judged() {
         (Plays::Gateway, 1, ["outcome=failed", "Matomo may still be at work"]),
         (Plays::Page, 69, ["outcome=failed", "web page"]),
         (Plays::Maintenance, 75, ["outcome=maintenance", "503"]),
+        (Plays::Forbidden, 1, ["outcome=failed", "answered with an error: You need superuser access"]),
+        (Plays::Compressed, 1, ["outcome=unclear", "compressed"]),
+        (Plays::Died, 1, ["outcome=failed", "status 500: nothing more"]),
+        (Plays::Short, 1, ["outcome=unclear", "did not say how many archives"]),
         (Plays::Flood, 0, ["outcome=ok", "8 archives of 1 site"]),
         (Plays::Slowly(Duration::from_millis(500)), 0, ["outcome=ok", "8 archives of 2 sites"]),
     ] {
@@ -50,19 +54,47 @@ fn http_answers_are_read_to_the_end_and_judged() {
         let ended = console(&web).run(&["once"]);
         ended.ends_with(code).says(&["Job ended", words[0], words[1]]).never_says(TOKEN);
         assert!(ended.output.len() < 20_000, "{plays:?}: {} bytes", ended.output.len());
+        ended.never_says("<html>");
     }
+}
+
+#[test]
+fn who_is_not_matomo_or_not_there_is_waited_for_and_named() {
+    for (plays, words) in [
+        (Plays::Nobody, ["status 503, for matomo.js too", "no Matomo is behind the address"]),
+        (Plays::Moved, ["sends us elsewhere", "status 301, https://elsewhere.example.org/index.php"]),
+    ] {
+        let web = Web::open(plays);
+        let ended = console(&web).set("WAIT_FOR_MATOMO", "1s").run(&["once"]);
+        ended.ends_with(69).says(&["Matomo is not ready; waiting for it"]).says(&[
+            "outcome=failed",
+            words[0],
+            words[1],
+        ]);
+    }
+}
+
+#[test]
+fn an_answer_that_takes_too_long_is_given_up_and_said_so() {
+    let web = Web::open(Plays::Slowly(Duration::from_secs(60)));
+    let ended = console(&web).set("JOB_TIMEOUT", "1s").run(&["once"]);
+    ended.ends_with(124).says(&["outcome=\"timed out\"", "no answer in time", "Matomo may still be at work"]);
 }
 
 #[test]
 fn a_wrong_token_and_a_silent_server_are_told() {
     let web = Web::open(Plays::Well);
     let console = console(&web);
-    console.set("WAIT_FOR_MATOMO", "1s").set("MATOMO_TOKEN", "00000000000000000000000000000000");
-    console.run(&["once"]).ends_with(69).says(&["status 401"]);
+    console.set("MATOMO_TOKEN", "00000000000000000000000000000000");
+    // Waiting makes no token better.
+    console.run(&["once"]).ends_with(69).says(&["status 401", "superuser"]).never_says("waiting");
+    console.set("WAIT_FOR_MATOMO", "1s");
     console.run(&["check"]).ends_with(69).says(&["FAULT", "status 401"]).says(&["superuser"]);
     console.set("MATOMO_TOKEN", TOKEN).run(&["check"]).ends_with(0).says(&["ok", "Matomo 5.0.2 answers"]);
     drop(web);
     console.run(&["once"]).ends_with(69).says(&["cannot reach"]);
+    let web = Web::open(Plays::Maintenance);
+    console.set("MATOMO_URL", &web.url()).run(&["check"]).ends_with(0).says(&["advice", "maintenance mode"]);
 }
 
 #[test]

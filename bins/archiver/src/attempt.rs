@@ -5,20 +5,18 @@ mod delete;
 mod report;
 mod stuck;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use shared::entry::Failure;
 use shared::files::Lock;
 use shared::job::too_soon;
 use shared::shutdown::Shutdown;
-use shared::words::length_in_words;
+use shared::words::{length_in_words, whole_seconds};
 use tracing::{info, warn};
 
 use crate::config::Settings;
-use crate::history::{Run, State, UnderWay, host};
+use crate::history::{Run, SIGN_OF_LIFE, State, UnderWay, host};
 use crate::installation::Installation;
-use crate::job::{Job, Work};
+use crate::job::{ARCHIVE, Job, Work};
 use crate::outcome::{Class, Outcome};
 use crate::place::Place;
 use crate::transcript::{Heard, Transcript};
@@ -26,9 +24,6 @@ use crate::wait::until_ready;
 use crate::web::{Method, Web};
 
 pub use report::say_plan;
-
-/// How often a run under way says that it still is, so that its end is known roughly when we are killed together.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// Everything that a run needs.
 #[derive(Clone, Copy, Debug)]
@@ -75,11 +70,11 @@ impl Attempt<'_> {
 
     /// Only the holder of the lock gets here.
     async fn run_alone(&self, job: &Job, started: Timestamp, said: &mut Transcript) -> Result<Outcome, Failure> {
-        self.bury();
+        self.bury(Vec::new());
         self.state.tidy();
         self.state.begin(&under_way(job, started))?;
         info!(job = job.name, "Job starts");
-        let outcome = {
+        let mut outcome = {
             let mut work = std::pin::pin!(self.work(job, said));
             loop {
                 tokio::select! {
@@ -92,10 +87,36 @@ impl Attempt<'_> {
         self.state.end();
         if let (Place::Console(installation), Work::Archive, true) = (self.place, &job.work, outcome.class.is_unclean())
         {
-            let cut_off = [(started, Timestamp::now())];
-            stuck::name(self, installation, &cut_off).await;
+            outcome.stuck = stuck::name(self, installation, &[(started, Timestamp::now())]).await;
         }
         Ok(outcome)
+    }
+
+    /// What an earlier life left behind: a run that nobody ended, and stuck sites. Neither Matomo nor another archiver
+    /// is waited for: each archiving looks as well.
+    ///
+    /// # Errors
+    /// When our own state cannot be used.
+    pub async fn look_back(&self) -> Result<(), Failure> {
+        let Some(_held) = Lock::try_take(&self.state.lock_file())? else { return Ok(()) };
+        let mut cut_off = self.cut_off();
+        cut_off.extend(
+            self.state.under_way().filter(|dead| dead.job == ARCHIVE).map(|dead| (dead.started, end_of(&dead))),
+        );
+        let look = async {
+            match self.place {
+                Place::Console(installation) if self.place.is_ready().await.is_ok() => {
+                    stuck::look(self, installation, &cut_off).await
+                }
+                _ => Vec::new(),
+            }
+        };
+        let stuck = tokio::select! {
+            stuck = look => stuck,
+            () = self.shutdown.wait() => Vec::new(),
+        };
+        self.bury(stuck);
+        Ok(())
     }
 
     async fn work(&self, job: &Job, said: &mut Transcript) -> Outcome {
@@ -136,19 +157,19 @@ impl Attempt<'_> {
     }
 
     /// A run that nobody ended, although the lock is ours: its archiver was killed together with it.
-    fn bury(&self) {
+    fn bury(&self, stuck: Vec<u32>) {
         let Some(dead) = self.state.under_way() else { return };
         let sentence = format!("was cut off together with the archiver on host {} (process {})", dead.host, dead.pid);
-        warn!(job = dead.job, started = %dead.started, sentence, "The last run did not end in order");
-        let ended = (dead.seen + 2 * SIGN_OF_LIFE).min(Timestamp::now());
+        warn!(job = dead.job, started = %whole_seconds(dead.started), sentence, "The last run did not end in order");
         let run = Run {
+            ended: end_of(&dead),
             job: dead.job,
             started: dead.started,
-            ended,
             outcome: Class::Killed,
             sentence,
             archives: None,
             sites: Default::default(),
+            stuck,
         };
         // A full disk is told at the end of this run.
         let _ = self.state.add(&run);
@@ -167,6 +188,7 @@ impl Attempt<'_> {
             sentence: outcome.sentence.clone(),
             archives: said.archives,
             sites: said.sites,
+            stuck: outcome.stuck.clone(),
         };
         Ok(self.state.add(&run)?)
     }
@@ -204,9 +226,14 @@ impl Attempt<'_> {
     /// The times of archivings that were cut off, as far back as the history goes.
     fn cut_off(&self) -> Vec<(Timestamp, Timestamp)> {
         let runs = self.state.runs().unwrap_or_default();
-        let unclean = runs.iter().filter(|run| run.job == crate::job::ARCHIVE && run.outcome.is_unclean());
+        let unclean = runs.iter().filter(|run| run.job == ARCHIVE && run.outcome.is_unclean());
         unclean.map(|run| (run.started, run.ended)).collect()
     }
+}
+
+/// The latest moment at which a run that nobody ended can have ended.
+fn end_of(dead: &UnderWay) -> Timestamp {
+    (dead.seen + 2 * SIGN_OF_LIFE).min(Timestamp::now())
 }
 
 fn under_way(job: &Job, started: Timestamp) -> UnderWay {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Family, Neighbours, Span};
 use shared::health_http::ListenOptions;
+use shared::job::FailuresMax;
 use shared::logging::LogOptions;
 use shared::notify::NotifyOptions;
 use shared::process::{Limits, StopPolicy, StopSignal};
@@ -58,7 +59,7 @@ shared::settings! {
         pub sites_to_delete: Option<Sites> = optional("SITE_TO_DELETE").example("all"),
         /// The operator's own jobs.
         pub jobs: Family<ConsoleJob>,
-        /// Free rows of the archiving queue that nobody works on any more, before each archiving, instead of only naming their sites.
+        /// Free rows of the archiving queue that nobody works on any more, at the start and before each archiving, instead of only naming their sites.
         pub free_stuck: bool = default("ARCHIVE_FREE_STUCK", "no"),
         /// A queue row older than this is taken for stuck even when no run of ours was cut off; younger ones may belong to an archiver on another host.
         pub stuck_after: Span = default("ARCHIVE_STUCK_AFTER", "6h"),
@@ -74,6 +75,8 @@ shared::settings! {
         pub timeout: Span = default("JOB_TIMEOUT", "1d"),
         /// A run of a job that would start sooner than this after the start of its last one is left out: against restarts in a loop.
         pub min_interval: Option<Span> = optional("MIN_INTERVAL").example("10m"),
+        /// After so many failed runs of a job in a row the program itself ends, with exit code 1. Never when unset.
+        pub failures_max: Option<FailuresMax> = optional("MAX_CONSECUTIVE_FAILURES").example("5"),
         /// A job that takes longer than this is worth a warning.
         pub warn_after: Option<Span> = optional("JOB_WARN_AFTER").example("2h"),
         /// What a wish to stop means for a job under way: `finish` lets it work on until SHUTDOWN_GRACE is over, `now` asks it to end at once, which leaves sites of an archiving stuck.

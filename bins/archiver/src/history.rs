@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub struct Run {
     /// Sites, each with what was done for it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub sites: BTreeMap<u32, SiteRun>,
+    /// Sites that were stuck in the queue.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stuck: Vec<u32>,
 }
 
 /// A run under way.
@@ -50,6 +54,24 @@ pub struct UnderWay {
     pub host: String,
     /// The number of our process there.
     pub pid: u32,
+}
+
+impl Run {
+    /// How long it took.
+    pub fn seconds(&self) -> f64 {
+        (self.ended - self.started).total(jiff::Unit::Second).unwrap_or_default()
+    }
+}
+
+/// How often a run under way says that it still is, so that its end is known roughly when we are killed together.
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+
+impl UnderWay {
+    /// Whether it is at work still: on this host by its process, elsewhere by its last sign of life.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        let is_gone = self.host == host() && !Path::new("/proc").join(self.pid.to_string()).exists();
+        !is_gone && now < self.seen + 3 * SIGN_OF_LIFE
+    }
 }
 
 /// The files of the state folder.
@@ -176,6 +198,7 @@ mod tests {
             sentence: "no archive had to be computed".to_owned(),
             archives: Some(0),
             sites: BTreeMap::from([(1, SiteRun::default())]),
+            stuck: vec![2],
         }
     }
 
@@ -203,7 +226,12 @@ mod tests {
         let under_way =
             UnderWay { job: "archive".to_owned(), started: run(0).started, seen: run(0).started, host: host(), pid: 1 };
         state.begin(&under_way).unwrap();
-        assert_eq!(state.under_way(), Some(under_way));
+        assert_eq!(state.under_way(), Some(under_way.clone()));
+        let lately = under_way.seen + SIGN_OF_LIFE;
+        assert!(under_way.is_alive(lately) && !under_way.is_alive(lately + 10 * SIGN_OF_LIFE));
+        let gone = UnderWay { pid: u32::MAX, ..under_way };
+        assert!(!gone.is_alive(lately));
+        assert!(UnderWay { host: "another".to_owned(), ..gone }.is_alive(lately), "its processes are not ours to see");
         state.end();
         assert_eq!(state.under_way(), None);
     }

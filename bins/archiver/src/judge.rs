@@ -49,8 +49,21 @@ impl Ending {
 pub enum Kind {
     /// `core:archive`, by console or over HTTP.
     Archive,
-    /// Any other.
+    /// The scheduled tasks, by console or over HTTP.
+    ScheduledTasks,
+    /// Any other: its exit code has to do.
     Other,
+}
+
+impl Kind {
+    /// The kind of a command of the console, by whatever job it is run.
+    pub fn of(command: &[String]) -> Self {
+        match command.first().map(String::as_str) {
+            Some("core:archive") => Kind::Archive,
+            Some("scheduled-tasks:run" | "core:run-scheduled-tasks") => Kind::ScheduledTasks,
+            _ => Kind::Other,
+        }
+    }
 }
 
 const HELP_MEMORY: &str = "raise PHP_MEMORY_LIMIT (and the memory limit of the container above it)";
@@ -60,9 +73,15 @@ const HELP_URL: &str = "install procps in the image, so that Matomo finds `ps`, 
 const HELP_ELSEWHERE: &str =
     "nothing, if the other archiver is meant to run; else end it, or raise CONCURRENT_ARCHIVERS";
 const HELP_KILLED: &str = "look at the memory of the container: the kernel ends the largest process when it is used up";
+const HELP_CRASHED: &str = "a fault of PHP or of an extension: try without the latter; sites that were under way stay unarchived for a day unless they are freed: `archiver once free`";
 const HELP_UNCLEAN: &str =
     "sites that were under way stay unarchived for a day unless they are freed: `archiver once free`";
+const HELP_UNCLEAR: &str = "nobody can tell what was done: read the last lines of its output above, see `archiver status`, and leave options such as -q out of ARCHIVE_OPTIONS";
+const HELP_BROKEN: &str = "read the last lines of its output above; a database that is down or a configuration that is missing end so, see `archiver check`";
 const HELP_TAIL: &str = "read the last lines of its output above; `archiver history` keeps the outcome";
+
+/// How the console ends when its database or its configuration is missing.
+const CODE_OF_A_BROKEN_MATOMO: u8 = 255;
 
 /// Judges a run.
 pub fn judge(kind: Kind, said: &Transcript, ending: Ending) -> Outcome {
@@ -100,9 +119,12 @@ fn cut_off(said: &Transcript, ending: Ending) -> Option<Outcome> {
 
 fn killed(signal: i32) -> Outcome {
     let code = u8::try_from(128_i32.saturating_add(signal)).unwrap_or(u8::MAX);
-    let outcome =
-        Outcome::new(Class::Killed, format!("was ended by signal {signal} from elsewhere")).exit(Exit::Code(code));
-    outcome.help(if signal == 9 { HELP_KILLED } else { HELP_UNCLEAN })
+    let (sentence, help) = match signal {
+        4 | 6 | 7 | 8 | 11 => (format!("PHP crashed (signal {signal})"), HELP_CRASHED),
+        9 => ("was killed from elsewhere (signal 9)".to_owned(), HELP_KILLED),
+        _ => (format!("was ended by signal {signal} from elsewhere"), HELP_UNCLEAN),
+    };
+    Outcome::new(Class::Killed, sentence).exit(Exit::Code(code)).help(help)
 }
 
 /// What the text says, whatever the exit code.
@@ -122,43 +144,45 @@ fn spoken(kind: Kind, said: &Transcript) -> Option<Outcome> {
 }
 
 fn done(kind: Kind, said: &Transcript) -> Outcome {
-    if kind == Kind::Other {
-        return match said.has(Mark::ApiError) {
-            true => Outcome::new(Class::Failed, "Matomo answered with an error, although the exit code is 0")
-                .help(HELP_TAIL),
-            false => Outcome::new(Class::Ok, "done"),
-        };
-    }
-    if said.errors_total.is_some() || said.has(Mark::ApiError) {
+    if said.errors_total.is_some() || said.api_error.is_some() {
         return failed(said, 0);
     }
-    if !said.is_telling() {
-        let sentence = "ended without an error and without a word that tells what was archived";
-        return Outcome::new(Class::Warnings, sentence)
-            .help("leave options such as -q away, so that runs can be judged");
-    }
-    let counted = counted(said.warnings + said.errors, "warning");
-    match (said.archives, said.errors + said.warnings) {
-        (Some(0) | None, 0) if !did_anything(said) => Outcome::new(Class::NothingToDo, "no archive had to be computed"),
-        (_, 0) => Outcome::new(Class::Ok, work(said)),
-        (_, _) => Outcome::new(Class::Warnings, format!("{}, with {counted}", work(said))),
+    let odd = said.warnings + said.errors;
+    match (kind, said.archives) {
+        (Kind::Archive, None) => unclear("ended without an error, but did not say how many archives it processed"),
+        (Kind::Archive, Some(0)) if odd == 0 => Outcome::new(Class::NothingToDo, "no archive had to be computed"),
+        (Kind::Archive, Some(_)) => tolerated(work(said), odd),
+        (Kind::ScheduledTasks, _) if said.has(Mark::TaskFailed) || said.errors > 0 => {
+            Outcome::new(Class::Failed, "a scheduled task failed; the others were run").help(HELP_TAIL)
+        }
+        (Kind::ScheduledTasks, _) if !said.has(Mark::TasksRun) => {
+            unclear("ended without an error, but did not say that the scheduled tasks were run")
+        }
+        (Kind::ScheduledTasks, _) => tolerated("the scheduled tasks were run".to_owned(), odd),
+        (Kind::Other, _) => tolerated("ended with exit code 0".to_owned(), odd),
     }
 }
 
-fn did_anything(said: &Transcript) -> bool {
-    said.sites.values().any(|site| site.requests > 0 || site.last_day.is_some())
+fn tolerated(work: String, odd: u64) -> Outcome {
+    match odd {
+        0 => Outcome::new(Class::Ok, work),
+        odd => Outcome::new(Class::Warnings, format!("{work}, with {}", counted(odd, "warning"))),
+    }
+}
+
+fn unclear(sentence: &str) -> Outcome {
+    Outcome::new(Class::Unclear, sentence).help(HELP_UNCLEAR)
 }
 
 /// Exit code 1 although everything was done.
 fn only_warned(said: &Transcript) -> bool {
-    let finished = said.has(Mark::Complete) || said.archives.is_some();
-    finished && said.warnings > 0 && said.errors == 0 && said.errors_total.is_none()
+    said.archives.is_some() && said.warnings > 0 && said.errors == 0 && said.errors_total.is_none()
 }
 
 fn failed(said: &Transcript, code: u8) -> Outcome {
     let work = work(said);
     if said.has(Mark::Database) {
-        return Outcome::new(Class::Failed, format!("Matomo has no database: {work}"))
+        return Outcome::new(Class::Failed, format!("Matomo reaches no database: {work}"))
             .exit(Exit::Unavailable)
             .help(HELP_DATABASE);
     }
@@ -169,10 +193,20 @@ fn failed(said: &Transcript, code: u8) -> Outcome {
     if said.has(Mark::NotInstalled) {
         return Outcome::new(Class::Failed, "Matomo is not configured").exit(Exit::Unavailable).help(HELP_INSTALL);
     }
-    match said.errors_total.unwrap_or(said.errors) {
-        0 => Outcome::new(Class::Failed, format!("ended with exit code {code}: {work}")).help(HELP_TAIL),
-        errors => {
-            Outcome::new(Class::Failed, format!("{} while archiving: {work}", counted(errors, "error"))).help(HELP_TAIL)
+    match (said.errors_total.unwrap_or(said.errors), &said.api_error) {
+        (0, Some(message)) => {
+            Outcome::new(Class::Failed, format!("Matomo answered with an error: {message}")).help(HELP_TAIL)
+        }
+        (0, None) => {
+            let help = if code == CODE_OF_A_BROKEN_MATOMO { HELP_BROKEN } else { HELP_TAIL };
+            Outcome::new(Class::Failed, format!("ended with exit code {code}: {work}")).help(help)
+        }
+        (errors, _) => {
+            let whose: Vec<String> =
+                said.sites.iter().filter(|(_, run)| run.errors > 0).map(|(site, _)| site.to_string()).collect();
+            let whose = if whose.is_empty() { String::new() } else { format!(" (site {})", whose.join(", ")) };
+            let sentence = format!("{} while archiving{whose}: {work}", counted(errors, "error"));
+            Outcome::new(Class::Failed, sentence).help(HELP_TAIL)
         }
     }
 }
@@ -196,16 +230,8 @@ fn counted(count: u64, what: &str) -> String {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Transcript {
-        let mut said = Transcript::default();
-        text.lines().for_each(|line| {
-            said.hear(line.as_bytes());
-        });
-        said
-    }
-
     fn archive(text: &str, ending: Ending) -> (Class, u8) {
-        let outcome = judge(Kind::Archive, &said(text), ending);
+        let outcome = judge(Kind::Archive, &Transcript::of(text), ending);
         (outcome.class, outcome.exit.code())
     }
 
@@ -218,7 +244,7 @@ mod tests {
         for (text, expected) in [
             ("INFO [1:2] 3 Archiving won't run because maintenance mode is enabled", (Class::Maintenance, 75)),
             ("INFO [1:2] 3 Reached maximum concurrent archivers allowed (1), aborting run.", (Class::Skipped, 75)),
-            ("INFO [1:2] 3 Done archiving!\nINFO [1:2] 3 Processed 0 archives.", (Class::NothingToDo, 0)),
+            ("INFO, [1:2:3] UTC, 4, Processed 0 archives.", (Class::NothingToDo, 0)),
             (
                 "INFO [1:2] 3 Finished archiving for site 1, 0 API requests, Time elapsed: 0.001s\nINFO [1:2] 3 Processed 0 archives.",
                 (Class::NothingToDo, 0),
@@ -229,7 +255,11 @@ mod tests {
                 (Class::Failed, 1),
             ),
             ("{\"result\":\"error\",\"message\":\"no\"}", (Class::Failed, 1)),
-            ("", (Class::Warnings, 0)),
+            // What no run of ours has shown is never called good.
+            ("", (Class::Unclear, 1)),
+            ("INFO [1:2] 3 Done archiving!", (Class::Unclear, 1)),
+            ("INFO [1:2] 3 Finished archiving for site 1, 8 API requests, Time elapsed: 3.344s", (Class::Unclear, 1)),
+            ("INFO [1:2] 3 16 archives processed", (Class::Unclear, 1)),
         ] {
             assert_eq!(archive(text, zero), expected, "{text}");
         }
@@ -243,7 +273,7 @@ mod tests {
         assert_eq!(archive(&format!("{warned}\nERROR [1:2] 3 Got invalid response"), one), (Class::Failed, 1));
         assert_eq!(archive(GOOD, one), (Class::Failed, 1), "exit code 1 without a reason");
         assert_eq!(archive("WARNING [1:2] 3 odd", one), (Class::Failed, 1), "it did not get to its end");
-        let outcome = judge(Kind::Other, &said("WARNING [1:2] 3 odd\nDone archiving"), one);
+        let outcome = judge(Kind::Other, &Transcript::of("WARNING [1:2] 3 odd\nDone archiving"), one);
         assert_eq!(outcome.class, Class::Failed, "only core:archive does that");
     }
 
@@ -266,7 +296,7 @@ mod tests {
             ("Matomo is not installed", 255, 69, "config.ini.php"),
             ("", 3, 1, "last lines"),
         ] {
-            let outcome = judge(Kind::Archive, &said(text), Ending::code(code));
+            let outcome = judge(Kind::Archive, &Transcript::of(text), Ending::code(code));
             assert_eq!((outcome.class, outcome.exit.code()), (Class::Failed, exit), "{text}");
             assert!(outcome.help.is_some_and(|help| help.contains(advice)), "{text}: {:?}", outcome.help);
         }
@@ -292,10 +322,37 @@ mod tests {
 
     #[test]
     fn other_commands_are_judged_by_their_code_and_an_error_of_the_api() {
-        let other = |text, code| judge(Kind::Other, &said(text), Ending::code(code)).class;
-        assert_eq!(other("Scheduled Tasks executed", 0), Class::Ok);
-        assert_eq!(other("", 0), Class::Ok);
-        assert_eq!(other("{\"result\":\"error\",\"message\":\"x\"}", 0), Class::Failed);
-        assert_eq!(other("x", 1), Class::Failed);
+        let class = |kind, text, code| judge(kind, &Transcript::of(text), Ending::code(code)).class;
+        assert_eq!(class(Kind::Other, "", 0), Class::Ok);
+        assert_eq!(class(Kind::Other, "WARNING [1:2] 3 odd", 0), Class::Warnings);
+        assert_eq!(class(Kind::Other, "{\"result\":\"error\",\"message\":\"x\"}", 0), Class::Failed);
+        assert_eq!(class(Kind::Other, "x", 1), Class::Failed);
+        assert_eq!(class(Kind::ScheduledTasks, "Scheduled Tasks executed", 0), Class::Ok);
+        assert_eq!(class(Kind::ScheduledTasks, "ERROR [1:2] 3 no\nScheduled Tasks executed", 0), Class::Failed);
+        assert_eq!(class(Kind::ScheduledTasks, "", 0), Class::Unclear);
+        let refused = judge(
+            Kind::Other,
+            &Transcript::of("x {\"result\":\"error\",\"message\":\"You may not\"}"),
+            Ending::code(0),
+        );
+        assert_eq!(refused.sentence, "Matomo answered with an error: You may not");
+    }
+
+    #[test]
+    fn a_command_is_judged_as_what_it_is_whatever_job_runs_it() {
+        let kind = |command: &str| Kind::of(&[command.to_owned(), "--force".to_owned()]);
+        assert_eq!(kind("core:archive"), Kind::Archive);
+        assert_eq!(kind("core:run-scheduled-tasks"), Kind::ScheduledTasks);
+        assert_eq!(kind("loginldap:synchronize-users"), Kind::Other);
+    }
+
+    #[test]
+    fn what_is_stuck_is_not_done() {
+        let outcome = Outcome::new(Class::Ok, "6 archives").with_stuck(vec![1, 7]);
+        assert_eq!(
+            (outcome.class, outcome.sentence.as_str()),
+            (Class::Warnings, "6 archives; stuck and left out: site 1, 7")
+        );
+        assert_eq!(Outcome::new(Class::Failed, "x").with_stuck(vec![1]).sentence, "x");
     }
 }

@@ -16,6 +16,8 @@ pub enum Class {
     NothingToDo,
     /// The work is done; Matomo warned about something, which alone makes its exit code 1.
     Warnings,
+    /// Nothing it said tells whether the work is done.
+    Unclear,
     /// The work is not done, or only in part.
     Failed,
     /// It took longer than allowed and was ended.
@@ -41,6 +43,11 @@ impl Class {
         matches!(self, Class::Maintenance | Class::Skipped)
     }
 
+    /// Whether somebody should be told: the work is not done, and neither a pause nor a stop was wanted.
+    pub fn is_failure(self) -> bool {
+        !self.is_good() && !self.is_pause() && self != Class::Stopped
+    }
+
     /// Whether Matomo was cut off in the middle, so that its queue may hold rows that nobody works on.
     pub fn is_unclean(self) -> bool {
         matches!(self, Class::TimedOut | Class::Killed | Class::Stopped)
@@ -53,6 +60,7 @@ impl fmt::Display for Class {
             Class::Ok => "ok",
             Class::NothingToDo => "nothing to do",
             Class::Warnings => "warnings",
+            Class::Unclear => "unclear",
             Class::Failed => "failed",
             Class::TimedOut => "timed out",
             Class::Killed => "killed",
@@ -76,6 +84,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// The last lines of output, for whoever is told.
     pub tail: String,
+    /// Sites that Matomo leaves out because their rows of the queue are stuck.
+    pub stuck: Vec<u32>,
 }
 
 impl Outcome {
@@ -83,19 +93,32 @@ impl Outcome {
     pub fn new(class: Class, sentence: impl Into<String>) -> Self {
         let exit = match class {
             Class::Ok | Class::NothingToDo | Class::Warnings => Exit::Done,
-            Class::Failed => Exit::Failed,
+            Class::Unclear | Class::Failed => Exit::Failed,
             Class::TimedOut => Exit::TimedOut,
             Class::Killed => Exit::Code(128 + 9),
             Class::Stopped => Exit::Code(128 + 15),
             Class::Maintenance | Class::Skipped => Exit::TryAgain,
         };
-        Self { class, sentence: sentence.into(), help: None, exit, tail: String::new() }
+        Self { class, sentence: sentence.into(), help: None, exit, tail: String::new(), stuck: Vec::new() }
     }
 
     /// Adds what to do now.
     #[must_use]
     pub fn help(mut self, advice: &'static str) -> Self {
         self.help = Some(advice);
+        self
+    }
+
+    /// Adds the sites that are stuck: what Matomo left out is not done, whatever it says of the others.
+    #[must_use]
+    pub fn with_stuck(mut self, stuck: Vec<u32>) -> Self {
+        if matches!(self.class, Class::Ok | Class::NothingToDo) && !stuck.is_empty() {
+            self.class = Class::Warnings;
+            let sites = stuck.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            self.sentence = format!("{}; stuck and left out: site {sites}", self.sentence);
+            self.help = Some("free them: `archiver once free`, or ARCHIVE_FREE_STUCK=yes");
+        }
+        self.stuck = stuck;
         self
     }
 
@@ -107,6 +130,7 @@ impl Outcome {
             Class::Ok | Class::NothingToDo | Class::Warnings | Class::Maintenance | Class::Skipped => {
                 RunResult::Success
             }
+            Class::Unclear => RunResult::Suspicious,
             Class::Failed | Class::Killed => RunResult::Failure,
             Class::TimedOut => RunResult::Timeout,
             Class::Stopped => RunResult::Stopped,

@@ -61,7 +61,7 @@ pub struct Php {
 
 const PROBE: &str = r#"$off = array_map("trim", explode(",", ini_get("disable_functions")));
 $has = fn($name) => function_exists($name) && !in_array($name, $off, true);
-echo json_encode(["version" => PHP_VERSION, "pcntl" => $has("pcntl_signal"), "shell" => $has("shell_exec") && $has("exec"),
+echo json_encode(["version" => PHP_VERSION, "pcntl" => $has("pcntl_signal"), "shell" => $has("shell_exec"),
 "mysqli" => class_exists("mysqli"), "memory" => (string) ini_get("memory_limit")]), "\n";"#;
 
 /// A question that PHP did not answer.

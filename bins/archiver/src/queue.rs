@@ -24,24 +24,25 @@ pub struct Row {
 
 /// The output of `diagnostics:archiving-queue` is not what we can read.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer of diagnostics:archiving-queue is not a list in JSON")]
-pub struct QueueError {
-    #[source]
-    source: Option<serde_json::Error>,
+#[error("diagnostics:archiving-queue answers in a shape that is not known here: {0}")]
+pub struct QueueError(String);
+
+fn unknown(what: impl Into<String>) -> QueueError {
+    QueueError(what.into())
 }
 
 /// The rows under way in `diagnostics:archiving-queue --json`. Other lines around the JSON are passed over; the names
 /// of the fields are taken in any case and with or without blanks, because versions differ.
 ///
 /// # Errors
-/// When there is no list in the text.
+/// When there is no list in the text, or a row of it is not understood: then nobody can tell which sites are stuck.
 pub fn under_way(text: &str) -> Result<Vec<Row>, QueueError> {
     let rows = match rows(text)? {
         Value::Array(rows) => rows,
         Value::Object(rows) => rows.into_iter().map(|(_, row)| row).collect(),
-        _ => return Err(QueueError { source: None }),
+        _ => return Err(unknown("no list")),
     };
-    Ok(rows.iter().take(ROWS_MAX).filter_map(row).collect())
+    rows.iter().take(ROWS_MAX).filter_map(|value| row(value).transpose()).collect()
 }
 
 fn rows(text: &str) -> Result<Value, QueueError> {
@@ -53,33 +54,51 @@ fn rows(text: &str) -> Result<Value, QueueError> {
             _ => {}
         }
     }
-    Err(QueueError { source: problem })
+    Err(unknown(problem.map_or_else(|| "no list in JSON".to_owned(), |error| error.to_string())))
 }
 
 fn holds_rows(object: &Map<String, Value>) -> bool {
     object.values().all(Value::is_object)
 }
 
-fn row(value: &Value) -> Option<Row> {
-    let fields: BTreeMap<String, &Value> = value.as_object()?.iter().map(|(name, value)| (bare(name), value)).collect();
+fn row(value: &Value) -> Result<Option<Row>, QueueError> {
+    let object = value.as_object().ok_or_else(|| unknown("a row is no object"))?;
+    let fields: BTreeMap<String, &Value> = object.iter().map(|(name, value)| (bare(name), value)).collect();
     let field = |names: &[&str]| names.iter().find_map(|name| fields.get(*name).copied());
-    if !is_under_way(field(&["status"])?) {
-        return None;
+    let status = field(&["status"]).ok_or_else(|| unknown("a row without a status"))?;
+    if !is_under_way(status)? {
+        return Ok(None);
     }
-    let site = field(&["site", "idsite", "siteid", "website"])?;
-    let site = site.as_u64().map_or_else(|| site.as_str()?.trim().parse().ok(), |site| u32::try_from(site).ok())?;
+    let site = field(&["site", "idsite", "siteid", "website"]).and_then(number);
+    let site = site.ok_or_else(|| unknown("a row without the number of its site"))?;
     let started = field(&["started", "tsstarted", "timestarted", "starttime", "processingstarted"]);
-    Some(Row { site, started: started.and_then(Value::as_str).and_then(moment) })
+    let started = match started {
+        None => return Err(unknown("a row under way without a time at which it started")),
+        Some(Value::Null) => None,
+        Some(Value::String(text)) if text.trim().is_empty() => None,
+        Some(value) => {
+            let moment = value.as_str().and_then(moment);
+            Some(moment.ok_or_else(|| unknown(format!("{value} as the time at which a row started")))?)
+        }
+    };
+    Ok(Some(Row { site, started }))
+}
+
+fn number(value: &Value) -> Option<u32> {
+    value.as_u64().map_or_else(|| value.as_str()?.trim().parse().ok(), |number| u32::try_from(number).ok())
 }
 
 fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-fn is_under_way(status: &Value) -> bool {
-    match status {
-        Value::String(text) => matches!(bare(text).as_str(), "processing" | "inprogress" | "1"),
-        other => other.as_u64() == Some(1),
+/// Measured: `Processing`. The others are what its sources and its table have.
+fn is_under_way(status: &Value) -> Result<bool, QueueError> {
+    let word = status.as_str().map(bare).or_else(|| status.as_u64().map(|number| number.to_string()));
+    match word.as_deref() {
+        Some("processing" | "inprogress" | "1") => Ok(true),
+        Some("queued" | "0") => Ok(false),
+        _ => Err(unknown(format!("{status} as the status of a row"))),
     }
 }
 
@@ -152,14 +171,26 @@ done"#;
             ]
         );
         assert_eq!(under_way("[]").unwrap(), []);
-        let keyed = r#"{"0":{"Site":9,"Status":"In progress"}}"#;
+        let keyed = r#"{"0":{"Site":9,"Status":"In progress","Started":null}}"#;
         assert_eq!(under_way(keyed).unwrap(), [Row { site: 9, started: None }]);
     }
 
     #[test]
-    fn what_is_no_list_is_an_error() {
-        for text in ["", "Command not found", "{\"result\":\"error\"}", "[{\"Site\":"] {
-            assert!(under_way(text).is_err(), "{text}");
+    fn a_shape_that_is_not_known_is_an_error_and_no_empty_queue() {
+        for (text, why) in [
+            ("", "no list"),
+            ("Command not found", "no list"),
+            (r#"{"result":"error"}"#, "no list"),
+            (r#"[{"Site":"#, "EOF"),
+            (r#"["4"]"#, "no object"),
+            (r#"[{"Site":4,"State":"Processing"}]"#, "without a status"),
+            (r#"[{"Site":4,"Status":"En cours","Started":"2026-11-24 10:00:00"}]"#, "En cours"),
+            (r#"[{"Site":"Shop","Status":"Processing","Started":"2026-11-24 10:00:00"}]"#, "number of its site"),
+            (r#"[{"Site":4,"Status":"Processing"}]"#, "without a time"),
+            (r#"[{"Site":4,"Status":"Processing","Started":"two hours ago"}]"#, "two hours ago"),
+        ] {
+            let error = under_way(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 

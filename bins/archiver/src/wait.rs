@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use shared::shutdown::Shutdown;
+use shared::words::length_in_words;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::outcome::{Class, Outcome};
 use crate::place::{NotReady, Place};
-use crate::web;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -32,13 +32,15 @@ pub async fn until_ready(place: &Place, patience: Duration, shutdown: &Shutdown)
             }
             return Ok(());
         };
-        if matches!(trouble, NotReady::Web(web::Silent::Maintenance)) {
-            return Err(Outcome::new(Class::Maintenance, crate::sentence(&trouble)));
+        if let NotReady::Web(silent) = &trouble
+            && let Some(outcome) = silent.settled()
+        {
+            return Err(outcome);
         }
         let why = crate::sentence(&trouble);
         let left = patience.saturating_sub(begin.elapsed());
         if left.is_zero() {
-            let sentence = format!("Matomo was not ready within {} seconds: {why}", patience.as_secs());
+            let sentence = format!("Matomo was not ready within {}: {why}", length_in_words(patience));
             return Err(Outcome::new(Class::Failed, sentence).exit(shared::entry::Exit::Unavailable).help(help(place)));
         }
         if pause == FIRST_PAUSE {

@@ -1,5 +1,9 @@
 //! Matomo over HTTP, for a container without PHP: its archiving entry, by POST, so that the token is in no address and
-//! in no log of a web server.
+//! in no log of a web server. What a healthy Matomo answers to `API.getMatomoVersion` is measured (5.0.2); what its
+//! archiving entry answers is not: it is judged by the same words as the console, and is never good without them.
+
+mod answer;
+mod lines;
 
 use std::time::Duration;
 
@@ -9,19 +13,20 @@ use shared::entry::Exit;
 use shared::http::{Answer, FORM, Http, HttpError, HttpOptions, SetupError, form};
 use shared::secret::Secret;
 
+use self::answer::{BodyKind, beginning, elsewhere, no_answer, outcome};
+use self::lines::Lines;
 use crate::config::Settings;
-use crate::judge::{Cause, Ending, Kind, Status, judge};
+use crate::judge::Kind;
 use crate::outcome::{Class, Outcome};
-use crate::transcript::{Heard, Mark, Transcript};
+use crate::transcript::{Heard, Transcript};
 
 /// Asking for the version, not for archiving.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A piece of a line is taken for a line when the rest does not come within this.
-const LINE_BYTES_MAX: usize = 16_000;
 
-const HELP_GATEWAY: &str = "raise the time limit of the web server or proxy in front of Matomo (it must outlast an archiving), or use console mode; Matomo may still be at work";
 const HELP_TOKEN: &str = "set MATOMO_TOKEN to the token of a superuser";
-const HELP_NOT_MATOMO: &str = "see what answers at MATOMO_URL: it must be Matomo's own address, without index.php";
+const HELP_503: &str = "see that a Matomo runs behind MATOMO_URL, and that the proxy in front of it finds it";
+const HELP_GZIP: &str =
+    "nobody asked for a compressed answer: let the proxy in front of Matomo pass answers on as they are";
 
 /// What Matomo is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +48,7 @@ impl Method {
     fn kind(self) -> Kind {
         match self {
             Method::Archive => Kind::Archive,
-            Method::ScheduledTasks => Kind::Other,
+            Method::ScheduledTasks => Kind::ScheduledTasks,
         }
     }
 }
@@ -65,10 +70,27 @@ pub enum Silent {
     /// None in time.
     #[error("Matomo does not answer within {} seconds", PROBE_TIMEOUT.as_secs())]
     Slow,
-    /// It is in maintenance mode, or has no time for us.
+    /// It is in maintenance mode.
     #[error("Matomo is in maintenance mode (status 503)")]
     Maintenance,
-    /// An answer that says no.
+    /// Nobody tells whether it is in maintenance mode or not there at all.
+    #[error("status 503, for matomo.js too: either no Matomo is behind the address, or it has no time for us")]
+    Busy,
+    /// The token is not good.
+    #[error("Matomo refuses the token (status {status})")]
+    Token {
+        /// The status.
+        status: u16,
+    },
+    /// An answer that sends us elsewhere.
+    #[error("Matomo sends us elsewhere (status {status}, {to})")]
+    Elsewhere {
+        /// The status.
+        status: u16,
+        /// Where.
+        to: String,
+    },
+    /// An answer that says no, or something else.
     #[error("Matomo answers with status {status}: {text}")]
     Refuses {
         /// The status.
@@ -76,6 +98,19 @@ pub enum Silent {
         /// How the answer begins.
         text: String,
     },
+}
+
+impl Silent {
+    /// The outcome of a run that could not begin, when waiting would not help.
+    pub fn settled(&self) -> Option<Outcome> {
+        match self {
+            Silent::Maintenance => Some(Outcome::new(Class::Maintenance, self.to_string())),
+            Silent::Token { .. } => {
+                Some(Outcome::new(Class::Failed, self.to_string()).exit(Exit::Unavailable).help(HELP_TOKEN))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Web {
@@ -118,150 +153,55 @@ impl Web {
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match value["value"].as_str().filter(|_| answer.status == 200) {
             Some(version) => Ok(version.to_owned()),
-            None if answer.status == 503 => Err(Silent::Maintenance),
-            None => Err(Silent::Refuses { status: answer.status, text: beginning(&answer.body) }),
+            None => Err(self.refusal(&answer).await),
         }
+    }
+
+    async fn refusal(&self, answer: &Answer) -> Silent {
+        let status = answer.status;
+        match status {
+            503 if self.serves_files().await => Silent::Maintenance,
+            503 => Silent::Busy,
+            401 | 403 => Silent::Token { status },
+            300..=399 => Silent::Elsewhere { status, to: elsewhere(answer) },
+            _ => Silent::Refuses { status, text: beginning(&answer.body) },
+        }
+    }
+
+    /// In maintenance mode the web server goes on serving `matomo.js` (measured); a proxy with nobody behind it does not.
+    async fn serves_files(&self) -> bool {
+        let url = format!("{}/matomo.js", self.address.as_str());
+        let asked = tokio::time::timeout(PROBE_TIMEOUT, self.http.get(&url)).await;
+        asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
     }
 
     /// Asks for a job and reads its answer to the end; each line of it is given to `heard` as well.
     pub async fn run(&self, method: Method, said: &mut Transcript, mut heard: impl FnMut(Heard, &[u8])) -> Outcome {
         let mut lines = Lines::default();
+        let mut kind = None;
         let (url, form) = (self.url(), self.form(method.name()));
-        let each_part = |part: &[u8]| lines.feed(part, &mut |line| heard(said.hear(line), line));
+        let each_part = |part: &[u8]| {
+            if *kind.get_or_insert_with(|| BodyKind::of(part)) != BodyKind::Compressed {
+                lines.feed(part, &mut |line| heard(said.hear(line), line));
+            }
+        };
         let ended = self.http.post_through(&url, FORM, form, each_part).await;
         lines.finish(&mut |line| heard(said.hear(line), line));
-        match ended {
-            Ok(answer) => outcome(method, said, &answer),
-            Err(error) => no_answer(method, said, &error),
+        let is_page = kind == Some(BodyKind::Page);
+        let outcome = match ended {
+            Ok(_) if kind == Some(BodyKind::Compressed) => {
+                Outcome::new(Class::Unclear, "the answer is compressed and was not read").help(HELP_GZIP)
+            }
+            Ok(answer) if answer.status == 503 => match self.refusal(&answer).await {
+                paused @ Silent::Maintenance => Outcome::new(Class::Maintenance, paused.to_string()),
+                trouble => Outcome::new(Class::Failed, trouble.to_string()).exit(Exit::Unavailable).help(HELP_503),
+            },
+            Ok(answer) => outcome(method, said, &answer, is_page),
+            Err(error) => no_answer(&error),
+        };
+        if is_page {
+            said.drop_tail();
         }
-    }
-}
-
-fn outcome(method: Method, said: &Transcript, answer: &Answer) -> Outcome {
-    let is_page = answer.content_type.as_deref().is_some_and(|kind| kind.contains("html"));
-    match answer.status {
-        200 if is_page && !said.is_telling() && method == Method::Archive => {
-            Outcome::new(Class::Failed, "the answer is a web page, not the report of an archiving")
-                .exit(Exit::Unavailable)
-                .help(HELP_NOT_MATOMO)
-        }
-        200 => judge(method.kind(), said, Ending::code(0)),
-        401 | 403 => {
-            Outcome::new(Class::Failed, format!("Matomo refuses the token (status {})", answer.status)).help(HELP_TOKEN)
-        }
-        502 | 504 => {
-            let sentence = format!("the web server gave up waiting for Matomo (status {})", answer.status);
-            Outcome::new(Class::Failed, sentence).help(HELP_GATEWAY)
-        }
-        503 => Outcome::new(Class::Maintenance, "Matomo is in maintenance mode (status 503), nothing was done"),
-        300..=399 => {
-            let to = answer.location.as_deref().map(crate::transcript::hide).unwrap_or_default();
-            Outcome::new(Class::Failed, format!("Matomo sends us elsewhere (status {}, {to})", answer.status))
-                .help(HELP_NOT_MATOMO)
-        }
-        500 if said.has(Mark::Memory) || said.has(Mark::Database) || said.errors_total.is_some() => {
-            judge(method.kind(), said, Ending::code(255))
-        }
-        status => {
-            let text = said.tail().last().unwrap_or("nothing");
-            Outcome::new(Class::Failed, format!("Matomo answered with status {status}: {text}"))
-        }
-    }
-}
-
-fn no_answer(method: Method, said: &Transcript, error: &HttpError) -> Outcome {
-    let sentence = crate::sentence(error);
-    match error {
-        HttpError::NotSent { .. } => {
-            Outcome::new(Class::Failed, sentence).exit(Exit::Unavailable).help(HELP_NOT_MATOMO)
-        }
-        HttpError::TimedOut { .. } => {
-            judge(method.kind(), said, Ending { status: Status::Code(0), cause: Cause::Limit })
-        }
-        HttpError::Closed { .. } | HttpError::TooLarge { .. } => {
-            Outcome::new(Class::Failed, sentence).help(HELP_GATEWAY)
-        }
-    }
-}
-
-fn beginning(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    crate::transcript::hide(&text.chars().take(200).collect::<String>())
-}
-
-/// Pieces of an answer to lines.
-#[derive(Debug, Default)]
-struct Lines {
-    begun: Vec<u8>,
-}
-
-impl Lines {
-    fn feed(&mut self, mut part: &[u8], give: &mut impl FnMut(&[u8])) {
-        while let Some(end) = part.iter().position(|byte| *byte == b'\n') {
-            self.keep(&part[..end]);
-            self.finish(give);
-            part = &part[end + 1..];
-        }
-        self.keep(part);
-    }
-
-    /// The rest of an endless line is let go.
-    fn keep(&mut self, part: &[u8]) {
-        let room = LINE_BYTES_MAX.saturating_sub(self.begun.len());
-        self.begun.extend_from_slice(&part[..part.len().min(room)]);
-    }
-
-    fn finish(&mut self, give: &mut impl FnMut(&[u8])) {
-        if !self.begun.is_empty() {
-            give(self.begun.trim_ascii_end());
-            self.begun.clear();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(status: u16, content_type: &str) -> Answer {
-        let content_type = Some(content_type.to_owned());
-        Answer { status, body: Vec::new(), content_type, location: None, elapsed: Duration::ZERO }
-    }
-
-    fn said(text: &str) -> Transcript {
-        let mut said = Transcript::default();
-        text.lines().for_each(|line| {
-            said.hear(line.as_bytes());
-        });
-        said
-    }
-
-    #[test]
-    fn an_answer_is_judged_by_status_and_text() {
-        let class = |status, kind: &str, text: &str| outcome(Method::Archive, &said(text), &answer(status, kind)).class;
-        assert_eq!(class(200, "text/plain", include_str!("transcript/samples/ok.txt")), Class::Ok);
-        assert_eq!(class(200, "text/html", include_str!("transcript/samples/ok.txt")), Class::Ok);
-        assert_eq!(class(200, "text/html", "<html>Installation</html>"), Class::Failed);
-        assert_eq!(class(200, "application/json", "{\"result\":\"error\",\"message\":\"no\"}"), Class::Failed);
-        assert_eq!(class(401, "application/json", ""), Class::Failed);
-        assert_eq!(class(503, "text/html", ""), Class::Maintenance);
-        assert_eq!(class(504, "text/html", ""), Class::Failed);
-        assert_eq!(class(302, "text/html", ""), Class::Failed);
-        assert_eq!(class(500, "text/html", "Allowed memory size of 1 bytes exhausted"), Class::Failed);
-    }
-
-    #[test]
-    fn lines_are_whole_whatever_the_pieces_and_bounded() {
-        let mut found = Vec::new();
-        let mut lines = Lines::default();
-        for part in ["on", "e\r\ntw", "o\n\nthree", ""] {
-            lines.feed(part.as_bytes(), &mut |line: &[u8]| found.push(String::from_utf8_lossy(line).into_owned()));
-        }
-        lines.finish(&mut |line: &[u8]| found.push(String::from_utf8_lossy(line).into_owned()));
-        assert_eq!(found, ["one", "two", "three"]);
-        let mut lines = Lines::default();
-        (0..1_000).for_each(|_| lines.feed(&[b'x'; 1_000], &mut |_| {}));
-        assert_eq!(lines.begun.len(), LINE_BYTES_MAX);
+        outcome
     }
 }

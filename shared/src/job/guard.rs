@@ -1,10 +1,27 @@
-//! The guard against a loop of restarts: engines start a container again and again, and each start would run its job.
+//! Two guards: against a loop of restarts, where each start of a container would run its job; and against going on when
+//! every run fails.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::error;
 
-use crate::{config::Span, words::length_in_words};
+use crate::{
+    config::{Count, Span},
+    words::length_in_words,
+};
+
+/// How many runs may fail in a row before the program ends (`MAX_CONSECUTIVE_FAILURES`).
+pub type FailuresMax = Count<1, 1_000_000>;
+
+/// Whether so many runs of a job failed in a row that the program ends; says so.
+pub fn too_many_failures(most: Option<FailuresMax>, job: &str, failures: u64) -> bool {
+    let too_many = most.is_some_and(|most| failures >= most.get());
+    if too_many {
+        error!(job, failures, "Too many runs failed in a row: the program ends (MAX_CONSECUTIVE_FAILURES)");
+    }
+    too_many
+}
 
 /// Why a run must not start now, if the last one started less than `least` (`MIN_INTERVAL`) ago. Runs that somebody
 /// asks for by a signal are not guarded.

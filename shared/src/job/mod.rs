@@ -26,7 +26,7 @@ mod service;
 mod signals;
 mod told;
 
-pub use guard::too_soon;
+pub use guard::{FailuresMax, too_many_failures, too_soon};
 pub use history::{HISTORY_RUNS_MAX, History, HistoryError, Record};
 pub use options::{AtStart, JobOptions, Overlap};
 pub use report::{Report, Result as RunResult};

@@ -1,5 +1,6 @@
 //! The settings that all jobs share.
 
+use super::guard::FailuresMax;
 use crate::{
     config::{Count, Span, Value},
     process::StopOptions,
@@ -23,7 +24,7 @@ crate::settings! {
         /// Pause before the second attempt; it doubles from there, up to fifteen minutes.
         pub retry_delay: Span = default("JOB_RETRY_DELAY", "10s"),
         /// After so many failed runs in a row the program itself ends, with exit code 1. Never when unset.
-        pub failures_max: Option<Count<1, 1_000_000>> = optional("MAX_CONSECUTIVE_FAILURES").example("5"),
+        pub failures_max: Option<FailuresMax> = optional("MAX_CONSECUTIVE_FAILURES").example("5"),
         /// A run that has not started (or not ended well) this long after its time is late.
         pub late_after: Span = default("LATE_AFTER", "15m"),
         /// How long `once` waits for a run of another process before it gives up with exit code 75.

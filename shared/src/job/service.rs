@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::Instant};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
     beginning::announce,
+    guard::too_many_failures,
     pace,
     report::{Report, Result as RunResult},
     round::{Round, Run, Trigger},
@@ -78,13 +79,8 @@ impl Service<'_, '_> {
             if self.shutdown.requested() {
                 break;
             }
-            if let Some(most) =
-                self.job.options.failures_max.filter(|most| self.state.health.state().failures >= most.get())
-            {
-                error!(
-                    failures = most.get(),
-                    "Too many runs failed in a row: the program ends (MAX_CONSECUTIVE_FAILURES)"
-                );
+            let failures = self.state.health.state().failures;
+            if too_many_failures(self.job.options.failures_max, &self.job.ground.name, failures) {
                 return Ok(Exit::Failed);
             }
         }

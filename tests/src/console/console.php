@@ -40,6 +40,17 @@ function archive(array $scenario): int {
         case 'nothing':
             summary(0);
             return 0;
+        case 'silent':
+            return 0;
+        case 'stranger':
+            echo "Archiving is complete, 16 archives were processed\n";
+            return 0;
+        case 'unfinished':
+            site(1);
+            return 0;
+        case 'broken':
+            fwrite(STDERR, "An exception without words that anybody knows\n");
+            return 255;
         case 'warnings':
             site(1);
             summary(4);
@@ -132,6 +143,7 @@ switch ($command) {
         echo "Successfully deleted visits.\n";
         exit(0);
     case 'scheduled-tasks:run':
+        if ($scenario[0] === 'silent') { exit(0); }
         echo "Scheduled Tasks executed\n";
         exit(0);
     case 'loginldap:synchronize-users':

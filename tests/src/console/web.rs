@@ -25,6 +25,18 @@ pub enum Plays {
     Gateway,
     /// Maintenance mode, for every question.
     Maintenance,
+    /// A proxy with nobody behind it, for every question.
+    Nobody,
+    /// Every question is sent elsewhere.
+    Moved,
+    /// The token's user is no superuser.
+    Forbidden,
+    /// The answer is compressed, although nobody asked for that.
+    Compressed,
+    /// PHP ends without a word.
+    Died,
+    /// The answer ends early and nothing shows it.
+    Short,
     /// Something else lives at the address.
     Page,
     /// Ten megabytes of lines come first.
@@ -124,12 +136,22 @@ fn serve(stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
     let asked = Asked { line: line.trim().to_owned(), body: body.clone() };
     stage.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     let plays = *stage.plays.lock().unwrap_or_else(PoisonError::into_inner);
-    answer(stream, &body, plays)
+    answer(stream, &line, &body, plays)
 }
 
-fn answer(mut stream: TcpStream, body: &str, plays: Plays) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, line: &str, body: &str, plays: Plays) -> std::io::Result<()> {
     let head =
         |status: &str, kind: &str| format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n");
+    if plays == Plays::Nobody {
+        return write!(stream, "{}<html>no server is available</html>", head("503 Service Unavailable", "text/html"));
+    }
+    if plays == Plays::Moved {
+        let moved = "HTTP/1.1 301 Moved Permanently\r\nlocation: https://elsewhere.example.org/index.php\r\n";
+        return write!(stream, "{moved}content-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    if line.starts_with("GET /matomo.js ") {
+        return write!(stream, "{}/* matomo */", head("200 OK", "application/javascript"));
+    }
     let knows = body.contains(&format!("token_auth={TOKEN}"));
     if plays == Plays::Maintenance {
         return write!(stream, "{}<html>maintenance</html>", head("503 Service Unavailable", "text/html"));
@@ -154,6 +176,17 @@ fn answer(mut stream: TcpStream, body: &str, plays: Plays) -> std::io::Result<()
     let text = head("200 OK", "text/plain; charset=utf-8");
     match plays {
         Plays::Gateway => write!(stream, "{}<html>gateway</html>", head("504 Gateway Timeout", "text/html")),
+        Plays::Forbidden => write!(
+            stream,
+            "{}{{\"result\":\"error\",\"message\":\"You need superuser access\"}}",
+            head("200 OK", "application/json")
+        ),
+        Plays::Compressed => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
+            stream.write_all(&[head.as_bytes(), b"\x1f\x8b\x08\x00 squeezed"].concat())
+        }
+        Plays::Died => write!(stream, "{}", head("500 Internal Server Error", "text/html")),
+        Plays::Short => write!(stream, "{text}{}", site(1)),
         Plays::Page => write!(stream, "{}<html>Welcome to nginx</html>", head("200 OK", "text/html")),
         Plays::Cut => {
             write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{}", site(1))?;
@@ -184,7 +217,9 @@ fn answer(mut stream: TcpStream, body: &str, plays: Plays) -> std::io::Result<()
             write!(stream, "{}", log("ERROR", "1 total errors during this script execution, please investigate"))?;
             write!(stream, "{{\"result\":\"error\",\"message\":\"1 total errors during this script execution\"}}")
         }
-        Plays::Well | Plays::Maintenance => write!(stream, "{text}{}{}{}", site(1), site(2), end()),
+        Plays::Well | Plays::Maintenance | Plays::Nobody | Plays::Moved => {
+            write!(stream, "{text}{}{}{}", site(1), site(2), end())
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tests::console::{Plays, TOKEN, Web};
+use tests::acceptance::script;
+use tests::console::{Console, Plays, TOKEN, Web};
 use tests::engine::{LABEL, Recipe, docker};
 use tests::log::{self, Format, Traffic};
 use tests::matomo::{Matomo, Setup, TOKEN as TRACKER_TOKEN};
@@ -28,8 +29,7 @@ impl Userland {
             std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
         }
         for name in ["log-analytics", "archiver", "rsync-client", "maintenance", "postfix-config"] {
-            let from = Recipe::of(name).create(&["--version"]);
-            docker(&["cp", &format!("{}:/usr/local/bin/{name}", from.id()), &bin.display().to_string()]).unwrap();
+            take(name, &bin);
         }
         Self(import(folder.path()))
     }
@@ -43,6 +43,12 @@ impl Drop for Userland {
     fn drop(&mut self) {
         let _ = docker(&["image", "rm", &self.0]);
     }
+}
+
+/// Copies the binary of a sidecar out of its image.
+fn take(name: &str, into: &Path) {
+    let from = Recipe::of(name).create(&["--version"]);
+    docker(&["cp", &format!("{}:/usr/local/bin/{name}", from.id()), &into.display().to_string()]).unwrap();
 }
 
 /// `docker import`, by a pipe from `tar`.
@@ -72,4 +78,30 @@ fn c_134_the_binaries_run_where_there_is_nothing_but_busybox() {
     let url = web.url().replace("127.0.0.1", "localhost");
     let archiver = userland.recipe("archiver").env("ARCHIVE_MODE", "http").env("MATOMO_URL", &url);
     archiver.env("MATOMO_TOKEN", TOKEN).env("STATE_DIR", "/tmp/state").run(&["once"]).is(0).says(&["outcome=ok"]);
+}
+
+/// PHP and Matomo's console in one, for a user land without PHP.
+const PHP: &str = r#"#!/bin/sh
+case "$*" in
+*archiving-queue*) echo '[]' ;;
+*core:archive*) echo "INFO [10:00:00] 7 Processed 8 archives." ;;
+esac
+"#;
+
+#[test]
+fn c_134_the_same_archiver_runs_a_console_on_busybox_and_on_debian() {
+    let userland = Userland::new();
+    let folder = tempfile::tempdir().unwrap();
+    take("archiver", folder.path());
+    let debian = Recipe::of("maintenance").hardened().on_loopback().with(&["--entrypoint", "/bin/archiver"]);
+    let debian = debian.bind(&folder.path().join("archiver"), Path::new("/bin/archiver"));
+    let console = Console::new("/bin/false");
+    script(&console.root().join("php"), PHP, 0o755);
+    for recipe in [userland.recipe("archiver"), debian] {
+        let recipe =
+            recipe.bind(console.folder(), Path::new("/matomo")).env("MATOMO_CONSOLE", "/matomo/matomo/console");
+        let recipe = recipe.env("MATOMO_PHP", "/matomo/matomo/php").env("STATE_DIR", "/tmp/state");
+        let recipe = recipe.env("MATOMO_URL", "http://matomo").env("RUN_AS_USER", "self");
+        recipe.run(&["once"]).is(0).says(&["outcome=ok", "8 archives"]);
+    }
 }

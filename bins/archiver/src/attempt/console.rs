@@ -17,38 +17,46 @@ use crate::transcript::Transcript;
 impl Attempt<'_> {
     /// `core:archive`, unless all places are taken by archivers that somebody else started.
     pub(super) async fn archive(&self, installation: &Installation, said: &mut Transcript) -> Outcome {
-        let cut_off = self.cut_off();
-        if self.settings.free_stuck {
-            let freed = stuck::free(self, installation, &cut_off).await;
-            if freed.class != Class::NothingToDo {
-                info!(outcome = %freed.class, "{}", freed.sentence);
-            }
-        } else {
-            stuck::name(self, installation, &cut_off).await;
-        }
+        let stuck = stuck::look(self, installation, &self.cut_off()).await;
+        self.unless_crowded(installation, said).await.with_stuck(stuck)
+    }
+
+    async fn unless_crowded(&self, installation: &Installation, said: &mut Transcript) -> Outcome {
         if self.shutdown.requested() {
             return Outcome::new(Class::Stopped, "was asked to stop before it began");
         }
         if let Some(skipped) = self.crowded() {
             return skipped;
         }
-        if !installation.has_ps() && self.settings.matomo_url.is_none() {
-            warn!(
+        match (installation.has_ps(), &self.settings.matomo_url) {
+            (true, _) => {}
+            (false, Some(_)) => info!(
+                "There is no `ps` here: Matomo's archiver asks MATOMO_URL over HTTP and does not see other archivers"
+            ),
+            (false, None) => warn!(
                 help = "install procps in the image, or set MATOMO_URL",
                 "There is no `ps` here: Matomo will ask itself over HTTP and does not know its address"
-            );
+            ),
         }
-        self.judged(Kind::Archive, installation, &archive_command(self.settings), said).await
+        self.command(installation, &archive_command(self.settings), said).await
     }
 
-    /// Any other command.
+    /// A command of the console, watched to its end and judged.
     pub(super) async fn command(
         &self,
         installation: &Installation,
         command: &[String],
         said: &mut Transcript,
     ) -> Outcome {
-        self.judged(Kind::Other, installation, command, said).await
+        match self.watched(installation, command, said).await {
+            Ok(ended) => judge(Kind::of(command), said, ending(&ended)),
+            Err(error) => {
+                let exit = error.exit();
+                Outcome::new(Class::Failed, crate::sentence(&error))
+                    .exit(exit)
+                    .help("see that PHP can be run here: `archiver check`")
+            }
+        }
     }
 
     /// The same count that Matomo makes; made before, it names the processes.
@@ -65,24 +73,6 @@ impl Attempt<'_> {
             Outcome::new(Class::Skipped, sentence)
                 .help("nothing, if it is meant to run; else end it, or raise CONCURRENT_ARCHIVERS"),
         )
-    }
-
-    async fn judged(
-        &self,
-        kind: Kind,
-        installation: &Installation,
-        command: &[String],
-        said: &mut Transcript,
-    ) -> Outcome {
-        match self.watched(installation, command, said).await {
-            Ok(ended) => judge(kind, said, ending(&ended)),
-            Err(error) => {
-                let exit = error.exit();
-                Outcome::new(Class::Failed, crate::sentence(&error))
-                    .exit(exit)
-                    .help("see that PHP can be run here: `archiver check`")
-            }
-        }
     }
 
     async fn watched(

@@ -35,13 +35,13 @@ pub(super) fn say_end(job: &Job, outcome: &Outcome, said: &Transcript, started: 
     let (job, class, sentence) = (&job.name, outcome.class, &outcome.sentence);
     let sites = said.sites.values().filter(|site| site.finished).count();
     let slowest = slowest(said);
-    let help = outcome.help.unwrap_or("none");
+    let help = outcome.help;
     match class {
         Class::Ok | Class::NothingToDo => info!(job, outcome = %class, sentence, seconds, sites, slowest, "Job ended"),
         Class::Warnings | Class::Maintenance | Class::Skipped | Class::Stopped => {
             warn!(job, outcome = %class, sentence, seconds, sites, slowest, help, "Job ended");
         }
-        Class::Failed | Class::TimedOut | Class::Killed => {
+        Class::Unclear | Class::Failed | Class::TimedOut | Class::Killed => {
             error!(job, outcome = %class, sentence, seconds, sites, slowest, help, "Job ended badly");
         }
     }

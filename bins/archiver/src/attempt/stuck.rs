@@ -11,12 +11,50 @@ use crate::outcome::{Class, Outcome};
 use crate::place::Unanswered;
 use crate::queue::{self, StuckSite};
 
-/// Names every site with stuck rows, and the command that frees them. What cannot be read is told and no obstacle.
-pub(super) async fn name(attempt: &Attempt<'_>, installation: &Installation, cut_off: &[(Timestamp, Timestamp)]) {
-    match stuck(attempt, installation, cut_off).await {
-        Ok(sites) => sites.iter().for_each(name_one),
-        Err(error) => warn!(why = crate::sentence(&error), "The archiving queue cannot be read"),
+/// Looks for stuck sites before anything is at work: each is given back to the queue if that is wanted, else named.
+/// Answers with those that stay stuck.
+pub(super) async fn look(
+    attempt: &Attempt<'_>,
+    installation: &Installation,
+    cut_off: &[(Timestamp, Timestamp)],
+) -> Vec<u32> {
+    let sites = readable(attempt, installation, cut_off).await;
+    if attempt.settings.free_stuck && !sites.is_empty() {
+        let freed = give_back(attempt, installation, &sites).await;
+        if freed.class == Class::Ok {
+            return Vec::new();
+        }
+        warn!(outcome = %freed.class, why = freed.sentence, help = freed.help, "Stuck sites stay stuck");
     }
+    named(&sites)
+}
+
+/// Names stuck sites after an archiving was cut off: what it left behind may still be at work for a moment.
+pub(super) async fn name(
+    attempt: &Attempt<'_>,
+    installation: &Installation,
+    cut_off: &[(Timestamp, Timestamp)],
+) -> Vec<u32> {
+    named(&readable(attempt, installation, cut_off).await)
+}
+
+/// The stuck sites; what cannot be read is told and no obstacle.
+async fn readable(
+    attempt: &Attempt<'_>,
+    installation: &Installation,
+    cut_off: &[(Timestamp, Timestamp)],
+) -> Vec<StuckSite> {
+    stuck(attempt, installation, cut_off).await.unwrap_or_else(|error| {
+        let why = crate::sentence(&error);
+        warn!(why, "The archiving queue cannot be read, so nobody can tell which sites are stuck");
+        Vec::new()
+    })
+}
+
+/// Names each with the command that frees it.
+fn named(sites: &[StuckSite]) -> Vec<u32> {
+    sites.iter().for_each(name_one);
+    sites.iter().map(|site| site.site).collect()
 }
 
 fn name_one(site: &StuckSite) {
@@ -30,28 +68,30 @@ fn name_one(site: &StuckSite) {
     );
 }
 
-/// Gives stuck rows back to the queue.
+/// The job `free`.
 pub(super) async fn free(
     attempt: &Attempt<'_>,
     installation: &Installation,
     cut_off: &[(Timestamp, Timestamp)],
 ) -> Outcome {
-    if neighbour::archivers().iter().any(|other| other.may_share(&installation.console)) {
-        return Outcome::new(
-            Class::Skipped,
-            "an archiver that is not ours is at work, so nobody can tell which rows are stuck",
-        );
-    }
-    let freed = async {
-        let sites = stuck(attempt, installation, cut_off).await?;
-        let rows = if sites.is_empty() { 0 } else { installation.free(&sites, attempt.shutdown).await? };
-        Ok::<_, Unanswered>((sites, rows))
-    };
-    match freed.await {
-        Ok((sites, _)) if sites.is_empty() => {
+    match stuck(attempt, installation, cut_off).await {
+        Ok(sites) if sites.is_empty() => {
             Outcome::new(Class::NothingToDo, "no row of the archiving queue is stuck")
         }
-        Ok((sites, rows)) => {
+        Ok(sites) => give_back(attempt, installation, &sites).await,
+        Err(error) => Outcome::new(Class::Failed, format!("nobody can tell which sites are stuck: {}", crate::sentence(&error)))
+            .help("see what `console diagnostics:archiving-queue --json` says; docs/archiver.md has the SQL that frees a site"),
+    }
+}
+
+/// Gives stuck rows back to the queue.
+async fn give_back(attempt: &Attempt<'_>, installation: &Installation, sites: &[StuckSite]) -> Outcome {
+    if neighbour::archivers().iter().any(|other| other.may_share(&installation.console)) {
+        let sentence = "an archiver that is not ours is at work, so nobody can tell which rows are stuck";
+        return Outcome::new(Class::Skipped, sentence).help("wait for its end, or end it");
+    }
+    match installation.free(sites, attempt.shutdown).await {
+        Ok(rows) => {
             sites.iter().for_each(|site| {
                 info!(site = site.site, rows = site.rows, "Site is given back to the archiving queue");
             });

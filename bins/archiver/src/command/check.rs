@@ -11,7 +11,8 @@ use crate::history::State;
 use crate::installation::Installation;
 use crate::job::{self, Job};
 use crate::neighbour;
-use crate::place::{Php, Place};
+use crate::place::{NotReady, Php, Place};
+use crate::web::Silent;
 
 /// What was found so far.
 #[derive(Default)]
@@ -106,6 +107,7 @@ async fn matomo(settings: &Settings, place: &Place, findings: &mut Findings) {
     }
     match place.is_ready().await {
         Ok(sentence) => findings.good(&sentence),
+        Err(NotReady::Web(Silent::Maintenance)) => findings.advice("Matomo is in maintenance mode: archivings pause"),
         Err(error) => {
             let help = match place {
                 Place::Console(_) => {
@@ -120,7 +122,7 @@ async fn matomo(settings: &Settings, place: &Place, findings: &mut Findings) {
     if let Place::Console(installation) = place {
         match installation.queue(&Shutdown::never()).await {
             Ok(rows) if rows.is_empty() => findings.good("no row of the archiving queue is under way"),
-            Ok(rows) => findings.advice(&format!("{} rows of the archiving queue are under way", rows.len())),
+            Ok(rows) => findings.advice(&format!("rows of the archiving queue that are under way: {}", rows.len())),
             Err(error) => findings.advice(&format!(
                 "the archiving queue cannot be read, so stuck sites are not noticed: {}",
                 crate::sentence(&error)
@@ -134,26 +136,39 @@ async fn console(settings: &Settings, installation: &Installation, findings: &mu
         .user
         .map_or_else(|| "the user of this process".to_owned(), |user| format!("user {}:{}", user.uid, user.gid));
     findings.good(&format!("{} is run by {} as {user}", installation.console.display(), installation.php.display()));
-    match installation.probe(&Shutdown::never()).await {
-        Ok(php) => php_can(&php, findings),
-        Err(error) => findings.fault(
-            Exit::Code(126),
-            &format!("PHP cannot be run: {}", crate::sentence(&error)),
-            "see that the PHP command line works in this image",
-        ),
-    }
-    match (installation.has_ps(), &settings.matomo_url) {
-        (true, _) => findings.good("Matomo finds ps and awk, so its archiver starts its own processes"),
-        (false, Some(_)) => findings.advice("there is no ps or no awk here: Matomo's archiver asks MATOMO_URL over HTTP instead, and does not see other archivers"),
-        (false, None) => findings.fault(
+    let shell = match installation.probe(&Shutdown::never()).await {
+        Ok(php) => {
+            php_can(&php, findings);
+            php.shell
+        }
+        Err(error) => {
+            findings.fault(
+                Exit::Code(126),
+                &format!("PHP cannot be run: {}", crate::sentence(&error)),
+                "see that the PHP command line works in this image",
+            );
+            true
+        }
+    };
+    let lacks = match (shell, installation.has_ps()) {
+        (true, true) => None,
+        (true, false) => Some("there is no ps or no awk here"),
+        (false, _) => Some("PHP may not start programs (disable_functions)"),
+    };
+    match (lacks, &settings.matomo_url) {
+        (None, _) => findings.good("Matomo finds ps and awk, so its archiver starts its own processes"),
+        (Some(lacks), Some(_)) => findings
+            .advice(&format!("{lacks}: Matomo's archiver asks MATOMO_URL over HTTP instead, and does not see other archivers")),
+        (Some(lacks), None) => findings.fault(
             Exit::Config,
-            "there is no ps or no awk here: Matomo's archiver asks itself over HTTP and does not know its address, so every archive would fail",
-            "install procps and an awk in the image, or set MATOMO_URL",
+            &format!("{lacks}: Matomo's archiver asks itself over HTTP and does not know its address, so every archive would fail"),
+            "install procps and an awk in the image and allow shell_exec, or set MATOMO_URL",
         ),
     }
     let others = neighbour::archivers();
     if !others.is_empty() {
-        findings.advice(&format!("{} other archivers are at work in this process space", others.len()));
+        let pids = others.iter().map(|other| other.pid.to_string()).collect::<Vec<_>>().join(", ");
+        findings.advice(&format!("core:archive is at work in this process space: process {pids}"));
     }
 }
 
@@ -161,9 +176,6 @@ fn php_can(php: &Php, findings: &mut Findings) {
     findings.good(&format!("PHP {} answers (memory_limit {})", php.version, php.memory));
     if !php.pcntl {
         findings.advice("PHP has no pcntl: a signal ends core:archive at once, and its sites stay unarchived for a day. A stop waits for SHUTDOWN_GRACE first");
-    }
-    if !php.shell {
-        findings.advice("PHP may not start programs (disable_functions): Matomo's archiver asks itself over HTTP and needs MATOMO_URL");
     }
     if !php.mysqli {
         findings.advice("PHP has no mysqli: stuck rows cannot be freed and visits cannot be counted");

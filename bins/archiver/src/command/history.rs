@@ -22,13 +22,12 @@ pub fn history(count: usize, json: bool) -> Result<Exit, Failure> {
 }
 
 fn row(run: &Run, zone: &TimeZone) -> Vec<String> {
-    let seconds = (run.ended - run.started).total(jiff::Unit::Second).unwrap_or_default();
     let finished = run.sites.values().filter(|site| site.finished).count();
     vec![
         moment(run.started, zone),
         run.job.clone(),
         run.outcome.to_string(),
-        format!("{seconds:.0}"),
+        format!("{:.0}", run.seconds()),
         finished.to_string(),
         run.sentence.clone(),
     ]

@@ -9,7 +9,7 @@ use shared::entry::{Exit, Failure};
 use shared::files::FileError;
 use shared::health::{self, Health};
 use shared::health_http;
-use shared::job::{Next, Signals, read_again, say_status};
+use shared::job::{Next, Signals, read_again, say_status, too_many_failures};
 use shared::notify::Notifier;
 use shared::schedule::Slots;
 use tracing::{info, warn};
@@ -34,6 +34,14 @@ struct Planned {
     missed_before: bool,
 }
 
+/// A job whose last run was bad.
+#[derive(Default)]
+struct Bad {
+    sentence: String,
+    /// Runs of this life that failed in a row.
+    failures: u64,
+}
+
 /// Runs the jobs on their schedules until asked to stop.
 pub fn run() -> Result<Exit, Failure> {
     let begun = start()?;
@@ -48,6 +56,10 @@ async fn serve(mut begun: Start) -> Result<Exit, Failure> {
     health.plan(next_slot(&planned), next_slot(&planned).map(late_after))?;
     let _listening = health_http::listen(&begun.settings.listen, "archiver", health.file()).await?;
     let mut notifier = Notifier::new(&begun.settings.notify)?;
+    if next_slot(&planned).is_none_or(|slot| slot > Timestamp::now()) {
+        let Start { settings, place, state, .. } = &begun;
+        Attempt { settings, place, state, shutdown: &shutdown, dry_run: false }.look_back().await?;
+    }
     let mut bad = bad_before(&begun.state);
     let mut signals = Signals::new(&shutdown);
     if planned.is_empty() {
@@ -99,11 +111,16 @@ async fn serve(mut begun: Start) -> Result<Exit, Failure> {
             warn!(job = next.job.name, missed, "Slots went by while jobs were under way");
         }
         next.missed_before = false;
-        note(&mut bad, &next.job.name, outcome.class, &outcome.sentence);
+        let name = next.job.name.clone();
+        note(&mut bad, &name, outcome.class, &outcome.sentence);
         let slot = next_slot(&planned);
         tell(&mut health, &outcome, &bad, slot);
         if shutdown.requested() {
             break;
+        }
+        let failures = bad.get(&name).map_or(0, |bad| bad.failures);
+        if too_many_failures(begun.settings.failures_max, &name, failures) {
+            return Ok(Exit::Failed);
         }
     }
     shutdown.say_stopped("archiver");
@@ -140,11 +157,12 @@ fn next_slot(planned: &[Planned]) -> Option<Timestamp> {
 }
 
 /// Jobs whose last run in an earlier life was bad: an incident goes on across a restart.
-fn bad_before(state: &State) -> BTreeMap<String, String> {
+fn bad_before(state: &State) -> BTreeMap<String, Bad> {
     let mut bad = BTreeMap::new();
     for run in state.runs().unwrap_or_default() {
         note(&mut bad, &run.job, run.outcome, &run.sentence);
     }
+    bad.values_mut().for_each(|bad| bad.failures = 0);
     bad
 }
 
@@ -167,18 +185,22 @@ fn late_after(slot: Timestamp) -> Timestamp {
 }
 
 /// Keeps the sentence of every job whose last run was bad. A pause says nothing, and a stop was wanted.
-fn note(bad: &mut BTreeMap<String, String>, job: &str, class: Class, sentence: &str) {
+fn note(bad: &mut BTreeMap<String, Bad>, job: &str, class: Class, sentence: &str) {
     if class.is_good() {
         bad.remove(job);
-    } else if !class.is_pause() && class != Class::Stopped {
-        bad.insert(job.to_owned(), format!("{job} {class}: {sentence}"));
+    } else if class.is_failure() {
+        let bad = bad.entry(job.to_owned()).or_default();
+        bad.sentence = format!("{job} {class}: {sentence}");
+        bad.failures += 1;
     }
 }
 
-fn tell(health: &mut Health, outcome: &Outcome, bad: &BTreeMap<String, String>, next: Option<Timestamp>) {
+fn tell(health: &mut Health, outcome: &Outcome, bad: &BTreeMap<String, Bad>, next: Option<Timestamp>) {
     let expected = next.map(late_after);
     let (verdict, sentence) = match bad.is_empty() {
-        false => (health::Outcome::Failure, bad.values().cloned().collect::<Vec<_>>().join("; ")),
+        false => {
+            (health::Outcome::Failure, bad.values().map(|bad| bad.sentence.as_str()).collect::<Vec<_>>().join("; "))
+        }
         true if outcome.class.is_pause() => (health::Outcome::Success, format!("paused: {}", outcome.sentence)),
         true if outcome.class == Class::Ok => (health::Outcome::Success, outcome.sentence.clone()),
         true => (health::Outcome::Success, format!("{}: {}", outcome.class, outcome.sentence)),

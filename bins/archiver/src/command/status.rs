@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 use shared::entry::{Exit, Failure};
 
 use super::history::moment;
-use crate::history::Run;
+use crate::history::{Run, State, UnderWay};
 use crate::job::ARCHIVE;
 use crate::outcome::Class;
 
@@ -27,10 +27,16 @@ struct Site {
     usual_seconds: Option<f64>,
     /// Much longer than as a rule.
     slow: bool,
-    /// Since then today's reports do not change.
+    /// How old that is: what came in since then is in no report yet.
     stale_minutes: Option<i64>,
+    /// The latest day whose reports were computed.
+    latest_day: Option<Date>,
     /// Errors of its last run.
     errors: u64,
+    /// Matomo leaves it out, because its rows of the queue are stuck.
+    stuck: bool,
+    /// The last archiving that went through did not mention it: nothing new came in, or it was left out.
+    not_in_last_run: bool,
 }
 
 /// What is known about a job.
@@ -38,6 +44,7 @@ struct Site {
 struct Job {
     job: String,
     last_run: Timestamp,
+    seconds: f64,
     outcome: Class,
     sentence: String,
     last_good: Option<Timestamp>,
@@ -46,6 +53,8 @@ struct Job {
 
 #[derive(Debug, Serialize)]
 struct Status {
+    /// The job that is at work now, if any.
+    under_way: Option<UnderWay>,
     jobs: Vec<Job>,
     sites: Vec<Site>,
 }
@@ -53,7 +62,10 @@ struct Status {
 /// Shows every job and every site.
 pub fn status(json: bool) -> Result<Exit, Failure> {
     let (settings, runs) = super::look()?;
-    let status = Status { jobs: jobs(&runs), sites: sites(&runs, Timestamp::now()) };
+    let now = Timestamp::now();
+    let state = State::look(&settings.state_dir, usize::MAX);
+    let under_way = state.under_way().filter(|run| run.is_alive(now));
+    let status = Status { under_way, jobs: jobs(&runs), sites: sites(&runs, now) };
     let text = if json {
         serde_json::to_string_pretty(&status).unwrap_or_default() + "\n"
     } else {
@@ -69,10 +81,11 @@ fn jobs(runs: &[Run]) -> Vec<Job> {
         let earlier = jobs.remove(run.job.as_str());
         let (last_good, failures) = earlier.map_or((None, 0), |job| (job.last_good, job.failures_in_a_row));
         let good = run.outcome.is_good();
-        let failed = !good && !run.outcome.is_pause();
+        let failed = run.outcome.is_failure();
         let job = Job {
             job: run.job.clone(),
             last_run: run.ended,
+            seconds: run.seconds(),
             outcome: run.outcome,
             sentence: run.sentence.clone(),
             last_good: if good { Some(run.ended) } else { last_good },
@@ -87,9 +100,20 @@ fn sites(runs: &[Run], now: Timestamp) -> Vec<Site> {
     let mut sites: BTreeMap<u32, Site> = BTreeMap::new();
     let mut times: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for run in runs.iter().filter(|run| run.job == ARCHIVE) {
+        // A pause says nothing about sites.
+        for site in sites.values_mut().filter(|_| !run.outcome.is_pause()) {
+            site.not_in_last_run = run.outcome.is_good();
+            // A run that was cut off has not always read the queue.
+            site.stuck &= run.outcome.is_unclean();
+        }
+        for id in &run.stuck {
+            known(&mut sites, *id).stuck = true;
+        }
         for (id, did) in &run.sites {
-            let site = sites.entry(*id).or_insert_with(|| Site { site: *id, ..Site::default() });
+            let site = known(&mut sites, *id);
+            site.not_in_last_run = false;
             site.errors = did.errors;
+            site.latest_day = site.latest_day.max(did.last_day);
             if did.finished && did.errors == 0 {
                 site.last_finished = Some(run.ended);
                 site.seconds = did.seconds;
@@ -108,6 +132,32 @@ fn sites(runs: &[Run], now: Timestamp) -> Vec<Site> {
     sites.into_values().collect()
 }
 
+fn known(sites: &mut BTreeMap<u32, Site>, id: u32) -> &mut Site {
+    sites.entry(id).or_insert_with(|| Site { site: id, ..Site::default() })
+}
+
+impl Site {
+    fn note(&self) -> String {
+        let errors = format!("{} error{}", self.errors, if self.errors == 1 { "" } else { "s" });
+        let notes = [
+            (self.stuck, "stuck: archiver once free"),
+            (self.errors > 0, &errors),
+            (self.slow, "slow"),
+            (self.not_in_last_run && !self.stuck, "not in the last run"),
+        ];
+        notes.into_iter().filter(|(applies, _)| *applies).map(|(_, note)| note).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `12m`, `5h`, `3d`
+fn age(minutes: i64) -> String {
+    match minutes {
+        ..120 => format!("{minutes}m"),
+        120..2_880 => format!("{}h", minutes / 60),
+        _ => format!("{}d", minutes / 1_440),
+    }
+}
+
 fn median(times: &[f64]) -> Option<f64> {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
@@ -115,8 +165,11 @@ fn median(times: &[f64]) -> Option<f64> {
 }
 
 fn text(status: &Status, zone: &TimeZone) -> String {
+    let under_way = status.under_way.as_ref().map_or_else(String::new, |run| {
+        format!("Job {} is under way on host {} since {}\n\n", run.job, run.host, moment(run.started, zone))
+    });
     if status.jobs.is_empty() {
-        return "No run has ended yet\n".to_owned();
+        return format!("{under_way}No run has ended yet\n");
     }
     let shown = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| moment(time, zone));
     let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}"));
@@ -127,8 +180,10 @@ fn text(status: &Status, zone: &TimeZone) -> String {
             vec![
                 job.job.clone(),
                 shown(Some(job.last_run)),
+                seconds(Some(job.seconds)),
                 job.outcome.to_string(),
                 shown(job.last_good),
+                job.failures_in_a_row.to_string(),
                 job.sentence.clone(),
             ]
         })
@@ -137,25 +192,20 @@ fn text(status: &Status, zone: &TimeZone) -> String {
         .sites
         .iter()
         .map(|site| {
-            let note = match (site.errors, site.slow) {
-                (0, false) => String::new(),
-                (0, true) => "slow".to_owned(),
-                (errors, _) => format!("{errors} errors"),
-            };
-            let stale = site.stale_minutes.map_or_else(|| "-".to_owned(), |minutes| format!("{minutes}m"));
             vec![
                 site.site.to_string(),
                 shown(site.last_finished),
+                site.stale_minutes.map_or_else(|| "-".to_owned(), age),
+                site.latest_day.map_or_else(|| "-".to_owned(), |day| day.to_string()),
                 seconds(site.seconds),
                 seconds(site.usual_seconds),
-                stale,
-                note,
+                site.note(),
             ]
         })
         .collect();
-    let jobs = super::table(&["JOB", "LAST RUN", "OUTCOME", "LAST GOOD", "WHAT"], &jobs);
-    let sites = super::table(&["SITE", "LAST FINISHED", "SECONDS", "USUALLY", "STALE SINCE", "NOTE"], &sites);
-    format!("{jobs}\n{sites}")
+    let jobs = super::table(&["JOB", "LAST RUN", "SECONDS", "OUTCOME", "LAST GOOD", "FAILURES", "WHAT"], &jobs);
+    let sites = super::table(&["SITE", "LAST FINISHED", "STALE", "LATEST DAY", "SECONDS", "USUALLY", "NOTE"], &sites);
+    format!("{under_way}{jobs}\n{sites}")
 }
 
 #[cfg(test)]
@@ -176,6 +226,7 @@ mod tests {
             sentence: String::new(),
             archives: None,
             sites: sites.iter().map(site).collect(),
+            stuck: Vec::new(),
         }
     }
 
@@ -194,8 +245,36 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_no_failure() {
-        let runs = [Class::Ok, Class::Failed, Class::Maintenance, Class::Failed].map(|class| run(0, class, &[]));
+    fn a_site_that_is_stuck_or_not_mentioned_is_told() {
+        let notes = |runs: &[Run]| {
+            let sites = sites(runs, runs[0].ended);
+            sites.iter().map(|site| (site.site, site.note())).collect::<Vec<_>>()
+        };
+        let before = run(0, Class::Ok, &[(1, 1.0, 0), (2, 1.0, 0)]);
+        let stuck = Run { stuck: vec![2, 5], ..run(60, Class::Warnings, &[]) };
+        let told = |site: u32, note: &str| (site, note.to_owned());
+        let is_stuck = "stuck: archiver once free";
+        assert_eq!(
+            notes(&[before.clone(), stuck.clone()]),
+            [told(1, "not in the last run"), told(2, is_stuck), told(5, is_stuck)]
+        );
+        let after = run(120, Class::Ok, &[(2, 1.0, 1)]);
+        assert_eq!(
+            notes(&[before.clone(), stuck, after]),
+            [told(1, "not in the last run"), told(2, "1 error"), told(5, "not in the last run")]
+        );
+        assert_eq!(notes(&[before, run(60, Class::Skipped, &[])]), [told(1, ""), told(2, "")], "a pause says nothing");
+    }
+
+    #[test]
+    fn ages_are_told_in_one_unit() {
+        assert_eq!([0, 119, 120, 2_879, 2_880].map(age), ["0m", "119m", "2h", "47h", "2d"]);
+    }
+
+    #[test]
+    fn neither_a_pause_nor_a_stop_is_a_failure() {
+        let runs = [Class::Ok, Class::Failed, Class::Maintenance, Class::Failed, Class::Stopped]
+            .map(|class| run(0, class, &[]));
         assert_eq!(jobs(&runs)[0].failures_in_a_row, 2);
         assert_eq!(jobs(&runs[..1])[0].failures_in_a_row, 0);
     }

@@ -84,6 +84,7 @@ mod tests {
             ("INFO      [14:03:59] 4711  Processed 6 archives.", Level::Calm, "Processed 6 archives."),
             ("INFO [2026-11-24 14:03:59] 4711 START", Level::Calm, "START"),
             ("INFO, [14:03:59] UTC, 4711, START", Level::Calm, "START"),
+            ("INFO [14:03:59] UTC 4711 START", Level::Calm, "START"),
             ("INFO CoreAdminHome[2026-11-24 14:03:59 UTC] [4711] Done archiving!", Level::Calm, "Done archiving!"),
             ("WARNING   [14:03:59] 4711  /x.php(3): Warning - odd", Level::Warning, "/x.php(3): Warning - odd"),
             ("ERROR     [14:03:59] 4711  Got invalid response", Level::Error, "Got invalid response"),
