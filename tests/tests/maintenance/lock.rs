@@ -123,7 +123,7 @@ struct Saver(Child);
 impl Saver {
     fn start(matomo: &Installation) -> Self {
         let code = r#"
-            $path = $argv[1]; $end = microtime(true) + 6;
+            $path = $argv[1]; $end = microtime(true) + 16;
             while (microtime(true) < $end) {
                 $file = fopen($path, 'r+'); if (!$file) { continue; }
                 flock($file, LOCK_EX);
@@ -163,7 +163,7 @@ impl Drop for Saver {
 fn c7_03_switches_and_matomo_saving_at_the_same_time_lose_nothing() {
     let matomo = Installation::new(PROGRAM, 0);
     let savers: Vec<Saver> = (0..3).map(|_| Saver::start(&matomo)).collect();
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(15);
     let mut rounds = 0;
     while Instant::now() < until {
         let locked = matomo.run(&["lock", "--json"]).ends_with(0).json();

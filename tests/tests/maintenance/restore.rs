@@ -1,7 +1,10 @@
 //! A set is tried in a scratch database, and put in the place of what is there.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::thread;
 
 use tests::installation::{DATABASE, PASSWORD, USER};
 use tests::mariadb::MariaDb;
@@ -113,6 +116,61 @@ fn c7_09_an_empty_server_and_an_empty_volume_are_filled_from_a_set() {
     assert_eq!(empty.checksums(DATABASE), sums);
     assert_eq!(matomo.config(), config);
     assert_eq!(matomo.read("misc/user/logo.png").as_deref(), Some("the logo"));
+}
+
+#[test]
+fn where_no_container_runs_a_restore_goes_on_and_says_that_nobody_has_checked_it() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    let (sums, config, url) = (matomo.database.checksums(DATABASE), matomo.config(), matomo.web.url());
+    let stopped = "http://127.0.0.1:1";
+    matomo.set("MAINTENANCE_SETTLE_TIME", "1s");
+    for (name, value) in [
+        ("MATOMO_URL", stopped),
+        ("MATOMO_URL", "http://stopped.invalid"),
+        ("MATOMO_CONTAINERS", &format!("{url},{stopped}")),
+    ] {
+        matomo.set("MATOMO_URL", &url).set(name, value);
+        matomo.database.ask(&format!("DROP TABLE {DATABASE}.matomo_site"));
+        let done = matomo.run(&["restore", &set, "--yes"]).ends_with(69);
+        let done = done.says(&["WARN", "the work goes on"]).says(&[&set, "is in force"]);
+        done.says(&["NOT CHECKED", "cannot reach", "maintenance status"]);
+        assert_eq!((matomo.database.checksums(DATABASE), matomo.config()), (sums.clone(), config.clone()));
+    }
+    let done = matomo.run(&["restore", &set, "--yes", "--json"]).ends_with(69).json();
+    assert!(done["unproved"].as_str().is_some_and(|answers| answers.contains("cannot reach")), "{done}");
+    matomo.run(&["history"]).ends_with(0).says(&["ok", "restore"]);
+    let safety = fs::read_to_string(matomo.backups().join(done["safety"].as_str().unwrap()).join("config.ini.php"));
+    assert_eq!(safety.unwrap(), config, "the switches of the restore are not kept");
+    matomo.unset("MATOMO_CONTAINERS");
+    matomo.run(&["restore", &set, "--yes"]).ends_with(0).never_says("NOT CHECKED");
+}
+
+#[test]
+fn whoever_answers_otherwise_than_locked_stops_a_restore_unless_forced() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    let (sums, config) = (matomo.database.checksums(DATABASE), matomo.config());
+    matomo.set("MAINTENANCE_SETTLE_TIME", "1s");
+    // A balancer without containers; and one who takes connections and closes them.
+    for answer in ["HTTP/1.1 502 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", ""] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        matomo.set("MATOMO_URL", &format!("http://{}", listener.local_addr().unwrap()));
+        thread::spawn(move || {
+            for mut stream in listener.incoming().filter_map(Result::ok) {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let done = matomo.run(&["restore", &set, "--yes"]);
+        assert!(matches!(done.code, Some(1 | 69)), "{done}");
+        done.says(&["Matomo answers otherwise"]).says(&["nothing was changed", "--force"]);
+        assert_eq!((matomo.database.checksums(DATABASE), matomo.config()), (sums.clone(), config.clone()));
+        assert_eq!(matomo.sets(), std::slice::from_ref(&set), "no safety backup was needed");
+    }
+    matomo.database.ask(&format!("DROP TABLE {DATABASE}.matomo_site"));
+    matomo.run(&["restore", &set, "--yes", "--force"]).ends_with(69).says(&["NOT CHECKED"]);
+    assert_eq!(matomo.database.checksums(DATABASE), sums);
 }
 
 #[test]

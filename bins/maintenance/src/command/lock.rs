@@ -7,7 +7,7 @@ use shared::entry::{Exit, Failure};
 use super::{LockOptions, UnlockOptions, block_on, start, tell};
 use crate::history;
 use crate::probe::Seen;
-use crate::session::Session;
+use crate::session::{Session, Witness};
 use crate::switch::{Effective, Halves, Purpose, effective};
 
 /// What was done, and what Matomo answers now.
@@ -61,8 +61,10 @@ pub fn lock(options: &LockOptions) -> Result<Exit, Failure> {
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
         let before = now(&session)?;
+        // A lock that an upgrade left is the person's from now on, and lasts until `unlock`.
+        session.switches_of_an_upgrade().hand_over(&session.switches())?;
         session.switches().lock(Purpose::Hand, halves, Timestamp::now())?;
-        let proved = session.prove(halves).await;
+        let proved = session.prove(halves, Witness::All).await.map(|proof| proof.seen);
         note(&session, "lock", &proved);
         let containers = proved?;
         let after = now(&session)?;
@@ -79,15 +81,13 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
     if options.dry_run {
         let session = Session::reading(settings, shutdown);
         let before = now(&session)?;
-        let after = match session.switches().state()? {
-            _ if options.open => Effective { tracking: true, ui: true },
-            Some(state) => {
-                let mut document = session.place.config().read().map_err(crate::switch::SwitchError::from)?;
+        let mut document = session.place.config().read().map_err(crate::switch::SwitchError::from)?;
+        for switches in session.locks() {
+            if let Some(state) = switches.state()? {
                 state.undo(&mut document);
-                effective(&document)
             }
-            None => before,
-        };
+        }
+        let after = if options.open { Effective { tracking: true, ui: true } } else { effective(&document) };
         let thrown = Thrown {
             changed: before != after,
             dry_run: true,
@@ -101,13 +101,15 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
         let before = now(&session)?;
-        if options.open {
-            session.switches().open()?;
-        } else {
-            session.switches().unlock()?;
+        for switches in session.locks() {
+            if options.open {
+                switches.open()?;
+            } else {
+                switches.unlock()?;
+            }
         }
         let after = now(&session)?;
-        let proved = session.prove(Halves::BOTH).await;
+        let proved = session.prove(Halves::BOTH, Witness::All).await.map(|proof| proof.seen);
         note(&session, "unlock", &proved);
         let containers = proved?;
         let thrown =

@@ -71,12 +71,14 @@ async fn look(session: &Session) -> Result<Status, Failure> {
     });
     let busy = session.is_busy();
     let by_job = session.switches_of_a_job().state()?;
+    // That of a person counts: it lasts longest.
+    let locked = session.switches().state()?.or(session.switches_of_an_upgrade().state()?);
     let described = |state: crate::switch::State| {
         format!("{:?} since {}", state.purpose, state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
     };
     Ok(Status {
         switches: config.as_ref().map(effective),
-        locked: session.switches().state()?.map(described),
+        locked: locked.map(described),
         interrupted: by_job.filter(|_| !busy).map(described),
         busy,
         containers: session.probe()?.look().await,

@@ -40,7 +40,7 @@ impl Halves {
 pub enum Purpose {
     /// A person: they stay until `unlock`.
     Hand,
-    /// `upgrade-guard`: they stay when it fails.
+    /// `upgrade-guard`: they stay when it fails, until `unlock` or an upgrade that succeeds.
     Upgrade,
     /// A backup, for as long as it takes.
     Backup,
