@@ -58,14 +58,7 @@ pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Fa
 }
 
 async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
-    let Some(config) = session.config()? else {
-        return Err(Failure::new(
-            Exit::Config,
-            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
-        )
-        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG"));
-    };
-    let config = as_wanted(session, config)?;
+    let config = as_wanted(session, session.present_config()?)?;
     let database = session.database(Account::Matomo)?;
     let facts = facts(&database).await?;
     room(session, facts.bytes)?;

@@ -49,6 +49,9 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (true, Half::Odd(why)) = (self.absent, &self.tracking) {
+            return write!(f, "{}: nobody is there: {why}", self.container);
+        }
         let half = |name: &str, half: &Half, status: Option<u16>| {
             let status = status.map_or(String::new(), |status| format!(" ({status})"));
             match half {

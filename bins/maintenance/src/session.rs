@@ -103,7 +103,7 @@ impl Session {
         }
         restore::recover(self).await?;
         if let Some(state) = self.switches_of_a_job().unlock()? {
-            warn!(purpose = ?state.purpose, since = %state.since, "An interrupted run left the switches off; they have their previous values again");
+            warn!(purpose = state.purpose.word(), since = %state.since, "An interrupted run left the switches off; they have their previous values again");
             history::note(
                 self,
                 "repair",
@@ -157,6 +157,18 @@ impl Session {
         })
     }
 
+    /// Matomo's configuration, which has to be there.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    pub fn present_config(&self) -> Result<Document, Failure> {
+        self.config()?.ok_or_else(|| {
+            let path = self.place.config().path().display();
+            Failure::new(Exit::Config, format!("there is no configuration of Matomo at {path}"))
+                .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG")
+        })
+    }
+
     /// The database, as one user.
     ///
     /// # Errors
@@ -205,13 +217,13 @@ impl Session {
             return Ok(Proof { seen, unproved: Some(answers) });
         }
         let word = |on: bool| if on { "on" } else { "off" };
-        let sentence = format!(
-            "the configuration says tracking {} and user interface {}, but Matomo answers otherwise: {}",
-            word(tracking),
-            word(ui),
-            answers
-        );
         let silent = seen.iter().all(|seen| seen.tracking_status.is_none() && seen.ui_status.is_none());
+        let how = if silent { "does not answer" } else { "answers otherwise" };
+        let sentence = format!(
+            "the configuration says tracking {} and user interface {}, but Matomo {how}: {answers}",
+            word(tracking),
+            word(ui)
+        );
         Err(Failure::new(if silent { Exit::Unavailable } else { Exit::Failed }, sentence)
             .help("does every container read this configuration (MATOMO_CONFIG), and is MATOMO_URL theirs? `maintenance status` asks again"))
     }

@@ -9,6 +9,7 @@ use shared::process::Program;
 use tracing::{error, info, warn};
 
 use crate::database::Account;
+use crate::history::Event;
 use crate::session::{Session, Witness};
 use crate::set::{Kind, Set, verify};
 use crate::switch::{Halves, Purpose};
@@ -38,6 +39,7 @@ pub struct Upgraded {
 /// Whatever failed. Before the update everything is as before; after its begin the lock stays, and the error holds the
 /// command that rolls back.
 pub async fn guard(session: &Session, options: Options) -> Result<Upgraded, Failure> {
+    session.present_config()?;
     one_container_left(session)?;
     let was_locked = session.switches_of_an_upgrade().state()?.is_some();
     let locked = lock(session).await;
@@ -92,12 +94,15 @@ async fn lock(session: &Session) -> Result<(), Failure> {
 
 /// A set that is fresh, verified and, if asked for, restored once.
 async fn prepare(session: &Session, options: Options) -> Result<Set, Failure> {
-    let newest = session.shelf.sets()?.0.pop();
+    // What was restored since is in no set.
+    let is_restore = |event: &Event| event.command == "restore" || (event.command == "repair" && event.set.is_some());
+    let restored = history::read(session).into_iter().rfind(is_restore).map(|event| event.at);
     let is_fresh = |set: &Set| {
         let age = set.manifest.ended.duration_until(Timestamp::now());
         Duration::try_from(age).is_ok_and(|age| age < options.fresh)
+            && restored.is_none_or(|at| at < set.manifest.began)
     };
-    let set = match newest.filter(is_fresh) {
+    let set = match session.shelf.latest()?.filter(is_fresh) {
         Some(set) => set,
         None => backup::backup(session, Kind::Upgrade, false).await?,
     };

@@ -164,7 +164,7 @@ fn whoever_answers_otherwise_than_locked_stops_a_restore_unless_forced() {
         });
         let done = matomo.run(&["restore", &set, "--yes"]);
         assert!(matches!(done.code, Some(1 | 69)), "{done}");
-        done.says(&["Matomo answers otherwise"]).says(&["nothing was changed", "--force"]);
+        done.says(&["the configuration says", "but Matomo"]).says(&["nothing was changed", "--force"]);
         assert_eq!((matomo.database.checksums(DATABASE), matomo.config()), (sums.clone(), config.clone()));
         assert_eq!(matomo.sets(), std::slice::from_ref(&set), "no safety backup was needed");
     }
@@ -230,6 +230,38 @@ fn c7_11_the_safety_backup_does_not_push_out_the_set_that_is_restored() {
 }
 
 #[test]
+fn the_latest_set_is_never_the_one_that_a_restore_made_of_the_damage() {
+    let matomo = healthy();
+    matomo.run(&["restore", "latest", "--yes"]).ends_with(64).says(&["no backup set yet"]);
+    let set = matomo.backup();
+    let sums = matomo.database.checksums(DATABASE);
+    matomo.set("MAINTENANCE_KEEP", "2");
+    for _ in 0..2 {
+        matomo.database.ask(&format!("DROP TABLE {DATABASE}.matomo_site"));
+        matomo.run(&["restore", "latest", "--yes"]).ends_with(0).says(&[&set, "is in force"]);
+        assert_eq!(matomo.database.checksums(DATABASE), sums);
+    }
+    assert_eq!(matomo.run(&["status", "--json"]).ends_with(0).json()["newest_backup"]["name"], set);
+    // An update that fails has to go back to what was restored, not to what was there before.
+    matomo.write("console.sh", "exit 0\n");
+    matomo.set("MATOMO_CONSOLE", "sh console.sh");
+    matomo.run(&["upgrade-guard", "--fresh", "1h"]).ends_with(0);
+    let sets = matomo.sets();
+    assert!(sets.last().unwrap().ends_with("-upgrade"), "{sets:?}");
+    assert!(sets.contains(&set), "safety backups did not push it out: {sets:?}");
+}
+
+#[test]
+fn a_password_that_is_wrong_for_a_restore_costs_no_moment_without_matomo() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    matomo.set("MARIADB_ROOT_PASSWORD", "wrong");
+    let done = matomo.run(&["restore", &set, "--yes"]).ends_with(78);
+    done.says(&["Access denied", "'root'"]).says(&["MARIADB_ROOT_PASSWORD"]).never_says("Matomo answers");
+    matomo.run(&["rehearse"]).ends_with(78).says(&["help", "MARIADB_ROOT_PASSWORD"]).never_says("GRANT");
+}
+
+#[test]
 fn what_a_move_of_tables_would_lose_is_refused_before_anything_changes() {
     let matomo = healthy();
     matomo.database.ask(&format!("CREATE VIEW {DATABASE}.seen AS SELECT 1 AS a"));
@@ -255,6 +287,7 @@ fn a_set_that_is_whole_and_does_not_load_fails_its_rehearsal_and_replaces_nothin
     matomo.run(&["rehearse", &set]).ends_with(1);
     matomo.run(&["history"]).says(&[&set, "REHEARSAL FAILED"]).says(&["FAILED", "rehearse"]);
     assert!(matomo.run(&["status", "--json"]).json()["newest_backup"]["rehearsed"].is_null());
-    matomo.run(&["restore", &set, "--yes", "--without-safety-backup"]).ends_with(1);
+    let done = matomo.run(&["restore", &set, "--yes", "--without-safety-backup"]).ends_with(1);
+    done.says(&["error: nothing was changed"]);
     assert_eq!((matomo.database.databases(), matomo.database.checksums(DATABASE)), (vec![DATABASE.to_owned()], sums));
 }

@@ -82,7 +82,7 @@ fn the_lock_of_an_upgrade_that_failed_ends_with_the_next_one_unless_a_person_tak
     let config = matomo.config();
     console(&matomo, "exit 1\n");
     matomo.run(&["upgrade-guard"]).ends_with(1);
-    matomo.run(&["status"]).says(&["locked", "Upgrade"]);
+    matomo.run(&["status"]).says(&["locked", "by upgrade-guard since"]);
     assert_ne!(matomo.config(), config);
     console(&matomo, "exit 0\n");
     matomo.run(&["upgrade-guard"]).ends_with(0);
@@ -91,7 +91,7 @@ fn the_lock_of_an_upgrade_that_failed_ends_with_the_next_one_unless_a_person_tak
     console(&matomo, "exit 1\n");
     matomo.run(&["upgrade-guard"]).ends_with(1);
     matomo.run(&["lock"]).ends_with(0);
-    matomo.run(&["status"]).says(&["locked", "Hand"]);
+    matomo.run(&["status"]).says(&["locked", "by hand since"]);
     let locked = matomo.config();
     console(&matomo, "exit 0\n");
     matomo.run(&["upgrade-guard"]).ends_with(0).says(&["stays locked"]);

@@ -31,14 +31,7 @@ impl Thrown {
 }
 
 fn now(session: &Session) -> Result<Effective, Failure> {
-    let config = session.config()?.ok_or_else(|| {
-        Failure::new(
-            Exit::Config,
-            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
-        )
-        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG")
-    })?;
-    Ok(effective(&config))
+    Ok(effective(&session.present_config()?))
 }
 
 /// Switches off.
@@ -66,7 +59,12 @@ pub fn lock(options: &LockOptions) -> Result<Exit, Failure> {
         session.switches().lock(Purpose::Hand, halves, Timestamp::now())?;
         let proved = session.prove(halves, Witness::All).await.map(|proof| proof.seen);
         note(&session, "lock", &proved);
-        let containers = proved?;
+        let containers = proved.map_err(|failure| {
+            failure.help(
+                "it is locked in the configuration: does every container read that (MATOMO_CONFIG), and is MATOMO_URL theirs? \
+                 `maintenance status` asks again, `maintenance unlock` gives the previous values back",
+            )
+        })?;
         let after = now(&session)?;
         let thrown =
             Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
@@ -111,7 +109,9 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
         let after = now(&session)?;
         let proved = session.prove(Halves::BOTH, Witness::All).await.map(|proof| proof.seen);
         note(&session, "unlock", &proved);
-        let containers = proved?;
+        let containers = proved.map_err(|failure| {
+            failure.help("the previous values are back in the configuration; `maintenance status` asks again")
+        })?;
         let thrown =
             Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
         tell(options.report, &thrown, || thrown.words() + advice(&session, after));

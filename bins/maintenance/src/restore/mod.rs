@@ -81,6 +81,8 @@ pub async fn restore(session: &Session, set: &Set, options: Options) -> Result<R
 
 async fn attempt(session: &Session, set: &Set, options: Options, witness: Witness) -> Result<Restored, Failure> {
     judge(session, set, options)?;
+    // A wrong password shall not cost a moment without Matomo.
+    session.database(Account::Root)?.version().await?;
     let has_config = session.place.config().path().exists();
     let work = inside(session, set, options);
     if has_config { session.while_locked(Purpose::Restore, witness, work).await } else { work.await }
@@ -111,7 +113,8 @@ async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restor
     journal.write(session)?;
     if let Err(failure) = stage::prepare(session, &database, set, &mut journal, options).await {
         swap::clear(session, &database, &journal).await;
-        return Err(failure);
+        let sentence = format!("nothing was changed: {}", sentence(failure.error.as_ref()));
+        return Err(Failure { error: sentence.into(), ..failure });
     }
     journal.phase = Phase::Swapping;
     journal.write(session)?;

@@ -48,6 +48,18 @@ pub enum Purpose {
     Restore,
 }
 
+impl Purpose {
+    /// As people say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Purpose::Hand => "by hand",
+            Purpose::Upgrade => "by upgrade-guard",
+            Purpose::Backup => "for a backup",
+            Purpose::Restore => "for a restore",
+        }
+    }
+}
+
 /// Whether tracking and user interface are on, by the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Effective {
