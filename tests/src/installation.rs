@@ -298,6 +298,12 @@ impl Drop for Run {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
+            // A journey that fails shows what the run said meanwhile.
+            if thread::panicking()
+                && let Some(stdout) = child.stdout.take()
+            {
+                println!("maintenance {} said:\n{}", self.words, listen(stdout).join().unwrap_or_default());
+            }
         }
     }
 }

@@ -11,9 +11,9 @@ use tracing::{info, warn};
 
 use crate::database::{Account, Database, DumpScan, program};
 use crate::ini::Document;
-use crate::session::Session;
+use crate::session::{Session, Witness};
 use crate::set::{Content, DatabaseFacts, Draft, Kind, Manifest, Member, Set, SetError, pack_program, pack_text};
-use crate::switch::Purpose;
+use crate::switch::{Halves, Purpose};
 use crate::{history, sentence};
 
 /// Asks a server that is not there, or a password that is wrong, before anything is written.
@@ -58,20 +58,14 @@ pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Fa
 }
 
 async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
-    let Some(config) = session.config()? else {
-        return Err(Failure::new(
-            Exit::Config,
-            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
-        )
-        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG"));
-    };
-    let config = as_wanted(session, config)?;
+    let config = as_wanted(session, session.present_config()?)?;
     let database = session.database(Account::Matomo)?;
     let facts = facts(&database).await?;
     room(session, facts.bytes)?;
     let draft = session.shelf.begin(kind, Timestamp::now())?;
     let members = async { Ok(members(session, &draft, &database, &config).await?) };
-    let made = if lock { session.while_locked(Purpose::Backup, members).await } else { members.await };
+    let made =
+        if lock { session.while_locked(Purpose::Backup, Witness::Present, members).await } else { members.await };
     let committed = made.and_then(|(members, tables)| {
         let manifest = manifest(session, (&draft, kind, lock), (&database, facts, tables), &config, members)?;
         Ok((manifest, draft))
@@ -95,6 +89,14 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
     if kind != Kind::Safety {
         retain(session);
     }
+    if lock {
+        // The set is whole whatever Matomo answers now.
+        session.prove(Halves::BOTH, Witness::Present).await.map_err(|failure| {
+            let sentence =
+                format!("{} is whole and the lock is undone, but {}", set.name, sentence(failure.error.as_ref()));
+            Failure::new(failure.exit, sentence).help("`maintenance status` asks again")
+        })?;
+    }
     Ok(set)
 }
 
@@ -105,12 +107,24 @@ fn retain(session: &Session) {
     }
 }
 
-/// The configuration as it is when nothing is locked: what a person or an upgrade switched off for now is not kept.
+/// The configuration as it is when nothing is locked: what a person, an upgrade or a restore switched off for now is not
+/// kept.
 fn as_wanted(session: &Session, mut config: Document) -> Result<Document, Failure> {
-    if let Some(state) = session.switches().state()? {
-        state.undo(&mut config);
+    for switches in session.locks() {
+        if let Some(state) = switches.state()? {
+            state.undo(&mut config);
+        }
     }
     Ok(config)
+}
+
+fn is_locked(session: &Session) -> Result<bool, Failure> {
+    for switches in session.locks() {
+        if switches.state()?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn facts(database: &Database<'_>) -> Result<Facts, Failure> {
@@ -222,7 +236,7 @@ fn manifest(
         began: draft.began(),
         ended: Timestamp::now(),
         matomo: session.place.version(),
-        locked: locked || session.switches().state()?.is_some(),
+        locked: locked || is_locked(session)?,
         database: DatabaseFacts {
             name: database.connection.name.clone(),
             prefix: database.connection.prefix.clone(),

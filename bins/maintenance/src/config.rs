@@ -22,7 +22,7 @@ shared::settings! {
         pub lock_backups: bool = default("MAINTENANCE_LOCK", "no"),
         /// Whether `run` also restores each new set into a scratch database, compares it, and drops it again.
         pub rehearse: bool = default("MAINTENANCE_REHEARSE", "no"),
-        /// Good sets that are kept.
+        /// Good sets that are kept, and safety backups of `restore` besides.
         pub keep: Count<1, 1000> = default("MAINTENANCE_KEEP", "7"),
         /// Good sets older than this are removed too, but never the newest one.
         pub keep_age: Span = default("MAINTENANCE_KEEP_AGE", "30d"),

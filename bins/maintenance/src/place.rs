@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::Settings;
 use crate::ini::ConfigFile;
 
-const FOLDERS: [&str; 3] = ["/bitnami/matomo", "/opt/bitnami/matomo", "/var/www/html"];
+/// Bitnami's volume, Bitnami's image without one, and the official image.
+const FOLDERS: [&str; 3] = ["bitnami/matomo", "opt/bitnami/matomo", "var/www/html"];
 
 /// Plugins that come with Matomo although its default configuration does not load them.
 const BUNDLED: [&str; 14] = [
@@ -46,13 +47,17 @@ pub struct Place {
     config: ConfigFile,
 }
 
+/// The folder of Matomo on this machine: the first that has a configuration, or at least a place for one.
+fn found_below(root: &Path) -> PathBuf {
+    let folders = FOLDERS.map(|folder| root.join(folder));
+    let with = |file: &str| folders.iter().find(|folder| folder.join(file).exists());
+    with("config/config.ini.php").or_else(|| with("config")).unwrap_or(&folders[0]).clone()
+}
+
 impl Place {
     /// The installation that the settings mean.
     pub fn of(settings: &Settings) -> Self {
-        let folder = settings.matomo_dir.clone().unwrap_or_else(|| {
-            let found = FOLDERS.iter().map(PathBuf::from).find(|folder| folder.join("config").is_dir());
-            found.unwrap_or_else(|| PathBuf::from(FOLDERS[0]))
-        });
+        let folder = settings.matomo_dir.clone().unwrap_or_else(|| found_below(Path::new("/")));
         let config = settings.matomo_config.clone().unwrap_or_else(|| folder.join("config/config.ini.php"));
         Self { folder, config: ConfigFile::at(&config) }
     }
@@ -158,5 +163,55 @@ impl Place {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(paths: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for path in paths {
+            fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
+            fs::write(root.path().join(path), "").unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn matomo_is_found_in_the_layouts_of_both_images() {
+        const VOLUME: &str = "bitnami/matomo/config/config.ini.php";
+        const IMAGE: &str = "opt/bitnami/matomo/config/config.ini.php";
+        const OFFICIAL: &str = "var/www/html/config/config.ini.php";
+        for (paths, folder) in [
+            (&[VOLUME, IMAGE, OFFICIAL][..], "bitnami/matomo"),
+            (&[IMAGE, OFFICIAL], "opt/bitnami/matomo"),
+            (&[OFFICIAL], "var/www/html"),
+            // A web server of another kind, or a volume that is still empty.
+            (&["var/www/html/index.html", "bitnami/matomo/config/global.ini.php"], "bitnami/matomo"),
+            // A volume that nobody uses does not hide the Matomo that is there.
+            (&["bitnami/matomo/config/global.ini.php", OFFICIAL], "var/www/html"),
+            (&["var/www/html/config/global.ini.php"], "var/www/html"),
+            (&[], "bitnami/matomo"),
+        ] {
+            let root = made(paths);
+            assert_eq!(found_below(root.path()), root.path().join(folder), "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn the_settings_overrule_what_is_found() {
+        let read = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().copied();
+            Place::of(&shared::config::read(pairs, &shared::config::Neighbours::default()).unwrap().settings)
+        };
+        let place = read(&[("MATOMO_DIR", "/srv/matomo")]);
+        assert_eq!(place.config().path(), Path::new("/srv/matomo/config/config.ini.php"));
+        let place = read(&[("MATOMO_DIR", "/srv/matomo"), ("MATOMO_CONFIG", "/srv/config.ini.php")]);
+        assert_eq!(
+            (place.folder(), place.config().path()),
+            (Path::new("/srv/matomo"), Path::new("/srv/config.ini.php"))
+        );
     }
 }

@@ -1,12 +1,14 @@
 //! What Matomo answers, container by container: the proof that a switch took effect is by status and content.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use shared::http::{Answer, Http, HttpError, HttpOptions, SetupError};
 use shared::secret::Secret;
+use tokio::net::TcpStream;
 
 use crate::config::Settings;
 
@@ -41,10 +43,15 @@ pub struct Seen {
     pub ui_status: Option<u16>,
     /// Matomo's version, where a token was given.
     pub version: Option<String>,
+    /// Whether nobody is there at all: the name is unknown, or connections are refused. What does not run writes nothing.
+    pub absent: bool,
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (true, Half::Odd(why)) = (self.absent, &self.tracking) {
+            return write!(f, "{}: nobody is there: {why}", self.container);
+        }
         let half = |name: &str, half: &Half, status: Option<u16>| {
             let status = status.map_or(String::new(), |status| format!(" ({status})"));
             match half {
@@ -73,7 +80,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn met_by(self, seen: &Seen) -> bool {
+    /// Whether a container does it.
+    pub fn met_by(self, seen: &Seen) -> bool {
         let met = |wanted: Option<bool>, half: &Half| match wanted {
             None => true,
             Some(true) => *half == Half::On,
@@ -86,6 +94,8 @@ impl Wanted {
 struct Container {
     name: String,
     url: String,
+    /// Where its name leads; looked up anew where nothing is kept.
+    at: Option<SocketAddr>,
     http: Http,
 }
 
@@ -116,6 +126,7 @@ impl Probe {
             containers.push(Container {
                 name: address.to_string(),
                 http: client(None, url.starts_with("https:"))?,
+                at: None,
                 url,
             });
         }
@@ -125,12 +136,18 @@ impl Probe {
             let found = addresses(url);
             for at in &found {
                 let name = if found.len() == 1 { settings.matomo_url.to_string() } else { at.to_string() };
-                containers.push(Container { name, url: url.to_owned(), http: client(Some(*at), https)? });
+                containers.push(Container {
+                    name,
+                    url: url.to_owned(),
+                    at: Some(*at),
+                    http: client(Some(*at), https)?,
+                });
             }
             if found.is_empty() {
                 containers.push(Container {
                     name: settings.matomo_url.to_string(),
                     url: url.to_owned(),
+                    at: None,
                     http: client(None, https)?,
                 });
             }
@@ -173,8 +190,10 @@ impl Probe {
         }
         let url = format!("{}/index.php", container.url);
         let api = container.http.post(&url, "application/x-www-form-urlencoded", form).await;
+        let never_left = |answer: &Result<Answer, HttpError>| answer.as_ref().is_err_and(HttpError::never_left);
         Seen {
             container: container.name.clone(),
+            absent: never_left(&tracker) && never_left(&api) && is_absent(container).await,
             tracking_status: status(&tracker),
             tracking: half(tracker, judge_tracker),
             ui_status: status(&api),
@@ -182,6 +201,25 @@ impl Probe {
             ui: half(api, judge_api),
         }
     }
+}
+
+/// A failed connection may also be a certificate that does not fit, or a machine that drops what it gets: there somebody
+/// may be at work.
+async fn is_absent(container: &Container) -> bool {
+    let addresses = container.at.map_or_else(|| addresses(&container.url), |at| vec![at]);
+    for address in addresses {
+        let refused = match tokio::time::timeout(DEADLINE, TcpStream::connect(address)).await {
+            Ok(Err(error)) => matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+            ),
+            _ => false,
+        };
+        if !refused {
+            return false;
+        }
+    }
+    true
 }
 
 fn status(answer: &Result<Answer, HttpError>) -> Option<u16> {

@@ -71,7 +71,7 @@ async fn load_and_compare(database: &Database<'_>, set: &Set, name: &str) -> Res
 /// When the database cannot be created or the dump does not load.
 pub async fn load(database: &Database<'_>, set: &Set, name: &str) -> Result<(), Failure> {
     database.create_empty(name).await.map_err(|error| {
-        let refused = error.is_refusal();
+        let refused = error.is_refusal() && !error.is_wrong_password();
         let failure = Failure::from(error);
         if refused { failure.help(grant(database, name)) } else { failure }
     })?;

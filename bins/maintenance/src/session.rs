@@ -20,6 +20,26 @@ use crate::set::{Rule, Shelf};
 use crate::switch::{Effective, Halves, Purpose, Switches, effective};
 use crate::{history, restore};
 
+/// Whose answer proves that the switches work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Witness {
+    /// That of every container.
+    All,
+    /// That of the containers which are there: one that does not run writes nothing, and follows the file when it starts.
+    Present,
+    /// Nobody's: what they answer is said, and believed to be well.
+    Nobody,
+}
+
+/// What the containers answered.
+#[derive(Debug)]
+pub struct Proof {
+    /// Container by container.
+    pub seen: Vec<Seen>,
+    /// Why it proves nothing, where nobody minds.
+    pub unproved: Option<String>,
+}
+
 /// What every command looks at.
 pub struct Session {
     /// The settings.
@@ -83,7 +103,7 @@ impl Session {
         }
         restore::recover(self).await?;
         if let Some(state) = self.switches_of_a_job().unlock()? {
-            warn!(purpose = ?state.purpose, since = %state.since, "An interrupted run left the switches off; they have their previous values again");
+            warn!(purpose = state.purpose.word(), since = %state.since, "An interrupted run left the switches off; they have their previous values again");
             history::note(
                 self,
                 "repair",
@@ -92,11 +112,12 @@ impl Session {
                 None,
             );
         }
-        let by_hand = self.switches();
-        if by_hand.state()?.is_some_and(|state| !state.complete && state.purpose == Purpose::Hand) {
-            by_hand.unlock()?;
-            warn!("A lock was interrupted half way; the switches have their previous values again");
-            history::note(self, "repair", true, "an interrupted lock was taken back", None);
+        for switches in [self.switches_of_an_upgrade(), self.switches()] {
+            if switches.state()?.is_some_and(|state| !state.complete) {
+                switches.unlock()?;
+                warn!("A lock was interrupted half way; the switches have their previous values again");
+                history::note(self, "repair", true, "an interrupted lock was taken back", None);
+            }
         }
         Ok(())
     }
@@ -104,6 +125,16 @@ impl Session {
     /// The switches, as thrown by a person.
     pub fn switches(&self) -> Switches<'_> {
         Switches::new(self.place.config(), &self.state_folder(), "lock")
+    }
+
+    /// The switches, as thrown by `upgrade-guard`.
+    pub fn switches_of_an_upgrade(&self) -> Switches<'_> {
+        Switches::new(self.place.config(), &self.state_folder(), "lock-upgrade")
+    }
+
+    /// All that may have thrown the switches, the latest first: in this order they are given back.
+    pub fn locks(&self) -> [Switches<'_>; 3] {
+        [self.switches_of_a_job(), self.switches_of_an_upgrade(), self.switches()]
     }
 
     /// The switches, as thrown for the time of a job.
@@ -123,6 +154,18 @@ impl Session {
         document.map(Some).map_err(|trouble| {
             let help = trouble.help();
             Failure::new(Exit::Config, trouble).help(help)
+        })
+    }
+
+    /// Matomo's configuration, which has to be there.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    pub fn present_config(&self) -> Result<Document, Failure> {
+        self.config()?.ok_or_else(|| {
+            let path = self.place.config().path().display();
+            Failure::new(Exit::Config, format!("there is no configuration of Matomo at {path}"))
+                .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG")
         })
     }
 
@@ -156,9 +199,9 @@ impl Session {
     /// Proves by HTTP that the containers do what the file says.
     ///
     /// # Errors
-    /// When one of them does not, with what it answered.
-    pub async fn prove(&self, halves: Halves) -> Result<Vec<Seen>, Failure> {
-        let Some(document) = self.config()? else { return Ok(Vec::new()) };
+    /// When a witness says that one of them does not.
+    pub async fn prove(&self, halves: Halves, witness: Witness) -> Result<Proof, Failure> {
+        let Some(document) = self.config()? else { return Ok(Proof { seen: Vec::new(), unproved: None }) };
         let Effective { tracking, ui } = effective(&document);
         let wanted = Wanted { tracking: halves.tracking.then_some(tracking), ui: halves.ui.then_some(ui) };
         let (seen, met) = self.probe()?.wait_for(wanted, self.settings.settle_time.get()).await;
@@ -166,35 +209,50 @@ impl Session {
             info!(answer = %seen, "Matomo answers");
         }
         if met {
-            return Ok(seen);
+            return Ok(Proof { seen, unproved: None });
         }
-        let answers: Vec<String> = seen.iter().map(ToString::to_string).collect();
+        let answers = seen.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let well = |seen: &Seen| wanted.met_by(seen) || seen.absent;
+        if witness == Witness::Nobody || (witness == Witness::Present && seen.iter().all(well)) {
+            return Ok(Proof { seen, unproved: Some(answers) });
+        }
         let word = |on: bool| if on { "on" } else { "off" };
-        let sentence = format!(
-            "the configuration says tracking {} and user interface {}, but Matomo answers otherwise: {}",
-            word(tracking),
-            word(ui),
-            answers.join("; ")
-        );
         let silent = seen.iter().all(|seen| seen.tracking_status.is_none() && seen.ui_status.is_none());
+        let how = if silent { "does not answer" } else { "answers otherwise" };
+        let sentence = format!(
+            "the configuration says tracking {} and user interface {}, but Matomo {how}: {answers}",
+            word(tracking),
+            word(ui)
+        );
         Err(Failure::new(if silent { Exit::Unavailable } else { Exit::Failed }, sentence)
             .help("does every container read this configuration (MATOMO_CONFIG), and is MATOMO_URL theirs? `maintenance status` asks again"))
     }
 
-    /// Throws both switches for the time of `work`, proves it, and throws them back, however `work` ends.
+    /// Throws both switches for the time of `work`, proves it, and throws them back, however `work` ends. That Matomo
+    /// follows them back is for the caller to prove, who knows what is done by then.
     ///
     /// # Errors
     /// Those of `work`; else those of the switches.
     pub async fn while_locked<T>(
         &self,
         purpose: Purpose,
+        witness: Witness,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let switches = self.switches_of_a_job();
         let locked = switches.lock(purpose, Halves::BOTH, Timestamp::now());
         let result = match locked {
-            Ok(_) => match self.prove(Halves::BOTH).await {
-                Ok(_) => work.await,
+            Ok(_) => match self.prove(Halves::BOTH, witness).await {
+                Ok(proof) => {
+                    if let Some(answers) = proof.unproved {
+                        warn!(answers, "Not every container answers that it is locked; the configuration is, and the work goes on");
+                    }
+                    work.await
+                }
+                Err(failure) if purpose == Purpose::Restore => Err(failure.help(
+                    "nothing was changed. Stop Matomo's containers, or name them in MATOMO_CONTAINERS where a balancer answers \
+                     for them; --force restores whatever they answer",
+                )),
                 Err(failure) => Err(failure),
             },
             Err(error) => Err(error.into()),
@@ -202,7 +260,6 @@ impl Session {
         let unlocked = switches.unlock().map_err(Failure::from);
         let result = result?;
         unlocked?;
-        self.prove(Halves::BOTH).await?;
         Ok(result)
     }
 

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use shared::entry::{Exit, Failure};
 use shared::process::Program;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::database::Account;
-use crate::session::Session;
+use crate::history::Event;
+use crate::session::{Session, Witness};
 use crate::set::{Kind, Set, verify};
 use crate::switch::{Halves, Purpose};
 use crate::{backup, history, rehearse, restore, sentence};
@@ -22,14 +24,24 @@ pub struct Options {
     pub rehearse: bool,
 }
 
-/// Guards an update of the schema from its lock to its unlock.
+/// What an upgrade left.
+#[derive(Debug, Clone, Serialize)]
+pub struct Upgraded {
+    /// The version of the schema.
+    pub schema_of_matomo: String,
+    /// Whether a person had locked Matomo before, and still has.
+    pub still_locked: bool,
+}
+
+/// Guards an update of the schema from its lock to its unlock. A lock that a person set before stays.
 ///
 /// # Errors
 /// Whatever failed. Before the update everything is as before; after its begin the lock stays, and the error holds the
 /// command that rolls back.
-pub async fn guard(session: &Session, options: Options) -> Result<String, Failure> {
+pub async fn guard(session: &Session, options: Options) -> Result<Upgraded, Failure> {
+    session.present_config()?;
     one_container_left(session)?;
-    let already_locked = session.switches().state()?.is_some();
+    let was_locked = session.switches_of_an_upgrade().state()?.is_some();
     let locked = lock(session).await;
     let prepared = match locked {
         Ok(()) => prepare(session, options).await,
@@ -38,8 +50,9 @@ pub async fn guard(session: &Session, options: Options) -> Result<String, Failur
     let set = match prepared {
         Ok(set) => set,
         Err(failure) => {
-            if !already_locked {
-                session.switches().unlock()?;
+            // The lock of an earlier update that failed is still needed: nobody knows how far that one came.
+            if !was_locked {
+                session.switches_of_an_upgrade().unlock()?;
             }
             history::note(session, "upgrade", false, &sentence(failure.error.as_ref()), None);
             return Err(failure);
@@ -47,11 +60,19 @@ pub async fn guard(session: &Session, options: Options) -> Result<String, Failur
     };
     match update(session).await {
         Ok(version) => {
-            session.switches().unlock()?;
-            session.prove(Halves::BOTH).await.map_err(|failure| rollback(session, &set, &failure))?;
+            session.switches_of_an_upgrade().unlock()?;
             info!(version, set = set.name, "Upgrade is done");
             history::note(session, "upgrade", true, &format!("the schema is of Matomo {version}"), Some(&set.name));
-            Ok(version)
+            let lock_before = session.switches().state()?;
+            if let Some(lock) = &lock_before {
+                warn!(since = %lock.since, "The lock from before the upgrade stays; `maintenance unlock` ends it");
+            }
+            session.prove(Halves::BOTH, Witness::All).await.map_err(|failure| {
+                let sentence =
+                    format!("the upgrade is done and the lock undone, but {}", sentence(failure.error.as_ref()));
+                Failure::new(failure.exit, sentence).help("`maintenance status` asks again")
+            })?;
+            Ok(Upgraded { schema_of_matomo: version, still_locked: lock_before.is_some() })
         }
         Err(failure) => Err(rollback(session, &set, &failure)),
     }
@@ -67,18 +88,21 @@ fn one_container_left(session: &Session) -> Result<(), Failure> {
 }
 
 async fn lock(session: &Session) -> Result<(), Failure> {
-    session.switches().lock(Purpose::Upgrade, Halves::BOTH, Timestamp::now())?;
-    session.prove(Halves::BOTH).await.map(drop)
+    session.switches_of_an_upgrade().lock(Purpose::Upgrade, Halves::BOTH, Timestamp::now())?;
+    session.prove(Halves::BOTH, Witness::All).await.map(drop)
 }
 
 /// A set that is fresh, verified and, if asked for, restored once.
 async fn prepare(session: &Session, options: Options) -> Result<Set, Failure> {
-    let newest = session.shelf.sets()?.0.pop();
+    // What was restored since is in no set.
+    let is_restore = |event: &Event| event.command == "restore" || (event.command == "repair" && event.set.is_some());
+    let restored = history::read(session).into_iter().rfind(is_restore).map(|event| event.at);
     let is_fresh = |set: &Set| {
         let age = set.manifest.ended.duration_until(Timestamp::now());
         Duration::try_from(age).is_ok_and(|age| age < options.fresh)
+            && restored.is_none_or(|at| at < set.manifest.began)
     };
-    let set = match newest.filter(is_fresh) {
+    let set = match session.shelf.latest()?.filter(is_fresh) {
         Some(set) => set,
         None => backup::backup(session, Kind::Upgrade, false).await?,
     };

@@ -12,7 +12,6 @@ use tracing::{info, warn};
 use super::{
     history::Record,
     options::{AtStart, JobOptions},
-    report::Result as RunResult,
     round::Ground,
 };
 use crate::{
@@ -73,9 +72,11 @@ pub(super) fn announce(schedule: &Schedule) {
 
 /// Where the schedule goes on after an earlier life of the program. A run that was cut short does not count.
 pub(super) fn first_slots(options: &JobOptions, schedule: Schedule, runs: &[Record], now: Timestamp) -> Slots {
-    let whole =
-        |run: &&Record| run.result.is_some_and(|result| !matches!(result, RunResult::Stopped | RunResult::Interrupted));
-    let last = runs.iter().rev().find(whole).map(|run| run.slot.map_or(run.started, |slot| slot.max(run.started)));
+    let last = runs
+        .iter()
+        .rev()
+        .find(|run| run.came_to_its_end())
+        .map(|run| run.slot.map_or(run.started, |slot| slot.max(run.started)));
     let made_up_from = options.catch_up.and_then(|within| now.checked_sub(within.get()).ok());
     let from = match options.at_start {
         AtStart::No => now,

@@ -43,6 +43,13 @@ pub struct Record {
     pub sentence: String,
 }
 
+impl Record {
+    /// Whether it ended by itself, well or badly: a run that was cut short counts for nothing.
+    pub(super) fn came_to_its_end(&self) -> bool {
+        self.result.is_some_and(|result| !matches!(result, RunResult::Stopped | RunResult::Interrupted))
+    }
+}
+
 /// The file of a history.
 #[derive(Clone, Debug)]
 pub struct History {

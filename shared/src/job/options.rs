@@ -9,7 +9,7 @@ use crate::{
 crate::settings! {
     /// When a job may run, and when its failures matter. A group for the settings of any program with a job.
     pub struct JobOptions {
-        /// What happens when the program starts: `missed` runs the job at once if a time of the schedule went by since its last run (the first start counts as such), `yes` always runs it, `no` waits for the next time.
+        /// What happens when the program starts: `missed` runs the job at once if a time of the schedule went by since its last run (the first start counts as such), `yes` always runs it (unless `MIN_INTERVAL` says that it would be too soon), `no` waits for the next time.
         pub at_start: AtStart = default("RUN_AT_START", "missed").example("no"),
         /// A time of the schedule that went by longer ago than this is not made up for. Not limited when unset.
         pub catch_up: Option<Span> = optional("CATCH_UP_WITHIN").example("6h"),

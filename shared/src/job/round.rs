@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::{
     guard::too_soon,
     history::{History, Record},
-    options::JobOptions,
+    options::{AtStart, JobOptions},
     pace::Pace,
     report::{Report, Result as RunResult},
 };
@@ -167,15 +167,17 @@ impl Ground {
 
 /// Whether the last run that came to an end of its own was bad.
 fn was_bad(runs: &[Record]) -> bool {
-    let results = runs.iter().rev().filter_map(|run| run.result);
-    let mut own = results.filter(|result| !matches!(result, RunResult::Stopped | RunResult::Interrupted));
-    own.next().is_some_and(RunResult::is_bad)
+    let own = runs.iter().rev().find(|run| run.came_to_its_end());
+    own.and_then(|run| run.result).is_some_and(RunResult::is_bad)
 }
 
 /// The guard against a loop of restarts, and against a second runner that served the slot already.
 fn reason_to_wait(options: &JobOptions, runs: &[Record], run: &Run) -> Option<Round> {
     let last = runs.last()?;
-    if let Some(slot) = run.slot.filter(|slot| last.slot.is_some_and(|served| served >= *slot)) {
+    // A run that was cut short serves no slot; whoever has the lock of the job knows that one without an end was.
+    let served = runs.iter().rev().find(|run| run.came_to_its_end()).and_then(|run| run.slot);
+    let always = run.trigger == Trigger::Start && options.at_start == AtStart::Yes;
+    if let Some(slot) = run.slot.filter(|slot| !always && served.is_some_and(|served| served >= *slot)) {
         return Some(Round::Elsewhere(format!("the run of {slot} was done already")));
     }
     if run.trigger == Trigger::Asked {
@@ -206,5 +208,53 @@ async fn attempts(options: &JobOptions, mut run: Run, body: &mut impl AsyncFnMut
             () = run.shutdown.wait_at_all() => return report,
             () = tokio::time::sleep(pause) => run.attempt += 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Neighbours, read};
+
+    const SLOT: i64 = 1_767_225_600;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// Whether a run for the same slot is left out after one that ended so.
+    fn is_left_out(settings: &[(&str, &str)], trigger: Trigger, result: Option<RunResult>) -> bool {
+        let options = read::<JobOptions>(settings.iter().copied(), &Neighbours::default()).unwrap().settings;
+        let earlier = Record {
+            started: at(SLOT),
+            ended: None,
+            slot: Some(at(SLOT)),
+            trigger: Trigger::Schedule,
+            result,
+            exit: None,
+            sentence: String::new(),
+        };
+        let run = Run { trigger, slot: Some(at(SLOT)), attempt: 1, shutdown: Shutdown::never() };
+        reason_to_wait(&options, &[earlier], &run).is_some()
+    }
+
+    #[test]
+    fn a_slot_is_served_once_by_runs_that_came_to_their_end() {
+        for trigger in [Trigger::Schedule, Trigger::Catchup, Trigger::Start] {
+            assert!(is_left_out(&[], trigger, Some(RunResult::Success)));
+            assert!(is_left_out(&[], trigger, Some(RunResult::Failure)));
+            assert!(!is_left_out(&[], trigger, Some(RunResult::Stopped)), "a container was stopped meanwhile");
+            assert!(!is_left_out(&[], trigger, Some(RunResult::Interrupted)));
+            assert!(!is_left_out(&[], trigger, None), "a run without an end died");
+        }
+    }
+
+    #[test]
+    fn yes_runs_at_every_start_but_not_in_a_loop() {
+        const YES: (&str, &str) = ("RUN_AT_START", "yes");
+        assert!(!is_left_out(&[YES], Trigger::Start, Some(RunResult::Success)));
+        assert!(is_left_out(&[YES], Trigger::Schedule, Some(RunResult::Success)), "a second runner served the slot");
+        let long = format!("{}s", Timestamp::now().as_second() - SLOT + 3600);
+        assert!(is_left_out(&[YES, ("MIN_INTERVAL", &long)], Trigger::Start, Some(RunResult::Success)));
     }
 }

@@ -61,6 +61,20 @@ impl Drop for Server {
     }
 }
 
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.server.0 else { return };
+        // A journey that fails shows what the server said meanwhile, and whether it was still there.
+        if thread::panicking() {
+            let state = match child.try_wait() {
+                Ok(Some(status)) => format!("ended by itself with {status}"),
+                _ => "still runs".to_owned(),
+            };
+            println!("the database server {state}; its log:\n{}", log_of(self.folder.path()));
+        }
+    }
+}
+
 impl MariaDb {
     /// A server with nothing in it.
     pub fn start() -> Self {
@@ -228,6 +242,7 @@ fn template() -> PathBuf {
     let mut install = Command::new("mariadb-install-db");
     install.arg("--no-defaults").arg(format!("--datadir={}", fresh.path().join("data").display()));
     install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=16M"]);
+    install.arg(temporary(fresh.path()));
     user_option(&mut install);
     let output = install.output().expect("mariadb-install-db, from the package mariadb-server");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -260,9 +275,10 @@ fn start_server_as(folder: &Path, password: &str) -> (u16, Server) {
         let mut server = Command::new("mariadbd");
         server.args(OPTIONS).arg(format!("--datadir={}", folder.join("data").display()));
         server.arg(format!("--socket={}", folder.join("s").display())).arg(format!("--port={port}"));
-        server.arg(format!("--pid-file={}", folder.join("pid").display()));
+        server.arg(format!("--pid-file={}", folder.join("pid").display())).arg(temporary(folder));
         user_option(&mut server);
-        let log = File::create(folder.join("log")).unwrap();
+        // What a server said before it was killed and started again is kept.
+        let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
         let child = server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let mut server = Server(Some(child.expect("mariadbd, from the package mariadb-server")));
         loop {
@@ -282,6 +298,26 @@ fn start_server_as(folder: &Path, password: &str) -> (u16, Server) {
     }
 }
 
+/// A server that starts removes temporary tables from its folder for them, those of other servers too. The other server
+/// then dies of a signal 11 at its next `SHOW EVENTS` or the like (10.11), so each has a folder of its own.
+fn temporary(folder: &Path) -> String {
+    format!("--tmpdir={}", folder.display())
+}
+
 fn log_of(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_starts_takes_no_temporary_table_from_another() {
+        let table = tempfile::Builder::new().prefix("#sql-temptable-").suffix(".MAI").tempfile().unwrap();
+        chown(table.path(), server_user(), None).unwrap();
+        let server = MariaDb::start();
+        assert!(table.path().exists());
+        assert!(Path::new(&server.ask("SELECT @@tmpdir")).starts_with(server.folder.path()));
+    }
 }

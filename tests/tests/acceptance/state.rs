@@ -115,7 +115,10 @@ fn c_116_of_two_runners_on_one_volume_one_runs_each_slot() {
     let json = world.run(As::Process, &["history", "--json"]).is(0).output;
     let slots: Vec<String> = json
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["slot"].to_string())
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        // The run that was killed with its runner served nothing; the other may make up for it.
+        .filter(|run| run["result"] != "interrupted")
+        .map(|run| run["slot"].to_string())
         .filter(|slot| slot != "null")
         .collect();
     let mut once = slots.clone();

@@ -55,6 +55,17 @@ fn c_131_maintenance_checks_backs_up_and_locks_with_few_rights() {
 }
 
 #[test]
+fn maintenance_finds_matomo_where_each_image_has_it() {
+    let matomo = Installation::new("/bin/false", 1);
+    matomo.unset("MATOMO_DIR");
+    for folder in ["/bitnami/matomo", "/opt/bitnami/matomo", "/var/www/html"] {
+        let maintenance = maintenance(&matomo).bind(&matomo.matomo(), folder.as_ref());
+        maintenance.run(&["check"]).is(0).says(&[&format!("the configuration at {folder}/config/config.ini.php")]);
+        maintenance.run(&["backup"]).is(0);
+    }
+}
+
+#[test]
 fn c_132_an_edit_of_the_configuration_keeps_owner_and_mode_of_a_file_that_is_mounted_alone() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
     let matomo = Installation::new("/bin/false", 1);

@@ -1,7 +1,10 @@
 //! A set is tried in a scratch database, and put in the place of what is there.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::thread;
 
 use tests::installation::{DATABASE, PASSWORD, USER};
 use tests::mariadb::MariaDb;
@@ -116,6 +119,61 @@ fn c7_09_an_empty_server_and_an_empty_volume_are_filled_from_a_set() {
 }
 
 #[test]
+fn where_no_container_runs_a_restore_goes_on_and_says_that_nobody_has_checked_it() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    let (sums, config, url) = (matomo.database.checksums(DATABASE), matomo.config(), matomo.web.url());
+    let stopped = "http://127.0.0.1:1";
+    matomo.set("MAINTENANCE_SETTLE_TIME", "1s");
+    for (name, value) in [
+        ("MATOMO_URL", stopped),
+        ("MATOMO_URL", "http://stopped.invalid"),
+        ("MATOMO_CONTAINERS", &format!("{url},{stopped}")),
+    ] {
+        matomo.set("MATOMO_URL", &url).set(name, value);
+        matomo.database.ask(&format!("DROP TABLE {DATABASE}.matomo_site"));
+        let done = matomo.run(&["restore", &set, "--yes"]).ends_with(69);
+        let done = done.says(&["WARN", "the work goes on"]).says(&[&set, "is in force"]);
+        done.says(&["NOT CHECKED", "cannot reach", "maintenance status"]);
+        assert_eq!((matomo.database.checksums(DATABASE), matomo.config()), (sums.clone(), config.clone()));
+    }
+    let done = matomo.run(&["restore", &set, "--yes", "--json"]).ends_with(69).json();
+    assert!(done["unproved"].as_str().is_some_and(|answers| answers.contains("cannot reach")), "{done}");
+    matomo.run(&["history"]).ends_with(0).says(&["ok", "restore"]);
+    let safety = fs::read_to_string(matomo.backups().join(done["safety"].as_str().unwrap()).join("config.ini.php"));
+    assert_eq!(safety.unwrap(), config, "the switches of the restore are not kept");
+    matomo.unset("MATOMO_CONTAINERS");
+    matomo.run(&["restore", &set, "--yes"]).ends_with(0).never_says("NOT CHECKED");
+}
+
+#[test]
+fn whoever_answers_otherwise_than_locked_stops_a_restore_unless_forced() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    let (sums, config) = (matomo.database.checksums(DATABASE), matomo.config());
+    matomo.set("MAINTENANCE_SETTLE_TIME", "1s");
+    // A balancer without containers; and one who takes connections and closes them.
+    for answer in ["HTTP/1.1 502 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", ""] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        matomo.set("MATOMO_URL", &format!("http://{}", listener.local_addr().unwrap()));
+        thread::spawn(move || {
+            for mut stream in listener.incoming().filter_map(Result::ok) {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let done = matomo.run(&["restore", &set, "--yes"]);
+        assert!(matches!(done.code, Some(1 | 69)), "{done}");
+        done.says(&["the configuration says", "but Matomo"]).says(&["nothing was changed", "--force"]);
+        assert_eq!((matomo.database.checksums(DATABASE), matomo.config()), (sums.clone(), config.clone()));
+        assert_eq!(matomo.sets(), std::slice::from_ref(&set), "no safety backup was needed");
+    }
+    matomo.database.ask(&format!("DROP TABLE {DATABASE}.matomo_site"));
+    matomo.run(&["restore", &set, "--yes", "--force"]).ends_with(69).says(&["NOT CHECKED"]);
+    assert_eq!(matomo.database.checksums(DATABASE), sums);
+}
+
+#[test]
 fn a_newer_schema_is_not_put_under_older_code_without_force() {
     let matomo = healthy();
     let set = matomo.backup();
@@ -172,6 +230,38 @@ fn c7_11_the_safety_backup_does_not_push_out_the_set_that_is_restored() {
 }
 
 #[test]
+fn the_latest_set_is_never_the_one_that_a_restore_made_of_the_damage() {
+    let matomo = healthy();
+    matomo.run(&["restore", "latest", "--yes"]).ends_with(64).says(&["no backup set yet"]);
+    let set = matomo.backup();
+    let sums = matomo.database.checksums(DATABASE);
+    matomo.set("MAINTENANCE_KEEP", "2");
+    for _ in 0..2 {
+        matomo.database.ask(&format!("DROP TABLE {DATABASE}.matomo_site"));
+        matomo.run(&["restore", "latest", "--yes"]).ends_with(0).says(&[&set, "is in force"]);
+        assert_eq!(matomo.database.checksums(DATABASE), sums);
+    }
+    assert_eq!(matomo.run(&["status", "--json"]).ends_with(0).json()["newest_backup"]["name"], set);
+    // An update that fails has to go back to what was restored, not to what was there before.
+    matomo.write("console.sh", "exit 0\n");
+    matomo.set("MATOMO_CONSOLE", "sh console.sh");
+    matomo.run(&["upgrade-guard", "--fresh", "1h"]).ends_with(0);
+    let sets = matomo.sets();
+    assert!(sets.last().unwrap().ends_with("-upgrade"), "{sets:?}");
+    assert!(sets.contains(&set), "safety backups did not push it out: {sets:?}");
+}
+
+#[test]
+fn a_password_that_is_wrong_for_a_restore_costs_no_moment_without_matomo() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    matomo.set("MARIADB_ROOT_PASSWORD", "wrong");
+    let done = matomo.run(&["restore", &set, "--yes"]).ends_with(78);
+    done.says(&["Access denied", "'root'"]).says(&["MARIADB_ROOT_PASSWORD"]).never_says("Matomo answers");
+    matomo.run(&["rehearse"]).ends_with(78).says(&["help", "MARIADB_ROOT_PASSWORD"]).never_says("GRANT");
+}
+
+#[test]
 fn what_a_move_of_tables_would_lose_is_refused_before_anything_changes() {
     let matomo = healthy();
     matomo.database.ask(&format!("CREATE VIEW {DATABASE}.seen AS SELECT 1 AS a"));
@@ -197,6 +287,7 @@ fn a_set_that_is_whole_and_does_not_load_fails_its_rehearsal_and_replaces_nothin
     matomo.run(&["rehearse", &set]).ends_with(1);
     matomo.run(&["history"]).says(&[&set, "REHEARSAL FAILED"]).says(&["FAILED", "rehearse"]);
     assert!(matomo.run(&["status", "--json"]).json()["newest_backup"]["rehearsed"].is_null());
-    matomo.run(&["restore", &set, "--yes", "--without-safety-backup"]).ends_with(1);
+    let done = matomo.run(&["restore", &set, "--yes", "--without-safety-backup"]).ends_with(1);
+    done.says(&["error: nothing was changed"]);
     assert_eq!((matomo.database.databases(), matomo.database.checksums(DATABASE)), (vec![DATABASE.to_owned()], sums));
 }

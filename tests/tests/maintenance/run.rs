@@ -4,11 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use tests::installation::{DATABASE, Installation};
 
-use crate::{PROGRAM, healthy, terminate, until};
+use crate::failures::kill_dumps;
+use crate::{PROGRAM, healthy, is_dumping, terminate, until};
 
 /// An address that takes every message, and the messages.
 fn hook() -> (String, Arc<Mutex<Vec<String>>>) {
@@ -60,6 +62,46 @@ fn run_takes_backups_by_its_schedule_and_health_says_how_it_is() {
     });
     terminate(&daemon);
     daemon.wait().ends_with(0).says(&["ERROR", "Backup failed", "Access denied"]);
+}
+
+/// A schedule that gives no time to wait for.
+const YEARLY: &str = "0 0 0 1 1 *";
+
+#[test]
+fn with_yes_a_backup_is_taken_at_every_start() {
+    let matomo = Installation::new(PROGRAM, 1);
+    matomo.set("MAINTENANCE_BACKUP_CRON", YEARLY).set("RUN_AT_START", "yes");
+    for count in 1..=2 {
+        let daemon = matomo.start(&["run"]);
+        until("a backup", || matomo.sets().len() == count);
+        terminate(&daemon);
+        daemon.wait().ends_with(0);
+    }
+}
+
+#[test]
+fn a_backup_that_was_cut_short_is_made_up_for_at_the_next_start() {
+    let matomo = Installation::new(PROGRAM, 30);
+    matomo.set("MAINTENANCE_BACKUP_CRON", YEARLY);
+    let daemon = matomo.start(&["run"]);
+    until("a dump under way", || is_dumping(&matomo.database));
+    daemon.kill_after(Duration::ZERO);
+    assert_eq!(matomo.sets().len(), 0);
+    let daemon = matomo.start(&["run"]);
+    until("a backup", || matomo.sets().len() == 1);
+    terminate(&daemon);
+    daemon.wait().ends_with(0);
+}
+
+#[test]
+fn a_dump_that_lost_its_connection_is_tried_again_where_that_is_wanted() {
+    let matomo = Installation::new(PROGRAM, 30);
+    matomo.set("MAINTENANCE_BACKUP_CRON", YEARLY).set("JOB_ATTEMPTS", "2").set("JOB_RETRY_DELAY", "1s");
+    let daemon = matomo.start(&["run"]);
+    until("a dump under way", || kill_dumps(&matomo.database));
+    until("a backup", || matomo.sets().len() == 1);
+    terminate(&daemon);
+    daemon.wait().ends_with(0).says(&["Backup failed", "database.sql.zst"]).says(&["tried again"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The update of the schema behind a lock and a proven backup, with a console that does as it is told.
 
+use std::fs;
+
 use tests::installation::{DATABASE, Installation};
 use tests::mariadb::ROOT_PASSWORD;
 
@@ -53,6 +55,55 @@ fn an_upgrade_that_fails_stays_locked_and_names_the_way_back() {
     assert_eq!(matomo.web.get("/matomo.php").0, 503, "a restore gives back what it found: the lock");
     matomo.run(&["unlock"]).ends_with(0);
     assert_eq!((matomo.config(), matomo.database.checksums(DATABASE)), (config, sums));
+}
+
+#[test]
+fn a_lock_that_a_person_set_before_stays_after_an_upgrade_and_is_said() {
+    let matomo = healthy();
+    console(&matomo, "exit 0\n");
+    let config = matomo.config();
+    matomo.run(&["lock", "--tracking-only"]).ends_with(0);
+    let by_hand = matomo.config();
+    let done = matomo.run(&["upgrade-guard"]).ends_with(0);
+    done.says(&["WARN", "The lock from before the upgrade stays"]).says(&["schema", "maintenance unlock"]);
+    assert_eq!(matomo.config(), by_hand, "tracking is off still, and the user interface on");
+    let set = matomo.sets().pop().unwrap();
+    let kept = fs::read_to_string(matomo.backups().join(set).join("config.ini.php")).unwrap();
+    assert_eq!(kept, config, "the set holds what was before all locks");
+    assert_eq!(matomo.run(&["upgrade-guard", "--json"]).ends_with(0).json()["still_locked"], true);
+    matomo.run(&["unlock"]).ends_with(0);
+    assert_eq!(matomo.config(), config);
+    assert_eq!(matomo.run(&["upgrade-guard", "--json"]).ends_with(0).json()["still_locked"], false);
+}
+
+#[test]
+fn the_lock_of_an_upgrade_that_failed_ends_with_the_next_one_unless_a_person_takes_it_over() {
+    let matomo = healthy();
+    let config = matomo.config();
+    console(&matomo, "exit 1\n");
+    matomo.run(&["upgrade-guard"]).ends_with(1);
+    matomo.run(&["status"]).says(&["locked", "by upgrade-guard since"]);
+    assert_ne!(matomo.config(), config);
+    console(&matomo, "exit 0\n");
+    matomo.run(&["upgrade-guard"]).ends_with(0);
+    assert_eq!(matomo.config(), config, "tried again, it succeeds and unlocks");
+
+    console(&matomo, "exit 1\n");
+    matomo.run(&["upgrade-guard"]).ends_with(1);
+    matomo.run(&["lock"]).ends_with(0);
+    matomo.run(&["status"]).says(&["locked", "by hand since"]);
+    let locked = matomo.config();
+    console(&matomo, "exit 0\n");
+    matomo.run(&["upgrade-guard"]).ends_with(0).says(&["stays locked"]);
+    assert_eq!(matomo.config(), locked);
+    matomo.run(&["unlock"]).ends_with(0);
+    assert_eq!(matomo.config(), config);
+
+    console(&matomo, "exit 1\n");
+    matomo.run(&["upgrade-guard"]).ends_with(1);
+    matomo.run(&["unlock", "--dry-run"]).ends_with(0).says(&["tracking would be on"]);
+    matomo.run(&["unlock"]).ends_with(0);
+    assert_eq!(matomo.config(), config);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use shared::entry::{Exit, Failure};
 use super::{LockOptions, UnlockOptions, block_on, start, tell};
 use crate::history;
 use crate::probe::Seen;
-use crate::session::Session;
+use crate::session::{Session, Witness};
 use crate::switch::{Effective, Halves, Purpose, effective};
 
 /// What was done, and what Matomo answers now.
@@ -31,14 +31,7 @@ impl Thrown {
 }
 
 fn now(session: &Session) -> Result<Effective, Failure> {
-    let config = session.config()?.ok_or_else(|| {
-        Failure::new(
-            Exit::Config,
-            format!("there is no configuration of Matomo at {}", session.place.config().path().display()),
-        )
-        .help("mount Matomo's volume, or set MATOMO_DIR or MATOMO_CONFIG")
-    })?;
-    Ok(effective(&config))
+    Ok(effective(&session.present_config()?))
 }
 
 /// Switches off.
@@ -61,10 +54,17 @@ pub fn lock(options: &LockOptions) -> Result<Exit, Failure> {
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
         let before = now(&session)?;
+        // A lock that an upgrade left is the person's from now on, and lasts until `unlock`.
+        session.switches_of_an_upgrade().hand_over(&session.switches())?;
         session.switches().lock(Purpose::Hand, halves, Timestamp::now())?;
-        let proved = session.prove(halves).await;
+        let proved = session.prove(halves, Witness::All).await.map(|proof| proof.seen);
         note(&session, "lock", &proved);
-        let containers = proved?;
+        let containers = proved.map_err(|failure| {
+            failure.help(
+                "it is locked in the configuration: does every container read that (MATOMO_CONFIG), and is MATOMO_URL theirs? \
+                 `maintenance status` asks again, `maintenance unlock` gives the previous values back",
+            )
+        })?;
         let after = now(&session)?;
         let thrown =
             Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
@@ -79,15 +79,13 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
     if options.dry_run {
         let session = Session::reading(settings, shutdown);
         let before = now(&session)?;
-        let after = match session.switches().state()? {
-            _ if options.open => Effective { tracking: true, ui: true },
-            Some(state) => {
-                let mut document = session.place.config().read().map_err(crate::switch::SwitchError::from)?;
+        let mut document = session.place.config().read().map_err(crate::switch::SwitchError::from)?;
+        for switches in session.locks() {
+            if let Some(state) = switches.state()? {
                 state.undo(&mut document);
-                effective(&document)
             }
-            None => before,
-        };
+        }
+        let after = if options.open { Effective { tracking: true, ui: true } } else { effective(&document) };
         let thrown = Thrown {
             changed: before != after,
             dry_run: true,
@@ -101,15 +99,19 @@ pub fn unlock(options: &UnlockOptions) -> Result<Exit, Failure> {
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
         let before = now(&session)?;
-        if options.open {
-            session.switches().open()?;
-        } else {
-            session.switches().unlock()?;
+        for switches in session.locks() {
+            if options.open {
+                switches.open()?;
+            } else {
+                switches.unlock()?;
+            }
         }
         let after = now(&session)?;
-        let proved = session.prove(Halves::BOTH).await;
+        let proved = session.prove(Halves::BOTH, Witness::All).await.map(|proof| proof.seen);
         note(&session, "unlock", &proved);
-        let containers = proved?;
+        let containers = proved.map_err(|failure| {
+            failure.help("the previous values are back in the configuration; `maintenance status` asks again")
+        })?;
         let thrown =
             Thrown { changed: before != after, dry_run: false, tracking: after.tracking, ui: after.ui, containers };
         tell(options.report, &thrown, || thrown.words() + advice(&session, after));

@@ -139,7 +139,7 @@ struct RestoreOptions {
     /// Really do it; without, the command says what it would do
     #[arg(long)]
     yes: bool,
-    /// Take a set that does not verify, or whose schema is newer than the code
+    /// Take a set that does not verify, or whose schema is newer than the code, and go on whatever Matomo answers
     #[arg(long)]
     force: bool,
     /// Take the connection to the database from the set, instead of keeping the present one

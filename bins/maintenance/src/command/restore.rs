@@ -44,9 +44,13 @@ pub fn restore(options: &RestoreOptions) -> Result<Exit, Failure> {
         tell(options.report, &restored, || {
             let safety =
                 restored.safety.as_deref().map_or(String::new(), |name| format!("; what was there before is {name}"));
-            format!("{} is in force, {} rows{safety}\n", restored.set, restored.rows)
+            let unproved = restored.unproved.as_deref().map_or(String::new(), |answers| {
+                format!("NOT CHECKED: Matomo does not answer ({answers}); start it, then `maintenance status`\n")
+            });
+            format!("{} is in force, {} rows{safety}\n{unproved}", restored.set, restored.rows)
         });
-        Ok(Exit::Done)
+        // Done, but nobody has seen Matomo work with it.
+        Ok(if restored.unproved.is_some() { Exit::Unavailable } else { Exit::Done })
     })?
 }
 

@@ -6,8 +6,9 @@ use shared::entry::{Exit, Failure};
 
 use super::{Report, block_on, reading, tell};
 use crate::database::Account;
-use crate::probe::Seen;
+use crate::probe::{Seen, Wanted};
 use crate::session::Session;
+use crate::set::Kind;
 use crate::switch::{Effective, effective};
 
 #[derive(Debug, Serialize)]
@@ -63,23 +64,31 @@ async fn look(session: &Session) -> Result<Status, Failure> {
     let now = Timestamp::now();
     let rehearsed =
         |set: &crate::set::Set| set.rehearsal.as_ref().filter(|rehearsal| rehearsal.good).map(|rehearsal| rehearsal.at);
-    let newest_backup = sets.last().map(|set| Newest {
+    let newest_backup = sets.iter().rfind(|set| set.manifest.kind != Kind::Safety).map(|set| Newest {
         name: set.name.clone(),
         ended: set.manifest.ended,
         age_seconds: set.manifest.ended.duration_until(now).as_secs(),
         rehearsed: rehearsed(set),
     });
     let busy = session.is_busy();
+    let containers = session.probe()?.look().await;
+    if let Some(Effective { tracking, ui }) = config.as_ref().map(effective) {
+        let wanted = Wanted { tracking: Some(tracking), ui: Some(ui) };
+        let otherwise = containers.iter().filter(|seen| !wanted.met_by(seen));
+        troubles.extend(otherwise.map(|seen| format!("{} does not do what the configuration says", seen.container)));
+    }
     let by_job = session.switches_of_a_job().state()?;
+    // That of a person counts: it lasts longest.
+    let locked = session.switches().state()?.or(session.switches_of_an_upgrade().state()?);
     let described = |state: crate::switch::State| {
-        format!("{:?} since {}", state.purpose, state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
+        format!("{} since {}", state.purpose.word(), state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
     };
     Ok(Status {
         switches: config.as_ref().map(effective),
-        locked: session.switches().state()?.map(described),
+        locked: locked.map(described),
         interrupted: by_job.filter(|_| !busy).map(described),
         busy,
-        containers: session.probe()?.look().await,
+        containers,
         code_of_matomo: session.place.version(),
         schema_of_matomo: schema,
         newest_backup,

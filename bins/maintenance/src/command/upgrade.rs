@@ -17,9 +17,14 @@ pub fn upgrade(options: &UpgradeOptions) -> Result<Exit, Failure> {
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
         let wanted = Options { fresh: options.fresh.get(), rehearse: options.rehearse };
-        let version = upgrade::guard(&session, wanted).await?;
-        tell(options.report, &serde_json::json!({ "schema_of_matomo": version }), || {
-            format!("the schema is of Matomo {version}\n")
+        let upgraded = upgrade::guard(&session, wanted).await?;
+        tell(options.report, &upgraded, || {
+            let lock = if upgraded.still_locked {
+                "; Matomo stays locked as before the upgrade: `maintenance unlock` ends that"
+            } else {
+                ""
+            };
+            format!("the schema is of Matomo {}{lock}\n", upgraded.schema_of_matomo)
         });
         Ok(Exit::Done)
     })?

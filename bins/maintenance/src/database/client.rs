@@ -75,19 +75,26 @@ impl DatabaseError {
 
     fn says(&self, numbers: &[u16]) -> bool {
         let DatabaseError::Ended { tail, .. } = self else { return false };
-        let spoken =
-            |number: &u16| tail.contains(&format!("ERROR {number}")) || tail.contains(&format!("error: {number}"));
-        numbers.iter().any(spoken) || numbers.iter().any(|number| tail.contains(&format!("({number})")))
+        // Four ways to say it, by program and moment: `mariadb-dump` in the middle of a table says "Error 2013:".
+        let words = |number: &u16| {
+            [format!("ERROR {number}"), format!("Error {number}"), format!("error: {number}"), format!("({number})")]
+        };
+        numbers.iter().flat_map(words).any(|word| tail.contains(&word))
     }
 
     /// Whether the server refuses the user.
     pub fn is_refusal(&self) -> bool {
-        self.says(&[1044, 1045, 1142, 1227, 1370])
+        self.is_wrong_password() || self.says(&[1044, 1142, 1227, 1370])
     }
 
-    /// Whether no server answers.
+    /// Whether the server does not believe who the user is.
+    pub fn is_wrong_password(&self) -> bool {
+        self.says(&[1045, 1698])
+    }
+
+    /// Whether no server answers, or it stopped to: one that shuts down interrupts and kills what is under way.
     pub fn is_absence(&self) -> bool {
-        self.says(&[2002, 2003, 2005, 2013, 2006, 1053])
+        self.says(&[2002, 2003, 2005, 2013, 2006, 1053, 1317, 1927])
     }
 }
 
@@ -100,7 +107,7 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Io { .. } => (Exit::CannotCreate, "look at the volume: is there room, and may we write?"),
             other if other.is_refusal() => (
                 Exit::Config,
-                "check MATOMO_DATABASE_USER and MATOMO_DATABASE_PASSWORD (or _FILE), and what the user may do",
+                "check this user's password, MATOMO_DATABASE_PASSWORD or MARIADB_ROOT_PASSWORD (or _FILE), and what the user may do",
             ),
             other if other.is_absence() => {
                 (Exit::Unavailable, "is the server up, and are MARIADB_HOST and MARIADB_PORT_NUMBER right?")

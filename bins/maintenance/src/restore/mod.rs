@@ -17,9 +17,9 @@ use shared::entry::Failure;
 use tracing::info;
 
 use crate::database::Account;
-use crate::session::Session;
+use crate::session::{Session, Witness};
 use crate::set::{Kind, Set};
-use crate::switch::Purpose;
+use crate::switch::{Halves, Purpose};
 use crate::{backup, history, sentence};
 
 use journal::{Journal, Phase};
@@ -33,7 +33,8 @@ const STAGE: &str = ".maintenance-restore";
 /// What may be overruled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Take a set that does not verify, or whose schema is newer than the code.
+    /// Take a set that does not verify, or whose schema is newer than the code; go on although Matomo answers otherwise
+    /// than the switches say.
     pub force: bool,
     /// Take the connection to the database from the set, instead of keeping the present one.
     pub connection_of_set: bool,
@@ -50,6 +51,8 @@ pub struct Restored {
     pub safety: Option<String>,
     /// Rows of all tables.
     pub rows: u64,
+    /// What the containers answered, where that proves nothing: the last check could not be made.
+    pub unproved: Option<String>,
 }
 
 /// Puts a set in the place of what is there now.
@@ -57,22 +60,32 @@ pub struct Restored {
 /// # Errors
 /// Whatever kept it from being done; before the swap nothing was changed, and the sentence says so.
 pub async fn restore(session: &Session, set: &Set, options: Options) -> Result<Restored, Failure> {
-    let result = attempt(session, set, options).await;
-    match &result {
-        Ok(restored) => {
-            info!(set = set.name, rows = restored.rows, safety = restored.safety, "Restore is done");
-            history::note(session, "restore", true, &format!("{} rows", restored.rows), Some(&set.name));
+    let witness = if options.force { Witness::Nobody } else { Witness::Present };
+    let mut restored = match attempt(session, set, options, witness).await {
+        Ok(restored) => restored,
+        Err(failure) => {
+            history::note(session, "restore", false, &sentence(failure.error.as_ref()), Some(&set.name));
+            return Err(failure);
         }
-        Err(failure) => history::note(session, "restore", false, &sentence(failure.error.as_ref()), Some(&set.name)),
-    }
-    result
+    };
+    info!(set = set.name, rows = restored.rows, safety = restored.safety, "Restore is done");
+    history::note(session, "restore", true, &format!("{} rows", restored.rows), Some(&set.name));
+    let proof = session.prove(Halves::BOTH, witness).await.map_err(|failure| {
+        let sentence = format!("{} is in force, but {}", set.name, sentence(failure.error.as_ref()));
+        Failure::new(failure.exit, sentence)
+            .help("the restore is done; look at the log of Matomo. `maintenance status` asks again")
+    })?;
+    restored.unproved = proof.unproved;
+    Ok(restored)
 }
 
-async fn attempt(session: &Session, set: &Set, options: Options) -> Result<Restored, Failure> {
+async fn attempt(session: &Session, set: &Set, options: Options, witness: Witness) -> Result<Restored, Failure> {
     judge(session, set, options)?;
+    // A wrong password shall not cost a moment without Matomo.
+    session.database(Account::Root)?.version().await?;
     let has_config = session.place.config().path().exists();
     let work = inside(session, set, options);
-    if has_config { session.while_locked(Purpose::Restore, work).await } else { work.await }
+    if has_config { session.while_locked(Purpose::Restore, witness, work).await } else { work.await }
 }
 
 async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restored, Failure> {
@@ -100,7 +113,8 @@ async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restor
     journal.write(session)?;
     if let Err(failure) = stage::prepare(session, &database, set, &mut journal, options).await {
         swap::clear(session, &database, &journal).await;
-        return Err(failure);
+        let sentence = format!("nothing was changed: {}", sentence(failure.error.as_ref()));
+        return Err(Failure { error: sentence.into(), ..failure });
     }
     journal.phase = Phase::Swapping;
     journal.write(session)?;
@@ -111,7 +125,7 @@ async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restor
             "run any changing command again (for example `maintenance unlock`): it goes on where this one stopped",
         )
     })?;
-    Ok(Restored { set: set.name.clone(), safety, rows: set.manifest.rows() })
+    Ok(Restored { set: set.name.clone(), safety, rows: set.manifest.rows(), unproved: None })
 }
 
 /// The words by which a person restores a set.

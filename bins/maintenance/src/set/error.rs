@@ -44,6 +44,12 @@ pub enum SetError {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// There is no set at all.
+    #[error("there is no backup set yet in {}", folder.display())]
+    None {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
     /// The set is not what its manifest says.
     #[error("the set {set} is damaged: {what}")]
     Damaged {
@@ -82,6 +88,9 @@ impl From<SetError> for Failure {
                 Failure::new(Exit::Failed, error).help("nothing was kept of it; earlier sets are untouched")
             }
             SetError::Missing { .. } => Failure::new(Exit::Usage, error).help("`maintenance history` lists the sets"),
+            SetError::None { .. } => Failure::new(Exit::Usage, error).help(
+                "`maintenance backup` takes one; is MAINTENANCE_DIR right? a safety backup is meant only by its name",
+            ),
             SetError::Damaged { .. } => Failure::new(Exit::Failed, error)
                 .help("do not restore it; take another set (`maintenance history`), and look at the disk"),
             SetError::Room { .. } => Failure::new(Exit::CannotCreate, error)

@@ -1,4 +1,5 @@
-//! Which sets may go. The newest good one never does, whatever the clock and the numbers say.
+//! Which sets may go. The newest good one never does, whatever the clock and the numbers say. Safety backups are counted
+//! apart: whoever tries to restore again and again does not push out what he could restore.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 /// What is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// This many good sets.
+    /// This many good sets, and as many safety backups.
     pub keep: usize,
     /// Not longer than this.
     pub age: Duration,
@@ -24,6 +25,8 @@ pub struct Stored {
     pub ended: Timestamp,
     /// Whether a rehearsal of it was good.
     pub rehearsed: bool,
+    /// Whether a restore made it, of what it replaced.
+    pub safety: bool,
 }
 
 /// The sets to remove, oldest first, among the good ones; damaged sets are for a person to look at.
@@ -31,13 +34,16 @@ pub fn to_remove(good: &[Stored], rule: Rule, now: Timestamp) -> Vec<String> {
     let mut newest_first: Vec<&Stored> = good.iter().collect();
     newest_first.sort_by_key(|set| std::cmp::Reverse(set.sequence));
     let proven = newest_first.iter().find(|set| set.rehearsed).map(|set| set.sequence);
-    let excess = newest_first.iter().enumerate().filter(|(place, set)| {
-        let must_stay = *place == 0 || proven == Some(set.sequence);
+    let newest = newest_first.iter().find(|set| !set.safety).or(newest_first.first()).map(|set| set.sequence);
+    let (safeties, others): (Vec<&Stored>, Vec<&Stored>) = newest_first.into_iter().partition(|set| set.safety);
+    let counted = others.into_iter().enumerate().chain(safeties.into_iter().enumerate());
+    let excess = counted.filter(|(place, set)| {
+        let must_stay = [newest, proven].contains(&Some(set.sequence));
         !must_stay && (*place >= rule.keep.max(1) || is_older(set, rule.age, now))
     });
-    let mut names: Vec<String> = excess.map(|(_, set)| set.name.clone()).collect();
-    names.reverse();
-    names
+    let mut excess: Vec<&Stored> = excess.map(|(_, set)| set).collect();
+    excess.sort_by_key(|set| set.sequence);
+    excess.into_iter().map(|set| set.name.clone()).collect()
 }
 
 /// A set from the future has no age.
@@ -56,7 +62,7 @@ mod tests {
 
     fn stored(sequence: u64, day: i64) -> Stored {
         let ended = Timestamp::from_second(1_800_000_000 + day * DAY).unwrap();
-        Stored { name: format!("set-{sequence}"), sequence, ended, rehearsed: false }
+        Stored { name: format!("set-{sequence}"), sequence, ended, rehearsed: false, safety: false }
     }
 
     fn at(day: i64) -> Timestamp {
@@ -97,6 +103,19 @@ mod tests {
         sets[0].rehearsed = true;
         sets[1].rehearsed = true;
         assert_eq!(to_remove(&sets, rule(2, 100), at(5)), ["set-0", "set-2"]);
+    }
+
+    #[test]
+    fn safety_backups_push_out_nothing_but_each_other() {
+        let mut sets: Vec<Stored> = (0..8).map(|n| stored(n, n as i64)).collect();
+        sets[2..7].iter_mut().for_each(|set| set.safety = true);
+        assert_eq!(to_remove(&sets, rule(3, 100), at(8)), ["set-2", "set-3"]);
+        assert_eq!(to_remove(&sets, rule(3, 4), at(8)), ["set-0", "set-1", "set-2", "set-3", "set-4"]);
+        assert_eq!(
+            to_remove(&sets[2..4], rule(1, 100), at(8)),
+            ["set-2"],
+            "where there are no others, the newest stays"
+        );
     }
 
     proptest! {

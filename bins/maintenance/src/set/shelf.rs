@@ -96,8 +96,12 @@ impl Shelf {
         if name != "latest" {
             return self.open(name);
         }
-        let newest = self.sets()?.0.pop();
-        newest.ok_or_else(|| SetError::Missing { name: name.to_owned(), folder: self.folder.clone() })
+        self.latest()?.ok_or_else(|| SetError::None { folder: self.folder.clone() })
+    }
+
+    /// The set made last. A safety backup is none: it holds what somebody wanted to be rid of, and is restored by its name.
+    pub fn latest(&self) -> Result<Option<Set>, SetError> {
+        Ok(self.sets()?.0.into_iter().rfind(|set| set.manifest.kind != Kind::Safety))
     }
 
     /// Reads the manifest, and holds it against its own hash and the sizes of the members.
@@ -168,6 +172,7 @@ impl Shelf {
                 name: set.name.clone(),
                 sequence: set.manifest.sequence,
                 ended: set.manifest.ended,
+                safety: set.manifest.kind == Kind::Safety,
                 rehearsed: set.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.good),
             })
             .collect();

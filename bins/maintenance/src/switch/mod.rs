@@ -40,12 +40,24 @@ impl Halves {
 pub enum Purpose {
     /// A person: they stay until `unlock`.
     Hand,
-    /// `upgrade-guard`: they stay when it fails.
+    /// `upgrade-guard`: they stay when it fails, until `unlock` or an upgrade that succeeds.
     Upgrade,
     /// A backup, for as long as it takes.
     Backup,
     /// A restore, for as long as it takes.
     Restore,
+}
+
+impl Purpose {
+    /// As people say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Purpose::Hand => "by hand",
+            Purpose::Upgrade => "by upgrade-guard",
+            Purpose::Backup => "for a backup",
+            Purpose::Restore => "for a restore",
+        }
+    }
 }
 
 /// Whether tracking and user interface are on, by the file.

@@ -74,6 +74,15 @@ impl State {
         }
     }
 
+    /// Takes over what another remembers besides.
+    pub(super) fn take_over(&mut self, other: State) {
+        let is_new = |switch: &Remembered| {
+            !self.switches.iter().any(|known| known.section == switch.section && known.key == switch.key)
+        };
+        let new: Vec<Remembered> = other.switches.into_iter().filter(is_new).collect();
+        self.switches.extend(new);
+    }
+
     /// Whether all of them are thrown in a text.
     pub(super) fn holds_in(&self, document: &Document) -> bool {
         self.switches.iter().all(|switch| document.get(&switch.section, &switch.key).as_deref() == Some(&*switch.set))

@@ -58,8 +58,8 @@ pub struct Switches<'c> {
 }
 
 impl<'c> Switches<'c> {
-    /// Switches thrown by a person stay in one memory, those thrown for the time of a job in another, so that the job gives
-    /// back what the person wanted.
+    /// Switches thrown by a person stay in one memory, those of an upgrade and those thrown for the time of a job in others,
+    /// so that these give back what the person wanted.
     pub fn new(config: &'c ConfigFile, state_folder: &Path, name: &str) -> Self {
         Self { config, memory: state_folder.join(format!("{name}.json")) }
     }
@@ -79,7 +79,7 @@ impl<'c> Switches<'c> {
         let document = self.config.read()?;
         let mut state = self.state()?.unwrap_or_else(|| State::new(purpose, now));
         state.remember(&document, halves);
-        state.complete = false;
+        (state.purpose, state.complete) = (purpose, false);
         // On disk before the first byte of the configuration changes.
         self.keep_copy(document.bytes())?;
         self.write(&state)?;
@@ -103,6 +103,24 @@ impl<'c> Switches<'c> {
         }
         self.forget()?;
         Ok(Some(state))
+    }
+
+    /// Gives what is remembered to another memory, whose own older values stay: from now on it is that one's to give back.
+    pub fn hand_over(&self, to: &Self) -> Result<(), SwitchError> {
+        let Some(state) = self.state()? else { return Ok(()) };
+        match to.state()? {
+            Some(mut kept) => {
+                kept.take_over(state);
+                to.write(&kept)?;
+            }
+            None => {
+                if let Ok(copy) = fs::read(self.copy()) {
+                    to.keep_copy(&copy)?;
+                }
+                to.write(&state)?;
+            }
+        }
+        self.forget()
     }
 
     /// Switches on, whatever was before, and forgets what is remembered.
@@ -229,6 +247,24 @@ mod tests {
         assert_eq!(text(&folder), wanted);
         by_hand.unlock().unwrap();
         assert_eq!(text(&folder), PLAIN);
+    }
+
+    #[test]
+    fn a_person_may_take_over_the_lock_of_an_upgrade() {
+        for halves in [None, Some(Halves { tracking: true, ui: false })] {
+            let folder = folder(PLAIN);
+            let by_hand = Switches::new(&folder.config, &folder.state, "lock");
+            if let Some(halves) = halves {
+                by_hand.lock(Purpose::Hand, halves, Timestamp::now()).unwrap();
+            }
+            let upgrade = Switches::new(&folder.config, &folder.state, "lock-upgrade");
+            upgrade.lock(Purpose::Upgrade, Halves::BOTH, Timestamp::now()).unwrap();
+            upgrade.hand_over(&by_hand).unwrap();
+            assert!(upgrade.unlock().unwrap().is_none());
+            assert_eq!(effective(&folder.config.read().unwrap()), Effective { tracking: false, ui: false });
+            by_hand.unlock().unwrap();
+            assert_eq!(text(&folder), PLAIN);
+        }
     }
 
     #[test]
