@@ -70,7 +70,7 @@ pub fn for_tests(debian_image: Option<&str>) -> anyhow::Result<()> {
     let base = thread::scope(|scope| {
         let base = scope.spawn(|| {
             let base = base::image(debian_image)?;
-            peers::database(&base)?;
+            peers::packages(&base)?;
             anyhow::Ok(base)
         });
         binaries::for_tests()?;

@@ -6,9 +6,9 @@ use super::{binaries, docker_build, ours, repository};
 
 const FILE: &str = "tests/peers/Dockerfile";
 
-/// MariaDB, which waits for no binary of ours.
-pub fn database(base: &str) -> anyhow::Result<()> {
-    docker_build(FILE, "tests", "mariadb", &[TAG], &[("DEBIAN_IMAGE", base)])
+/// MariaDB, and the PHP under Matomo: all that waits for the network and for no binary of ours.
+pub fn packages(base: &str) -> anyhow::Result<()> {
+    ["mariadb", "php"].iter().try_for_each(|name| docker_build(FILE, "tests", name, &[TAG], &[("DEBIAN_IMAGE", base)]))
 }
 
 /// Matomo, and the archiver inside of that Matomo.
