@@ -5,14 +5,25 @@ set -eu
 
 brought="/brought/$(dpkg --print-architecture)"
 
+profile_of() {
+    if [ "$1" = log-analytics ]; then echo release; else echo small; fi
+}
+
+# Together, those of one profile compile what they share once; what one of them does not use, the linker leaves out.
 compile() {
-    # Only with a target of its own do the flags leave procedural macros alone, which cannot be static.
-    target=$(rustc -vV | sed -n 's/^host: //p')
-    profile=small
-    if [ "$1" = log-analytics ]; then profile=release; fi
-    # One package at a time: Cargo would unite the features of several.
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$profile" --target "$target" --package "$1"
-    binary="target/$target/$profile/$1"
+    for profile in release small; do
+        packages=
+        for sidecar in $SIDECARS; do
+            if [ "$(profile_of "$sidecar")" = "$profile" ] && [ ! -f "$brought/$sidecar" ]; then
+                packages="$packages --package $sidecar"
+            fi
+        done
+        if [ -n "$packages" ]; then
+            # Only with a target of its own do the flags leave procedural macros alone, which cannot be static.
+            # shellcheck disable=SC2086
+            RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$profile" --target "$target" $packages
+        fi
+    done
 }
 
 dependencies() {
@@ -21,24 +32,21 @@ dependencies() {
         : >"$package/src/lib.rs"
         echo 'fn main() {}' >"$package/src/main.rs"
     done
-    for sidecar in $SIDECARS; do
-        if [ ! -f "$brought/$sidecar" ]; then compile "$sidecar"; fi
-    done
+    compile
 }
 
 binaries() {
     mkdir -p /out
     # The sources may be older than what was compiled in their place.
     find shared bins -name '*.rs' -exec touch {} +
+    compile
     for sidecar in $SIDECARS; do
-        if [ -f "$brought/$sidecar" ]; then
-            binary="$brought/$sidecar"
-        else
-            compile "$sidecar"
-        fi
+        binary="$brought/$sidecar"
+        if [ ! -f "$binary" ]; then binary="target/$target/$(profile_of "$sidecar")/$sidecar"; fi
         install -m 755 "$binary" "/out/$sidecar"
     done
     if [ -f "$brought/demo" ]; then install -m 755 "$brought/demo" /out/; fi
 }
 
+target=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 "$1"

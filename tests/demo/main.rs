@@ -17,7 +17,6 @@ use tests::matomo::{Matomo, Setup};
 /// The site that receives the log of the demo.
 const SITE: u64 = 4;
 const LEDGER_SITE: u64 = 99;
-const PORT: u16 = 8080;
 /// How the log grows: lines at a time, how often, and every how many times it is rotated.
 const LINES: usize = 100;
 const TIMES: usize = 12;
@@ -40,15 +39,20 @@ struct Arguments {
 enum Peer {
     /// Write an access log into a folder and rotate it, as a busy web server would; then end.
     WebServer { folder: PathBuf },
-    /// Stand in for Matomo on port 8080, and compare with the logs in this folder.
-    Matomo { folder: PathBuf },
+    /// Stand in for Matomo, and compare with the logs in this folder.
+    Matomo {
+        folder: PathBuf,
+        /// Where it listens.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let clock = Clock::new()?;
     match Arguments::parse().peer {
         Peer::WebServer { folder } => write(&folder, &clock),
-        Peer::Matomo { folder } => stand_in(&folder, &clock),
+        Peer::Matomo { folder, port } => stand_in(&folder, port, &clock),
     }
 }
 
@@ -109,15 +113,15 @@ fn rotate(log: &Path) -> io::Result<()> {
     fs::rename(log, log.with_extension("log.1"))
 }
 
-fn stand_in(folder: &Path, clock: &Clock) -> anyhow::Result<()> {
+fn stand_in(folder: &Path, port: u16, clock: &Clock) -> anyhow::Result<()> {
     let matomo = Matomo::start(Setup {
         ledger_site: Some(LEDGER_SITE),
-        listen: ([0, 0, 0, 0], PORT).into(),
+        listen: ([0, 0, 0, 0], port).into(),
         // Slow enough to be watched, and to be stopped in the middle.
         pace: Duration::from_millis(20),
         ..Setup::default()
     });
-    println!("stand-in for Matomo on port {PORT}, site {SITE}; Matomo's own web pages it has not");
+    println!("stand-in for Matomo on port {port}, site {SITE}; Matomo's own web pages it has not");
     println!("{:>20} {:>20} {:>20}", "lines at the source", "hits at Matomo", "different hits");
     let mut shown = (0, 0);
     let mut told = false;

@@ -23,21 +23,16 @@ const PATHS: &str = "the files place it on a volume";
 const SERVER: &str = "for the server mode, which is another container";
 const TUNING: &str = "measured defaults; whoever tunes them adds a line to the file";
 const OPEN: &str = "an open set, which no form can ask for; add lines to the file";
-const HEALTH: &str = "the images' health check needs none of it; add a line for metrics";
-const RESTARTS: &str = "a run too many finds nothing new; add a line where an engine restarts containers in a loop";
-const TOKENS: &str = "for providers that take no passwords; add lines to the file";
 const STOP: &str = "belongs to the grace that the file gives";
 
 /// What the form does not ask, and why. A sidecar of `*` means all of them.
 const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("*", "NO_COLOR", "containers have no terminal"),
     ("*", "HEALTH_FILE", PATHS),
-    ("*", "HEALTH_LISTEN", HEALTH),
     ("*", "SHUTDOWN_GRACE", STOP),
     ("*", "STOP_POLICY", STOP),
     ("*", "STOP_SIGNAL_TO_JOB", STOP),
     ("*", "VOLUME_WAIT", TUNING),
-    ("*", "NOTIFY_MAIL_RELAY", "the default is the stack's own relay"),
     ("*", "RUN_AT_START", TUNING),
     ("*", "CATCH_UP_WITHIN", TUNING),
     ("*", "OVERLAP", TUNING),
@@ -53,7 +48,6 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("archiver", "RUN_AS_USER", "the default, the owner of Matomo's files, is right in both layouts"),
     ("archiver", "CONSOLE_JOB_*", OPEN),
     ("archiver", "ARCHIVE_STUCK_AFTER", TUNING),
-    ("archiver", "MIN_INTERVAL", RESTARTS),
     ("archiver", "WAIT_FOR_MATOMO", TUNING),
     ("archiver", "STATE_DIR", PATHS),
     ("archiver", "HISTORY_RUNS", TUNING),
@@ -61,7 +55,6 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("log-analytics", "LEDGER_URL", PATHS),
     ("log-analytics", "LEGACY_STATE_DIR", PATHS),
     ("log-analytics", "MATOMO_BATCH_SIZE", TUNING),
-    ("log-analytics", "MIN_INTERVAL", RESTARTS),
     ("log-analytics", "SITE_TURN", TUNING),
     ("log-analytics", "IMPORT_WINDOW", TUNING),
     ("log-analytics", "MATOMO_REQUEST_TIMEOUT", TUNING),
@@ -81,13 +74,8 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("postfix-config", "MTP_HEALTH_MAX_DEFERRED", TUNING),
     ("postfix-config", "POSTFIX_*", OPEN),
     ("postfix-config", "POSTFIXMASTER_*", OPEN),
-    ("postfix-config", "MTP_OAUTH_PORT", TOKENS),
-    ("postfix-config", "MTP_OAUTH_TOKEN_FILE", TOKENS),
-    ("postfix-config", "MTP_OAUTH_TOKEN_URL", TOKENS),
-    ("postfix-config", "MTP_OAUTH_CLIENT_ID", TOKENS),
-    ("postfix-config", "MTP_OAUTH_CLIENT_SECRET", TOKENS),
-    ("postfix-config", "MTP_OAUTH_REFRESH_TOKEN", TOKENS),
-    ("postfix-config", "ANONYMIZE_EMAILS", "off unless the law of the place asks for it; add a line to the file"),
+    ("postfix-config", "MTP_OAUTH_PORT", "seen on the loopback of the container only"),
+    ("postfix-config", "MTP_OAUTH_TOKEN_FILE", "whoever keeps that file fresh adds a container, and a volume for both"),
     ("rsync-client", "CRON_TASK_*", OPEN),
     ("rsync-client", "RSYNC_RETRY_DELAY", TUNING),
     ("rsync-client", "RSYNC_SPLIT", TUNING),
@@ -131,6 +119,8 @@ const RANCHER_ONLY: &[(&str, &str)] = &[
     ("MATOMO_DATABASE_PASSWORD_FILE", "secret `matomo_database_password`"),
     ("MATOMO_TOKEN", "secret `matomo_token`"),
     ("MATOMO_TOKEN_FILE", "secret `matomo_token`"),
+    ("MTP_OAUTH_CLIENT_SECRET", "secret `mtp_oauth_client_secret`"),
+    ("MTP_OAUTH_REFRESH_TOKEN", "secret `mtp_oauth_refresh_token`"),
     ("MTP_PASS", "secret `mtp_pass`"),
 ];
 
@@ -481,7 +471,7 @@ fn every_sidecar_is_hemmed_in() {
 }
 
 fn is_secret(name: &str) -> bool {
-    name.ends_with("_TOKEN") || name.ends_with("_PASSWORD") || name.ends_with("_PASS")
+    ["_TOKEN", "_PASSWORD", "_PASS", "_SECRET"].iter().any(|end| name.ends_with(end))
 }
 
 /// The lines `NAME=answer` of .env.example, commented out or not.

@@ -248,7 +248,7 @@ impl Ending {
             Ending::KeyExposed => {
                 "chmod 600 the private key, or place it in SSH_DIR, where that is done at every start"
             }
-            Ending::NoSuchUser => "run the container as a user of its /etc/passwd, or mount one",
+            Ending::NoSuchUser => "run the container as 1000:1000, or mount an /etc/passwd with a line for its user",
             Ending::ChattyShell => {
                 "remove output from the shell's start-up files (.bashrc and the like) of the user on the server"
             }

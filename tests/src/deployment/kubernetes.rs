@@ -133,7 +133,9 @@ fn volumes(service: &Service<'_>) -> Vec<Value> {
     let secrets = service.list("secrets");
     if !secrets.is_empty() {
         let items: Vec<Value> = secrets.iter().map(|name| json!({ "key": name, "path": name })).collect();
-        volumes.push(json!({ "name": "secrets", "secret": { "secretName": "matomo-sidecars", "items": items } }));
+        // A key that is missing is named by the program that wants it; not every stack has every secret.
+        let secret = json!({ "secretName": "matomo-sidecars", "items": items, "optional": true });
+        volumes.push(json!({ "name": "secrets", "secret": secret }));
     }
     volumes
 }

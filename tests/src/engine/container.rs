@@ -103,7 +103,7 @@ impl Recipe {
 /// A container. It is removed, and killed if need be, when it is dropped.
 #[derive(Debug)]
 pub struct Container {
-    id: String,
+    pub(super) id: String,
 }
 
 impl Container {
@@ -211,6 +211,12 @@ impl Container {
             assert!(self.runs() && begin.elapsed() < LONG, "never {health}: {log}\n{}", self.logs());
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// `docker kill --signal`: the first process gets this one.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        docker(&["kill", "--signal", name, &self.id]).unwrap_or_else(|why| panic!("{why:#}"));
     }
 
     /// `docker stop`, with the engine's own grace of ten seconds.

@@ -76,7 +76,10 @@ fn own_name() -> String {
 
 /// A network of its own, on which containers reach this machine at [`Network::gateway`].
 #[derive(Debug)]
-pub struct Network(String);
+pub struct Network {
+    id: String,
+    name: String,
+}
 
 impl Network {
     /// A new one.
@@ -85,12 +88,18 @@ impl Network {
     /// When the engine makes none.
     #[expect(clippy::new_without_default, reason = "it makes something outside of this program")]
     pub fn new() -> Self {
-        Self(docker(&["network", "create", "--label", LABEL, &own_name()]).unwrap())
+        let name = own_name();
+        Self { id: docker(&["network", "create", "--label", LABEL, &name]).unwrap(), name }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its number.
     pub fn id(&self) -> &str {
-        &self.0
+        &self.id
     }
 
     /// This machine, as containers on this network see it.
@@ -99,13 +108,13 @@ impl Network {
     /// When it has none.
     pub fn gateway(&self) -> Ipv4Addr {
         let format = "{{(index .IPAM.Config 0).Gateway}}";
-        docker(&["network", "inspect", "--format", format, &self.0]).unwrap().parse().expect("an address")
+        docker(&["network", "inspect", "--format", format, &self.id]).unwrap().parse().expect("an address")
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
         // A container that is still on it is dropped later, and says so itself.
-        let _ = docker(&["network", "rm", &self.0]);
+        let _ = docker(&["network", "rm", &self.id]);
     }
 }

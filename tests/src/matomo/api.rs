@@ -1,4 +1,4 @@
-//! The Reporting API: the few methods that an importer asks.
+//! The Reporting API: the few methods that an importer asks, and an archiving over HTTP.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,14 @@ use super::query;
 use super::reply::Reply;
 use super::store::Store;
 use super::{Hit, Switch};
+
+/// What an archiving over HTTP says, with the answer of the API at its end.
+const ARCHIVED: &str = "\
+INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Start processing archives for site 4.
+INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Finished archiving for site 4, 4 API requests, Time elapsed: 0.123s [1 / 1 done]
+INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Done archiving!
+INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Processed 4 archives.
+{\"result\":\"success\",\"message\":\"ok\"}";
 
 /// What a call says: its parameters from query and body, the later one wins.
 #[derive(Debug)]
@@ -62,7 +70,10 @@ pub fn answer(store: &Store, call: &Call) -> Reply {
                        to be sent as a POST parameter.";
         return Reply::Json(401, json!({"result": "error", "message": message}));
     }
-    Reply::Json(200, value(store, call))
+    match call.method() {
+        "CoreAdminHome.runCronArchiving" if store.setup().superuser => Reply::Page(200, ARCHIVED),
+        _ => Reply::Json(200, value(store, call)),
+    }
 }
 
 fn value(store: &Store, call: &Call) -> Value {

@@ -10,7 +10,8 @@ const DEMO_MAX: Duration = Duration::from_secs(150);
 
 #[test]
 fn every_line_of_a_rotating_log_arrives_once_and_the_key_is_in_the_log() {
-    let demo = Project::up("compose/demo/compose.yml");
+    let demo = Project::of(&["compose/demo/compose.yml"]);
+    demo.up(&[]);
     let begin = Instant::now();
     // The stand-in says so when the web server is done, and as many different hits came as there are lines.
     while !demo.logs("matomo").contains("EQUAL: each of 1200 lines arrived once") {

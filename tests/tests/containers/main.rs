@@ -10,6 +10,7 @@ mod mail;
 mod matomo;
 mod output;
 mod shape;
+mod stack;
 mod stop;
 mod user;
 mod userland;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use tests::engine::said;
 
-use super::{IMAGES, Image, done};
+use super::{IMAGES, done};
 
 /// Where the binaries for operators lie, by architecture.
 pub const DIST: &str = "target/dist";
@@ -20,12 +20,17 @@ const STATIC: &str = "-C target-feature=+crt-static";
 pub fn for_operators() -> anyhow::Result<()> {
     let version = said(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
-    for Image { name, profile, .. } in &IMAGES {
-        println!("== binary: {name}, static, profile {profile}");
+    for profile in ["release", "small"] {
+        let names: Vec<&str> = IMAGES.iter().filter(|image| image.profile == profile).map(|image| image.name).collect();
+        println!("== binaries: {}, static, profile {profile}", names.join(", "));
         let mut command = cargo();
-        command.args(["build", "--quiet", "--locked", "--package", name, "--profile", profile, "--target", host]);
+        command.args(["build", "--quiet", "--locked", "--profile", profile, "--target", host]);
+        // Together they compile what they share once; what one of them does not use, the linker leaves out.
+        command.args(names.iter().flat_map(|name| ["--package", name]));
         done(command.env("RUSTFLAGS", STATIC))?;
-        lay(&crate::root().join("target").join(host).join(profile).join(name), DIST)?;
+        for name in names {
+            lay(&crate::root().join("target").join(host).join(profile).join(name), DIST)?;
+        }
     }
     relink("demo", DIST)
 }

@@ -2,6 +2,7 @@
 
 mod base;
 mod binaries;
+mod peers;
 mod size;
 
 use std::process::{Command, Stdio};
@@ -67,32 +68,47 @@ pub fn for_tests(debian_image: Option<&str>) -> anyhow::Result<()> {
     engine::answers()?;
     // One waits for the network, the other for the processor.
     let base = thread::scope(|scope| {
-        let base = scope.spawn(|| base::image(debian_image));
+        let base = scope.spawn(|| {
+            let base = base::image(debian_image)?;
+            peers::packages(&base)?;
+            anyhow::Ok(base)
+        });
         binaries::for_tests()?;
         base.join().map_err(|_| anyhow::anyhow!("making the base image panicked"))?
     })?;
-    all(&base, binaries::TEST_DIST, &[TAG])
+    all(&base, binaries::TEST_DIST, &[TAG])?;
+    peers::matomo(&base)
 }
 
 /// Build every image from the binaries in this folder.
 fn all(base: &str, dist: &str, tags: &[&str]) -> anyhow::Result<()> {
-    let root = crate::root();
-    let revision = said(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(&root)).unwrap_or_default();
-    for name in IMAGES.map(|image| image.name).into_iter().chain(["demo"]) {
-        println!("== image: {}:{}", repository(name), tags.join(", "));
-        let mut command = Command::new("docker");
-        command.args(["build", "--quiet", "--label", LABEL, "--file", "docker/Dockerfile", "--target", name]);
-        for tag in tags {
-            command.args(["--tag", &format!("{}:{tag}", repository(name))]);
-        }
-        // The builder stage compiles nothing here: it only takes what was compiled.
-        for argument in [format!("DEBIAN_IMAGE={base}"), format!("BUILDER_IMAGE={base}"), format!("DIST={dist}")] {
-            command.args(["--build-arg", &argument]);
-        }
-        command.args(["--build-arg", &format!("REVISION={revision}")]);
-        // It says nothing but what went wrong.
-        said(command.arg(".").current_dir(&root)).with_context(|| format!("cannot build {name}"))?;
+    let mut names = IMAGES.map(|image| image.name).into_iter().chain(["demo"]);
+    names.try_for_each(|name| ours(name, tags, base, dist, &[]))
+}
+
+/// Build an image of ours. Its builder stage compiles nothing here: it only takes what was compiled.
+fn ours(name: &str, tags: &[&str], base: &str, dist: &str, more: &[(&str, &str)]) -> anyhow::Result<()> {
+    let mut git = Command::new("git");
+    let head = said(git.args(["show", "--no-patch", "--format=%H %cI", "HEAD"]).current_dir(crate::root()));
+    let head = head.unwrap_or_default();
+    let (revision, created) = head.split_once(' ').unwrap_or(("unknown", "unknown"));
+    let arguments =
+        [("DEBIAN_IMAGE", base), ("BUILDER_IMAGE", base), ("DIST", dist), ("REVISION", revision), ("CREATED", created)];
+    docker_build("docker/Dockerfile", ".", name, tags, &[&arguments, more].concat())
+}
+
+fn docker_build(file: &str, context: &str, name: &str, tags: &[&str], more: &[(&str, &str)]) -> anyhow::Result<()> {
+    println!("== image: {}:{}", repository(name), tags.join(", "));
+    let mut command = Command::new("docker");
+    command.args(["build", "--quiet", "--label", LABEL, "--file", file, "--target", name]);
+    for tag in tags {
+        command.args(["--tag", &format!("{}:{tag}", repository(name))]);
     }
+    for (argument, value) in more {
+        command.args(["--build-arg", &format!("{argument}={value}")]);
+    }
+    // It says nothing but what went wrong.
+    said(command.arg(context).current_dir(crate::root())).with_context(|| format!("cannot build {name}"))?;
     Ok(())
 }
 
@@ -111,7 +127,7 @@ pub fn demo_stack(options: &Options) -> anyhow::Result<()> {
 }
 
 fn demo(words: &[&str], options: &Options) -> Command {
-    let mut command = compose(DEMO, words);
+    let mut command = compose(&[DEMO], words);
     command.env("TAG", if options.for_tests { TAG } else { "latest" });
     command
 }

@@ -16,7 +16,7 @@ use crate::config::{Settings, neighbours};
 use crate::ending::{Ending, judge};
 use crate::plan::Plan;
 use crate::script::{Rsync, words};
-use crate::ssh::{Client, Keys};
+use crate::ssh::{Client, Keys, named};
 
 /// A probe that takes longer than this hangs.
 const PROBE_MAX: Duration = Duration::from_secs(120);
@@ -108,6 +108,10 @@ async fn key(settings: &Settings, findings: &mut Findings) -> Result<Option<Stri
     let around = surroundings()?;
     let folder = settings.ssh.folder(&around);
     let keys = Keys::in_folder(&folder);
+    if let Err(error) = named().await {
+        findings.fault(Exit::Config, &error.to_string(), error.help());
+        return Ok(None);
+    }
     if keys.private().is_empty() {
         findings.advice(&format!(
             "no key pair is in {} yet: one is made at the first start, and its public key shown",

@@ -18,6 +18,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 const LOCK_LOOK: Duration = Duration::from_millis(50);
 /// A key that takes longer than this to make is not being made.
 const KEYGEN_MAX: Duration = Duration::from_secs(120);
+/// How every program of ssh refuses to work for a user who has no line in `/etc/passwd`.
+const NAMELESS: &str = "No user exists for uid";
 
 /// Kinds of keys that are known by the names ssh gives their files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +116,12 @@ pub enum KeyError {
         /// What is wrong, in ssh-keygen's words or ours.
         why: String,
     },
+    /// ssh and ssh-keygen do nothing at all for this user.
+    #[error("ssh does nothing for the user of this container, who has no line in /etc/passwd: {why}")]
+    Nameless {
+        /// ssh-keygen's own words.
+        why: String,
+    },
     /// ssh-keygen did not do it.
     #[error("ssh-keygen cannot make {}: {why}", path.display())]
     Keygen {
@@ -134,6 +142,9 @@ impl KeyError {
             KeyError::Unusable { .. } => {
                 "put the right key there (without a passphrase), or move the file away: a new pair is made at the next start, and its public key must be added to the servers"
             }
+            KeyError::Nameless { .. } => {
+                "run the container as 1000:1000, who has a name in our image (compose: `user: \"1000:1000\"`), or mount a file over /etc/passwd with a line for your user, such as `logs:x:UID:GID::/root:/bin/sh`"
+            }
             KeyError::Keygen { .. } => "the image must hold openssh-client, and the volume must be writable",
         }
     }
@@ -142,7 +153,8 @@ impl KeyError {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         let help = error.help();
-        let exit = if matches!(error, KeyError::Unusable { .. }) { Exit::Config } else { Exit::CannotCreate };
+        let is_ours = matches!(error, KeyError::Unusable { .. } | KeyError::Nameless { .. });
+        let exit = if is_ours { Exit::Config } else { Exit::CannotCreate };
         Failure::new(exit, error).help(help)
     }
 }
@@ -170,6 +182,7 @@ impl Keys {
     /// # Errors
     /// When no usable pair is there afterwards.
     pub async fn ensure(&self, wish: Option<KeyType>) -> Result<PublicKey, KeyError> {
+        named().await?;
         prepare_folder(&self.folder)?;
         let _lock = take_lock(&self.folder).await?;
         let there = KeyType::ALL.into_iter().find(|kind| self.folder.join(kind.file()).exists());
@@ -221,6 +234,18 @@ impl Keys {
         let fingerprint = keygen(Program::new("ssh-keygen").args(["-l", "-f", "-"]).input(format!("{line}\n"))).await;
         let fingerprint = fingerprint.map_err(unusable)?;
         Ok(PublicKey { line, fingerprint: fingerprint.trim().to_owned(), path: path.to_owned() })
+    }
+}
+
+/// Whether ssh works for our user at all. Without this question its refusal would look like a fault of the key.
+///
+/// # Errors
+/// When it does not, because the user has no name.
+pub async fn named() -> Result<(), KeyError> {
+    // Of an empty list of keys it has nothing to say; a user without a name it refuses before it looks.
+    match keygen(Program::new("ssh-keygen").args(["-l", "-f", "/dev/null"])).await {
+        Err(why) if why.contains(NAMELESS) => Err(KeyError::Nameless { why }),
+        _ => Ok(()),
     }
 }
 

@@ -8,4 +8,4 @@ mod key;
 pub use authorized::{AuthorizedKey, AuthorizedKeys, restricted};
 pub use client::{Client, ClientOptions, Prepared, SshError};
 pub use host_key::HostKeys;
-pub use key::{KeyError, KeyType, Keys, PublicKey};
+pub use key::{KeyError, KeyType, Keys, PublicKey, named};
