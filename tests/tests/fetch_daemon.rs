@@ -19,6 +19,8 @@ fn run_fetches_at_the_start_and_again_on_its_schedule() {
     let running = fetch.run();
     wait_for("the first pass", || fetch.fetched(4) == ["a.log"]);
     wait_for("the health", || fetch.stack.run(&["health"]).code() == Some(0));
+    // A run that a stop cuts short would be made up for.
+    wait_for("its end", || fetch.stack.run(&["history"]).output().contains("rsync-1"));
     running.terminate().succeeds().says(&["Schedule", "at minute 0 past every hour"]);
     fetch.stack.run(&["health"]).ends_with(1).says(&["does not run any more"]);
     // Not stale any more: a second life waits for its time.

@@ -38,7 +38,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     step("formatting", &["fmt", "--all", "--check"], "run: cargo fmt --all")?;
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step("lints", &lints, "run: cargo clippy --workspace --all-targets")?;
-    let mut runner = if has_nextest { vec!["nextest", "run", "--workspace"] } else { vec!["test", "--workspace"] };
+    let mut runner = if has_nextest { vec!["nextest", "run"] } else { vec!["test"] };
+    // One failure must not hide another.
+    runner.extend(["--workspace", "--no-fail-fast"]);
     if options.without_engine {
         runner.extend(["--filterset", "not binary(containers)"]);
     } else {
