@@ -25,7 +25,7 @@ pub const PASSWORD: &str = "p\"w\\#; $x";
 /// Name of the database.
 pub const DATABASE: &str = "matomo_db";
 
-const RUN_MAX: Duration = Duration::from_secs(50);
+const RUN_MAX: Duration = Duration::from_secs(150);
 
 /// Everything is gone when it is dropped.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ fn healthy() -> Installation {
 /// Waits for a fact.
 #[track_caller]
 fn until(what: &str, fact: impl Fn() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(30);
+    let give_up = Instant::now() + Duration::from_secs(150);
     while !fact() {
         assert!(Instant::now() < give_up, "waited in vain for: {what}");
         thread::sleep(Duration::from_millis(2));

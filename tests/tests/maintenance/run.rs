@@ -95,7 +95,7 @@ fn a_backup_that_was_cut_short_is_made_up_for_at_the_next_start() {
 
 #[test]
 fn a_dump_that_lost_its_connection_is_tried_again_where_that_is_wanted() {
-    let matomo = Installation::new(PROGRAM, 30);
+    let matomo = Installation::new(PROGRAM, 60);
     matomo.set("MAINTENANCE_BACKUP_CRON", YEARLY).set("JOB_ATTEMPTS", "2").set("JOB_RETRY_DELAY", "1s");
     let daemon = matomo.start(&["run"]);
     until("a dump under way", || kill_dumps(&matomo.database));
