@@ -5,6 +5,7 @@
 //! batch is being filled: recorders are kept equally busy, and one batch is filled after another, so that hits of the same
 //! user agent, which come together, also leave together.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::interleave::Waiting;
@@ -48,10 +49,12 @@ impl Recorder {
         !self.busy && self.ready.is_empty()
     }
 
-    /// What stands before a hit that comes to it now: batches, and hits of one more.
-    fn backlog(&self) -> (usize, usize) {
+    /// How soon it is due: batches that stand before a hit that comes to it now, then how much of the next one is there.
+    /// Of two that wait, the one whose batch is begun goes first, or its hits could wait for ever, and with them the
+    /// checkpoint of their file.
+    fn due(&self) -> (usize, Reverse<usize>) {
         let filled = self.filling.as_ref().map_or(0, |(filling, _)| filling.hits());
-        (self.ready.len() + usize::from(self.busy), filled)
+        (self.ready.len() + usize::from(self.busy), Reverse(filled))
     }
 }
 
@@ -96,13 +99,13 @@ impl Recorders {
         (index, filling)
     }
 
-    /// Closes a recorder's batch by `end`, if it has one; the next one is filled for whoever has the least to do.
+    /// Closes a recorder's batch by `end`, if it has one; then it is another's turn to be filled.
     pub fn close(&mut self, index: usize, end: impl FnOnce(Filling) -> Batch) {
         let recorder = &mut self.all[index];
         if let Some((filling, places)) = recorder.filling.take() {
             recorder.ready.push_back(Load { batch: end(filling), places });
         }
-        self.turn_to_idlest();
+        self.choose();
     }
 
     /// Takes the next batch of every recorder that is free to send it.
@@ -122,13 +125,13 @@ impl Recorders {
         for &number in &load.places {
             self.places[usize::from(number)].under_way -= 1;
         }
-        self.turn_to_idlest();
+        self.choose();
         load.batch
     }
 
-    fn turn_to_idlest(&mut self) {
-        let idlest = self.all.iter().enumerate().min_by_key(|(_, recorder)| recorder.backlog());
-        self.open = idlest.map_or(0, |(index, _)| index);
+    fn choose(&mut self) {
+        let next = self.all.iter().enumerate().min_by_key(|(_, recorder)| recorder.due());
+        self.open = next.map_or(0, |(index, _)| index);
     }
 }
 
@@ -163,6 +166,16 @@ mod tests {
         let mut sent: Vec<_> = recorders.send_off().iter().map(|(_, load)| offsets(load)).collect();
         sent.sort();
         assert_eq!(sent, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]);
+    }
+
+    #[test]
+    fn a_batch_that_is_begun_is_filled_before_a_fresh_one() {
+        let mut recorders = Recorders::new(2);
+        (0..=HITS_MAX as u64).for_each(|offset| put(&mut recorders, offset, 7));
+        let (index, load) = recorders.send_off().pop().unwrap();
+        recorders.come_back(index, load);
+        (5..8).for_each(|offset| put(&mut recorders, offset, offset));
+        assert_eq!(recorders.send_off().iter().map(|(_, load)| offsets(load)).collect::<Vec<_>>(), [[4, 5, 6, 7]]);
     }
 
     proptest! {
