@@ -92,9 +92,10 @@ impl DatabaseError {
         self.says(&[1045, 1698])
     }
 
-    /// Whether no server answers, or it stopped to: one that shuts down interrupts and kills what is under way.
+    /// Whether no server answers, or it stopped to: one that shuts down kills the connections under way. A statement that is
+    /// killed alone (1317) was killed by a server that is there.
     pub fn is_absence(&self) -> bool {
-        self.says(&[2002, 2003, 2005, 2013, 2006, 1053, 1317, 1927])
+        self.says(&[2002, 2003, 2005, 2013, 2006, 1053, 1927])
     }
 }
 
