@@ -1,5 +1,5 @@
 //! The short way through an Apache line: accepts a strict subset of what the exact pattern accepts,
-//! with the same fields, and leaves every line that is unusual in any way to the pattern.
+//! with the same fields, and leaves every line that is unusual in any way to [`super::loose`] and to the pattern.
 //!
 //! The subset: one blank (0x20) between items and no other white space anywhere, a date of the usual 20 characters,
 //! a zone of sign and four digits, no blank inside the path, no quote inside the referrer.
@@ -56,7 +56,7 @@ pub struct Fields<'l> {
     pub(super) plain: bool,
 }
 
-/// Reads a line, or answers `None` when the pattern has to decide.
+/// Reads a line, or answers `None` when it is not a usual one.
 #[inline(always)]
 pub fn read<const WITH_HOST: bool, const WITH_AGENT: bool>(line: &[u8]) -> Option<Fields<'_>> {
     let Sweep { only_blanks, plain } = sweep(line, |byte| byte == b' ');
@@ -236,10 +236,9 @@ mod tests {
             loose::read::<true, true>(line),
         ];
         PATTERNS.with_borrow_mut(|patterns| {
-            for (pattern, fields) in patterns.iter_mut().zip(loose) {
-                let Some(fields) = fields else { continue };
+            for (pattern, fields) in patterns.iter_mut().zip(loose).filter(|(_, fields)| fields.is_some()) {
                 let exact = pattern.read(line).map(Draft::finish_clf);
-                assert_eq!(Some(fields.record()), exact, "{}", line.escape_ascii());
+                assert_eq!(fields.map(Fields::record), exact, "{}", line.escape_ascii());
             }
         });
         PATTERNS.with_borrow_mut(|patterns| {

@@ -3,6 +3,7 @@
 //!
 //! It makes the choices that the exact pattern would try first, and leaves the line to the pattern where these lead nowhere.
 //! Words and white space are taken as far as they go, which is the pattern's only choice, since each stands before the other.
+//! That it reads what the pattern reads is tested with [`super::fast`].
 
 use memchr::memchr;
 

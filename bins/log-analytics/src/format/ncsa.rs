@@ -90,7 +90,7 @@ impl<const WITH_HOST: bool, const WITH_AGENT: bool> LineParser for NcsaLines<WIT
         if let Some(fields) = fast::read::<WITH_HOST, WITH_AGENT>(line) {
             return Parsed::Record(fields.record());
         }
-        self.read_exactly(line)
+        self.read_unusual(line)
     }
 
     fn carries_host(&self) -> bool {
@@ -107,7 +107,7 @@ impl<const WITH_HOST: bool, const WITH_AGENT: bool> LineParser for NcsaLines<WIT
 
 impl<const WITH_HOST: bool, const WITH_AGENT: bool> NcsaLines<WITH_HOST, WITH_AGENT> {
     #[inline(never)]
-    fn read_exactly<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
+    fn read_unusual<'l>(&mut self, line: &'l [u8]) -> Parsed<'l> {
         if let Some(fields) = loose::read::<WITH_HOST, WITH_AGENT>(line) {
             return Parsed::Record(fields.record());
         }

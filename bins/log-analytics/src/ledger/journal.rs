@@ -28,7 +28,7 @@ impl Journal {
     /// Opens or creates the journal; `take` is told what it says, record by record.
     ///
     /// # Errors
-    /// When it cannot be read or written, or is damaged anywhere but in its last line.
+    /// When it cannot be read or written, is damaged anywhere but in its last line, or of a newer version.
     pub fn open(path: &Path, take: impl FnMut(Record)) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::write(path, error);
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
@@ -42,7 +42,7 @@ impl Journal {
     /// Tells what a journal says that another process may be writing; a torn last line is left alone.
     ///
     /// # Errors
-    /// When it cannot be read or is damaged. A journal that does not exist is empty.
+    /// When it cannot be read, is damaged or of a newer version. A journal that does not exist is empty.
     pub fn peek(path: &Path, take: impl FnMut(Record)) -> Result<(), LedgerError> {
         match File::open(path) {
             Ok(mut file) => read(path, &mut file, take).map(|_| ()),
