@@ -1,5 +1,7 @@
 //! A bounded stretch of the stream, rearranged so that equal user agents stand together.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use crate::ledger::FileId;
@@ -27,11 +29,15 @@ pub struct Waiting {
 }
 
 /// Hits are put in, in time order, until it is full; then they are taken out until it is empty.
+///
+/// Their JSON is written where it stays: a file writes its next hit before anybody knows whose turn it is.
 #[derive(Debug)]
 pub struct Window {
-    /// Each hit, and where its JSON ends.
-    hits: Vec<(Waiting, usize)>,
+    /// Each hit, and where its JSON stands.
+    hits: Vec<(Waiting, Range<usize>)>,
     bytes: Vec<u8>,
+    /// JSON of hits that are not put in yet, by the index of their file.
+    written: Vec<(usize, Range<usize>)>,
     hits_max: usize,
     bytes_max: usize,
     /// The order in which hits are taken out, as indexes, once the first was taken.
@@ -46,6 +52,7 @@ impl Window {
         Self {
             hits: Vec::new(),
             bytes: Vec::new(),
+            written: Vec::new(),
             hits_max,
             bytes_max,
             turns: Vec::new(),
@@ -54,10 +61,24 @@ impl Window {
         }
     }
 
-    /// Adds the next hit of the stream. What was put in before is taken out completely before more is put in.
-    pub fn push(&mut self, hit: Waiting, json: &[u8]) {
-        self.bytes.extend_from_slice(json);
-        self.hits.push((hit, self.bytes.len()));
+    /// Lets the file of this index write the JSON of its next hit, or nothing. The hit it wrote before has been put in.
+    #[inline]
+    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let start = self.bytes.len();
+        let answer = write(&mut self.bytes);
+        if self.bytes.len() > start {
+            self.written.push((file, start..self.bytes.len()));
+        }
+        answer
+    }
+
+    /// Puts in the next hit of the stream, which the file of this index has written. What was put in before is taken
+    /// out completely before more is put in.
+    #[inline]
+    pub fn push(&mut self, file: usize, hit: Waiting) {
+        let place = self.written.iter().position(|(writer, _)| *writer == file);
+        let json = place.map(|place| self.written.swap_remove(place).1).unwrap_or_default();
+        self.hits.push((hit, json));
     }
 
     /// Whether it should be emptied now.
@@ -72,12 +93,10 @@ impl Window {
 
     /// Takes out the next hit: those of one user agent together, each visitor's in the order they came.
     /// The JSON is to be read before the next call.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Waiting, &[u8])> {
         if self.taken == self.hits.len() {
-            self.hits.clear();
-            self.bytes.clear();
-            self.turns.clear();
-            self.taken = 0;
+            self.clear();
             return None;
         }
         if self.taken == 0 {
@@ -85,9 +104,23 @@ impl Window {
         }
         let index = self.turns[self.taken] as usize;
         self.taken += 1;
-        let start = index.checked_sub(1).map_or(0, |before| self.hits[before].1);
-        let (hit, end) = self.hits[index];
-        Some((hit, &self.bytes[start..end]))
+        let (hit, json) = &self.hits[index];
+        Some((*hit, &self.bytes[json.clone()]))
+    }
+
+    /// Forgets what was taken out; what is not put in yet moves to the front.
+    fn clear(&mut self) {
+        self.hits.clear();
+        self.turns.clear();
+        self.taken = 0;
+        self.written.sort_unstable_by_key(|(_, json)| json.start);
+        let mut end = 0;
+        for (_, json) in &mut self.written {
+            self.bytes.copy_within(json.clone(), end);
+            *json = end..end + json.len();
+            end = json.end;
+        }
+        self.bytes.truncate(end);
     }
 
     /// Hits of rank 0 first, then those of rank 1, and so on; within a rank in the order they came.
@@ -149,11 +182,38 @@ mod tests {
         Waiting { origin: Origin { file: FileId(1), offset }, seconds: 0, visitor, agent }
     }
 
+    fn put(window: &mut Window, file: usize, hit: Waiting, json: &str) {
+        window.write(file, |room| room.extend_from_slice(json.as_bytes()));
+        window.push(file, hit);
+    }
+
+    #[test]
+    fn what_is_written_but_not_put_in_outlives_the_others() {
+        let mut window = Window::new(10, 1000);
+        for file in [3, 5, 4] {
+            window.write(file, |room| room.extend_from_slice(format!("first of {file}").as_bytes()));
+        }
+        window.write(6, |_| {});
+        put(&mut window, 2, hit(0, 1, 7), "taken out");
+        window.push(5, hit(1, 2, 7));
+        while window.pop().is_some() {}
+        assert!(window.is_empty());
+        put(&mut window, 5, hit(2, 3, 7), "second of 5");
+        window.push(4, hit(3, 4, 7));
+        window.push(3, hit(4, 5, 7));
+        let mut got = Vec::new();
+        while let Some((_, json)) = window.pop() {
+            got.push(String::from_utf8(json.to_vec()).unwrap());
+        }
+        assert_eq!(got, ["second of 5", "first of 4", "first of 3"]);
+        assert!(window.bytes.is_empty());
+    }
+
     #[test]
     fn equal_agents_stand_together() {
         let mut window = Window::new(10, 1000);
         for (offset, visitor, agent) in [(0, 1, 7), (1, 2, 8), (2, 3, 7), (3, 2, 7), (4, 1, 8)] {
-            window.push(hit(offset, visitor, agent), offset.to_string().as_bytes());
+            put(&mut window, 0, hit(offset, visitor, agent), &offset.to_string());
         }
         let mut got = Vec::new();
         while let Some((hit, json)) = window.pop() {
@@ -170,7 +230,7 @@ mod tests {
         fn nothing_is_lost_and_every_visitor_keeps_the_order(hits in proptest::collection::vec((0u64..5, 0u64..4), 0..60)) {
             let mut window = Window::new(100, 1000);
             for (offset, &(visitor, agent)) in hits.iter().enumerate() {
-                window.push(hit(offset as u64, visitor, agent), b"{}");
+                put(&mut window, 0, hit(offset as u64, visitor, agent), "{}");
             }
             let mut got = Vec::new();
             while let Some((hit, _)) = window.pop() {

@@ -1,10 +1,15 @@
 //! An append-only file of records, each with a checksum; a line torn by a crash is cut off when it is opened.
 
+use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use shared::files::{self, MODE_DEFAULT};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::LedgerError;
@@ -18,10 +23,19 @@ pub type Telling<'t> = dyn FnMut(Record) -> io::Result<()> + 't;
 /// The open journal of one site.
 pub struct Journal {
     path: PathBuf,
-    file: File,
     /// Bytes known to be whole records.
     good_bytes: u64,
-    unsynced: bool,
+    disk: Rc<Disk>,
+}
+
+/// The file of a journal, shared with those who wait until it is on disk.
+struct Disk {
+    file: RefCell<Arc<File>>,
+    /// Records since the journal was opened.
+    appended: Cell<u64>,
+    /// How many of them survive a power cut; none can be relied on once the disk has refused, since it may agree the
+    /// next time without having written anything.
+    durable: Mutex<Option<u64>>,
 }
 
 impl Journal {
@@ -36,7 +50,8 @@ impl Journal {
         if good_bytes < file.metadata().map_err(failed)?.len() {
             file.set_len(good_bytes).and_then(|()| file.sync_data()).map_err(failed)?;
         }
-        Ok(Self { path: path.to_owned(), file, good_bytes, unsynced: false })
+        let disk = Disk { file: RefCell::new(Arc::new(file)), appended: Cell::new(0), durable: Mutex::new(Some(0)) };
+        Ok(Self { path: path.to_owned(), good_bytes, disk: Rc::new(disk) })
     }
 
     /// Tells what a journal says that another process may be writing; a torn last line is left alone.
@@ -57,26 +72,34 @@ impl Journal {
     /// When it cannot be written; the journal then ends where it ended before.
     pub fn append(&mut self, record: &Record) -> Result<(), LedgerError> {
         let line = line_of(record).map_err(|error| LedgerError::write(&self.path, error))?;
-        if let Err(error) = self.file.write_all(&line) {
+        let file = self.disk.file.borrow();
+        if let Err(error) = file.as_ref().write_all(&line) {
             // Half a line would make the next record unreadable.
-            let _ = self.file.set_len(self.good_bytes);
+            let _ = file.set_len(self.good_bytes);
             return Err(LedgerError::write(&self.path, error));
         }
         self.good_bytes += line.len() as u64;
-        self.unsynced = true;
+        self.disk.appended.update(|count| count + 1);
         Ok(())
     }
 
     /// Makes everything appended so far survive a power cut.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses, or did so before.
     pub fn sync(&mut self) -> Result<(), LedgerError> {
-        if self.unsynced {
-            self.file.sync_data().map_err(|error| LedgerError::write(&self.path, error))?;
-            self.unsynced = false;
-        }
-        Ok(())
+        self.disk.sync().map_err(|error| LedgerError::write(&self.path, error))
+    }
+
+    /// The same without keeping this thread from its work: everything appended before the call is durable when the
+    /// future ends. All who ask while the disk is busy share its next answer.
+    ///
+    /// # Errors
+    /// As [`Journal::sync`].
+    pub fn synced(&self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
+        let (path, disk) = (self.path.clone(), Rc::clone(&self.disk));
+        let wanted = disk.appended.get();
+        async move { disk.reach(wanted).await.map_err(|error| LedgerError::write(&path, error)) }
     }
 
     /// Size in bytes.
@@ -92,11 +115,44 @@ impl Journal {
         let failed = |error| LedgerError::write(&self.path, error);
         let write = |file: &mut BufWriter<File>| tell(&mut |record| file.write_all(&line_of(&record)?));
         files::replace_by(&self.path, MODE_DEFAULT, write).map_err(|error| failed(io::Error::other(error)))?;
-        self.file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
-        self.good_bytes = self.file.metadata().map_err(failed)?.len();
-        self.unsynced = false;
+        let file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
+        self.good_bytes = file.metadata().map_err(failed)?.len();
+        self.disk.file.replace(Arc::new(file));
         Ok(())
     }
+}
+
+impl Disk {
+    fn sync(&self) -> io::Result<()> {
+        // Where the lock is taken, another thread is at it, but may have begun before the last record.
+        let mut durable = self.durable.try_lock().ok();
+        if let Some(durable) = &durable
+            && durable.ok_or_else(refused_before)? == self.appended.get()
+        {
+            return Ok(());
+        }
+        let result = self.file.borrow().sync_data();
+        if let Some(durable) = &mut durable {
+            **durable = result.is_ok().then(|| self.appended.get());
+        }
+        result
+    }
+
+    async fn reach(&self, wanted: u64) -> io::Result<()> {
+        let mut durable = self.durable.lock().await;
+        if durable.ok_or_else(refused_before)? >= wanted {
+            return Ok(());
+        }
+        let appended = self.appended.get();
+        let file = Arc::clone(&self.file.borrow());
+        let result = spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other).flatten();
+        *durable = result.is_ok().then_some(appended);
+        result
+    }
+}
+
+fn refused_before() -> io::Error {
+    io::Error::other("the disk refused to keep what was written before")
 }
 
 fn line_of(record: &Record) -> io::Result<Vec<u8>> {

@@ -125,15 +125,20 @@ impl Lease {
         Ok(id)
     }
 
-    /// Writes down that batches leave now; on disk when this returns.
+    /// Writes down that a batch is to leave. It may leave once [`Lease::synced`] says so.
     ///
     /// # Errors
-    /// When the journal cannot be written: none of the batches must be sent.
-    pub fn intend(&mut self, intents: impl IntoIterator<Item = Intent>) -> Result<(), LedgerError> {
-        for intent in intents {
-            self.write(Record::Intent(intent))?;
-        }
-        self.journal.sync()
+    /// When the journal cannot be written: the batch must not be sent.
+    pub fn intend(&mut self, intent: Intent) -> Result<(), LedgerError> {
+        self.write(Record::Intent(intent))
+    }
+
+    /// Waits until everything written so far survives a power cut.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn synced(&self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
+        self.journal.synced()
     }
 
     /// Writes down that a batch arrived.

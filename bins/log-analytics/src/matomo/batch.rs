@@ -91,6 +91,7 @@ impl Filling {
     }
 
     /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
+    #[inline]
     pub fn push(&mut self, hit: &Waiting, identity: u64, json: &[u8], with_pv_id: bool) {
         if self.body.capacity() - self.body.len() < json.len() + PAGE_VIEW_BYTES {
             self.body.reserve_exact(json.len() + GROWTH_BYTES);
@@ -116,6 +117,7 @@ impl Filling {
     }
 
     /// Notes the day of a hit; `past` if that day is over.
+    #[inline]
     pub fn touch(&mut self, day: Date, past: bool) {
         // Most batches are of one day, or of two.
         match self.days.iter_mut().rev().find(|touched| touched.day == day) {

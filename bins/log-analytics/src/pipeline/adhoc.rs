@@ -237,12 +237,13 @@ impl Under<'_> {
         let limit = self.adhoc.options.debug_request_limit.unwrap_or(u64::MAX);
         let mut hits = 1;
         while hits < limit {
-            match cursor.step(&mut self.judge, &self.sites).map_err(OpenError::from)? {
+            let step = self.flow.write(ONE_FILE, |json| cursor.step(&mut self.judge, &self.sites, json));
+            match step.map_err(OpenError::from)? {
                 Step::Hit => {
                     hits += 1;
                     if let Some(hit) = cursor.current {
                         self.flow.tracker.hand_out(hit.origin, cursor.read_to());
-                        self.flow.offer(hit, cursor.json());
+                        self.flow.offer(ONE_FILE, hit);
                     }
                     if !self.flow.is_full() {
                         continue;
@@ -310,6 +311,9 @@ impl Under<'_> {
         }
     }
 }
+
+/// Files are read one after another, so the window need not tell them apart.
+const ONE_FILE: usize = 0;
 
 /// How much of a stream is read before detection is tried.
 const HEAD_STEP_BYTES: u64 = 64 * 1024;

@@ -31,7 +31,7 @@ pub enum Sites {
 /// What reading on came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The next hit: [`Cursor::current`], its JSON in [`Cursor::json`].
+    /// The next hit: [`Cursor::current`], its JSON written.
     Hit,
     /// Nothing yet; others want the processor too.
     Pause,
@@ -81,7 +81,6 @@ pub struct Opened {
 pub struct Cursor {
     opened: Opened,
     now: Moment,
-    json: Vec<u8>,
     read_to: u64,
     /// A line whose site had to be asked for.
     kept_line: Option<(u64, Vec<u8>)>,
@@ -101,27 +100,12 @@ impl Cursor {
     /// Begins to read; `now` decides what lies in the future.
     pub fn new(opened: Opened, now: Moment) -> Self {
         let (read_to, cut) = (opened.wanted.begin(), opened.begins_cut);
-        Self {
-            opened,
-            now,
-            json: Vec::new(),
-            read_to,
-            kept_line: None,
-            cut,
-            current: None,
-            counts: Counts::default(),
-            newest: None,
-        }
+        Self { opened, now, read_to, kept_line: None, cut, current: None, counts: Counts::default(), newest: None }
     }
 
     /// The file's number.
     pub fn file(&self) -> FileId {
         self.opened.file
-    }
-
-    /// The current hit.
-    pub fn json(&self) -> &[u8] {
-        &self.json
     }
 
     /// The last line read had no terminator and was taken as it is.
@@ -146,13 +130,13 @@ impl Cursor {
         Ok(0)
     }
 
-    /// Reads on to the next hit.
+    /// Reads on to the next hit, and appends its JSON to `json`.
     ///
     /// # Errors
     /// When the file cannot be read on.
-    pub fn step(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
+    pub fn step(&mut self, judge: &mut Judge, sites: &Sites, json: &mut Vec<u8>) -> Result<Step, ReadError> {
         self.current = None;
-        let Self { opened, now, json, read_to, kept_line, cut, counts, .. } = self;
+        let Self { opened, now, read_to, kept_line, cut, counts, .. } = self;
         let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts };
         if let Some((offset, line)) = kept_line.take() {
             let came = reading.read(&line);
@@ -203,6 +187,7 @@ impl Cursor {
         Ok(Step::Pause)
     }
 
+    #[inline]
     fn is_at(&mut self, hit: Waiting) -> Step {
         self.current = Some(hit);
         self.newest = self.newest.max(Some(hit.seconds));
@@ -256,13 +241,13 @@ impl Reading<'_> {
                 }
             }
         };
-        self.json.clear();
         let seconds = judged.moment.seconds;
         let (visitor, agent, download) = (judged.visitor, judged.agent, judged.download);
         self.judge.write(&judged, site, self.json);
         Came::Hit { seconds, visitor, agent, download, site: site.id() }
     }
 
+    #[inline]
     fn count(&mut self, came: Came, origin: Origin, line: &[u8]) -> Option<Waiting> {
         self.counts.lines += 1;
         let place = Place { line: self.counts.lines, offset: origin.offset };

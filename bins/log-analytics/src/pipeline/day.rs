@@ -20,6 +20,7 @@ impl Days {
     }
 
     /// The day of a moment (seconds since 1970), and whether it is over: the reports of today are computed anyway.
+    #[inline]
     pub fn of(&mut self, seconds: i64) -> Option<(Date, bool)> {
         let day = match self.known {
             Some((from, to, day)) if (from..to).contains(&seconds) => day,
@@ -28,6 +29,7 @@ impl Days {
         Some((day, Some(day) != self.today))
     }
 
+    #[cold]
     fn look_up(&mut self, seconds: i64) -> Option<Date> {
         let day = Timestamp::from_second(seconds).ok()?.to_zoned(self.zone.clone()).date();
         let begin = |day: Date| Some(day.to_zoned(self.zone.clone()).ok()?.timestamp().as_second());

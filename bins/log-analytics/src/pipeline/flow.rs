@@ -93,7 +93,7 @@ pub struct Flow<S> {
     now_seconds: i64,
     window: Window,
     recorders: Recorders,
-    under_way: JoinSet<(usize, IntentId, Load, End)>,
+    under_way: JoinSet<Back>,
     /// Bodies that have been delivered, for the room they take.
     spare: Vec<Vec<u8>>,
     /// Lines on their way, for the checkpoints.
@@ -106,6 +106,9 @@ pub struct Flow<S> {
     delivered: Delivered,
     stop: Option<Stop>,
 }
+
+/// A batch that comes back to its recorder: what became of it, or why it was not sent, not being safely written down.
+type Back = (usize, IntentId, Load, Result<End, LedgerError>);
 
 /// What became of the hits so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -155,9 +158,16 @@ impl<S: Sink + 'static> Flow<S> {
         self.tracker.open(file, checkpoint);
     }
 
-    /// Takes the next hit of the stream.
-    pub fn offer(&mut self, hit: Waiting, json: &[u8]) {
-        self.window.push(hit, json);
+    /// Lets the file of this index write the JSON of its next hit, see [`Window::write`].
+    #[inline]
+    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.window.write(file, write)
+    }
+
+    /// Takes the next hit of the stream, which the file of this index has written.
+    #[inline]
+    pub fn offer(&mut self, file: usize, hit: Waiting) {
+        self.window.push(file, hit);
     }
 
     /// Whether the window wants to be emptied: then it is time for [`Flow::turn`].
@@ -273,20 +283,27 @@ impl<S: Sink + 'static> Flow<S> {
         if leaving.is_empty() {
             return;
         }
-        let first = self.next_intent;
-        self.next_intent += leaving.len() as u64;
-        let numbered = || (first..).map(IntentId).zip(&leaving);
-        if let Some(lease) = lease {
-            let now_ms = jiff::Timestamp::now().as_millisecond();
-            if let Err(error) = lease.intend(numbered().map(|(intent, (_, load))| load.batch.intent(intent, now_ms))) {
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let mut lease = lease;
+        for (index, load) in leaving {
+            let intent = IntentId(self.next_intent);
+            self.next_intent += 1;
+            if let Some(lease) = lease.as_deref_mut()
+                && let Err(error) = lease.intend(load.batch.intent(intent, now_ms))
+            {
                 self.stop = Some(error.into());
                 return;
             }
-        }
-        for (intent, (index, load)) in (first..).map(IntentId).zip(leaving) {
+            let written = lease.as_deref().map(Lease::synced);
             let delivery = Rc::clone(&self.delivery);
             self.under_way.spawn_local(async move {
-                let end = delivery.deliver(&load.batch).await;
+                let sent = async {
+                    if let Some(written) = written {
+                        written.await?;
+                    }
+                    Ok(delivery.deliver(&load.batch).await)
+                };
+                let end = sent.await;
                 (index, intent, load, end)
             });
         }
@@ -308,11 +325,7 @@ impl<S: Sink + 'static> Flow<S> {
         }
     }
 
-    fn come_back(
-        &mut self,
-        done: Result<(usize, IntentId, Load, End), tokio::task::JoinError>,
-        lease: Option<&mut Lease>,
-    ) {
+    fn come_back(&mut self, done: Result<Back, tokio::task::JoinError>, lease: Option<&mut Lease>) {
         let (index, intent, load, end) = match done {
             Ok(done) => done,
             Err(error) => {
@@ -332,8 +345,14 @@ impl<S: Sink + 'static> Flow<S> {
         }
     }
 
-    fn book_keep(&mut self, intent: IntentId, batch: &Batch, end: End, lease: Option<&mut Lease>) -> Result<(), Stop> {
-        let why = match end {
+    fn book_keep(
+        &mut self,
+        intent: IntentId,
+        batch: &Batch,
+        end: Result<End, LedgerError>,
+        lease: Option<&mut Lease>,
+    ) -> Result<(), Stop> {
+        let why = match end? {
             End::Arrived(receipt) => return self.arrived(intent, batch, receipt, lease),
             End::Unknowable(why) => return self.withheld(intent, batch, why, lease),
             End::InDoubt(why) => return Err(Stop::InDoubt(why)),

@@ -145,7 +145,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             let Some((_, cursor, _)) = &mut self.open[index] else { continue };
             // The hit that made this file the oldest one was kept back until now.
             if let Some(hit) = cursor.current.take() {
-                self.flow.offer(hit, cursor.json());
+                self.flow.offer(index, hit);
             }
             if self.flow.is_full() {
                 return Next::Room(index);
@@ -162,7 +162,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
     /// Reads a file on to its next hit and puts it back in order; answers with what came instead of a hit.
     fn read_on(&mut self, index: usize, judge: &mut Judge) -> Option<Result<Step, ReadError>> {
         let (_, cursor, _) = self.open[index].as_mut()?;
-        match cursor.step(judge, &self.sites) {
+        match self.flow.write(index, |json| cursor.step(judge, &self.sites, json)) {
             Ok(Step::Hit) => {
                 let hit = cursor.current?;
                 self.flow.tracker.hand_out(hit.origin, cursor.read_to());

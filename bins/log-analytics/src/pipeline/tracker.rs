@@ -30,6 +30,7 @@ impl Tracker {
     }
 
     /// A hit was read, and with it everything before `read_to`.
+    #[inline]
     pub fn hand_out(&mut self, origin: Origin, read_to: u64) {
         let progress = self.files.entry(origin.file).or_default();
         progress.read_to = progress.read_to.max(read_to);
