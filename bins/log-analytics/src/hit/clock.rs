@@ -15,6 +15,8 @@ const CLOSING: &[u8; 2] = br#"","#;
 /// Width of `dd/Mon/yyyy:` and of `hh:mm:ss`.
 const CLF_DAY_WIDTH: usize = 12;
 const CLF_TIME_WIDTH: usize = 8;
+/// Width of ` HH:MM:SS`.
+const TIME_WIDTH: usize = 9;
 
 /// Reads dates of records and writes dates of hits.
 #[derive(Debug, Default)]
@@ -22,7 +24,17 @@ pub struct Clock {
     zone: Option<TimeZone>,
     read: Option<Reading>,
     clf_day: Option<ClfDay>,
-    written: Option<(i64, [u8; DAY_WIDTH])>,
+    written: Option<Written>,
+}
+
+/// The date of a hit between the fields around it.
+type WrittenText = [u8; OPENING.len() + DAY_WIDTH + TIME_WIDTH];
+
+/// The second written last.
+#[derive(Debug)]
+struct Written {
+    second: i64,
+    text: WrittenText,
 }
 
 /// A day as Apache writes it, in a zone, and when it begins: within a day only the digits of the time change.
@@ -31,6 +43,9 @@ struct ClfDay {
     day: [u8; CLF_DAY_WIDTH],
     zone: [u8; 5],
     midnight: i64,
+    /// The time read last, and its second of the day.
+    time: [u8; CLF_TIME_WIDTH],
+    second: i64,
 }
 
 /// The last date read. Its texts are kept in buffers that are used again.
@@ -58,12 +73,18 @@ impl Clock {
 
     /// A second of the day read last.
     #[inline]
-    fn read_clf(&self, text: &[u8], zone: &[u8]) -> Option<Moment> {
-        let known = self.clf_day.as_ref()?;
+    fn read_clf(&mut self, text: &[u8], zone: &[u8]) -> Option<Moment> {
+        let known = self.clf_day.as_mut()?;
         let (day, time) = text.split_first_chunk()?;
         let time: &[u8; CLF_TIME_WIDTH] = time.try_into().ok()?;
-        let same = *day == known.day && *zone == known.zone;
-        same.then(|| Some(Moment { seconds: known.midnight + second_of_day(time)?, micros: 0 }))?
+        if *day != known.day || *zone != known.zone {
+            return None;
+        }
+        if *time != known.time {
+            known.second = second_of_day(time)?;
+            known.time = *time;
+        }
+        Some(Moment { seconds: known.midnight + known.second, micros: 0 })
     }
 
     fn read_new(&mut self, date: &Date<'_>) -> Option<Moment> {
@@ -94,17 +115,14 @@ impl Clock {
 
     /// Appends `cdt` between the fields around it: `YYYY-MM-DD HH:MM:SS`, and `.ffffff` if there is a fraction, in UTC.
     pub(super) fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
-        let day = moment.seconds.div_euclid(SECONDS_PER_DAY);
-        let text = match self.written {
-            Some((known, text)) if known == day => text,
-            _ => day_text(day),
+        let written = match &mut self.written {
+            Some(written) if written.second == moment.seconds => written,
+            written => {
+                let text = written_text(moment.seconds, written.as_ref());
+                written.insert(Written { second: moment.seconds, text })
+            }
         };
-        self.written = Some((day, text));
-        let mut whole = [0; OPENING.len() + DAY_WIDTH + 9];
-        whole[..OPENING.len()].copy_from_slice(OPENING);
-        whole[OPENING.len()..][..DAY_WIDTH].copy_from_slice(&text);
-        whole[OPENING.len() + DAY_WIDTH..].copy_from_slice(&time_text(moment.seconds.rem_euclid(SECONDS_PER_DAY)));
-        out.extend_from_slice(&whole);
+        out.extend_from_slice(&written.text);
         if moment.micros != 0 {
             let mut fraction = *b".000000";
             put(&mut fraction[1..], i64::from(moment.micros));
@@ -126,9 +144,17 @@ impl ClfDay {
     /// The day of a date of the usual width that stands for `moment`; the ends of the calendar are left out.
     fn of(date: &[u8], zone: &[u8], moment: Moment) -> Option<Self> {
         let (day, time) = date.split_first_chunk()?;
-        let midnight = moment.seconds - second_of_day(time.try_into().ok()?)?;
+        let time = time.try_into().ok()?;
+        let second = second_of_day(&time)?;
+        let midnight = moment.seconds - second;
         let common_era = 0..i64::from(u32::MAX);
-        common_era.contains(&midnight).then_some(Self { day: *day, zone: zone.try_into().ok()?, midnight })
+        common_era.contains(&midnight).then_some(Self {
+            day: *day,
+            zone: zone.try_into().ok()?,
+            midnight,
+            time,
+            second,
+        })
     }
 }
 
@@ -163,6 +189,22 @@ impl Reading {
     }
 }
 
+/// Only the time is new, where the day is that of the second `before`.
+fn written_text(second: i64, before: Option<&Written>) -> WrittenText {
+    let day = second.div_euclid(SECONDS_PER_DAY);
+    let mut text = match before {
+        Some(before) if before.second.div_euclid(SECONDS_PER_DAY) == day => before.text,
+        _ => {
+            let mut text = [0; _];
+            text[..OPENING.len()].copy_from_slice(OPENING);
+            text[OPENING.len()..][..DAY_WIDTH].copy_from_slice(&day_text(day));
+            text
+        }
+    };
+    text[OPENING.len() + DAY_WIDTH..].copy_from_slice(&time_text(second.rem_euclid(SECONDS_PER_DAY)));
+    text
+}
+
 fn day_text(days: i64) -> [u8; DAY_WIDTH] {
     let mut text = *b"0000-00-00";
     let (year, month, day) = civil(days);
@@ -173,7 +215,7 @@ fn day_text(days: i64) -> [u8; DAY_WIDTH] {
 }
 
 /// ` HH:MM:SS` of a second of a day.
-fn time_text(second: i64) -> [u8; 9] {
+fn time_text(second: i64) -> [u8; TIME_WIDTH] {
     let [h, m, s] = [second / 3600, second / 60 % 60, second % 60].map(|number| number as u8);
     let (tens, units) = (|number| b'0' + number / 10, |number| b'0' + number % 10);
     [b' ', tens(h), units(h), b':', tens(m), units(m), b':', tens(s), units(s)]

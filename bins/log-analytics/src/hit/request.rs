@@ -88,6 +88,7 @@ impl<'r> Target<'r> {
     }
 
     /// Path and query, put together in `room` if they stand apart.
+    #[inline]
     pub(super) fn with_query<'a>(&'a self, rules: &Rules, room: &'a mut Vec<u8>) -> &'a [u8] {
         let query = self.query();
         if query.is_empty() {

@@ -11,6 +11,8 @@ use crate::ledger::FileId;
 pub struct Origin {
     /// The file.
     pub file: FileId,
+    /// Which of the file's hits it is, as the tracker counts them.
+    pub number: u32,
     /// Offset of its line.
     pub offset: u64,
 }
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     fn hit(offset: u64, visitor: u64, agent: u64) -> Waiting {
-        Waiting { origin: Origin { file: FileId(1), offset }, seconds: 0, visitor, agent }
+        Waiting { origin: Origin { file: FileId(1), number: 0, offset }, seconds: 0, visitor, agent }
     }
 
     fn put(window: &mut Window, file: usize, hit: Waiting, json: &str) {

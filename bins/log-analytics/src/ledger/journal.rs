@@ -250,6 +250,40 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), written);
     }
 
+    fn waited<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn who_asks_while_the_disk_is_busy_shares_its_next_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
+        let durable = |journal: &Journal| *journal.disk.durable.try_lock().unwrap();
+        journal.append(&Record::Slowest { ms: 1 }).unwrap();
+        let first = journal.synced();
+        journal.append(&Record::Slowest { ms: 2 }).unwrap();
+        let second = journal.synced();
+        waited(first).unwrap();
+        assert_eq!(durable(&journal), Some(2), "all that was appended is durable, not only what was asked for");
+        // Without a runtime nothing could be synced any more, and nothing has to be.
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::pin::pin!(second).poll(&mut context).is_ready());
+        journal.append(&Record::Slowest { ms: 3 }).unwrap();
+        journal.sync().unwrap();
+        assert_eq!(durable(&journal), Some(3));
+    }
+
+    #[test]
+    fn a_disk_that_refused_is_not_believed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
+        journal.append(&Record::Slowest { ms: 1 }).unwrap();
+        let disk = journal.disk.file.replace(Arc::new(File::open("/dev/null").unwrap()));
+        assert!(waited(journal.synced()).is_err(), "a device keeps nothing");
+        journal.disk.file.replace(disk);
+        assert!(waited(journal.synced()).is_err() && journal.sync().is_err());
+    }
+
     #[test]
     fn damage_before_the_last_line_is_an_error() {
         let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,12 @@ impl Offsets {
         Self(offsets)
     }
 
+    /// Takes offsets that ascend.
+    pub fn ascending(offsets: Vec<u64>) -> Self {
+        debug_assert!(offsets.is_sorted(), "a distance between lines is not negative");
+        Self(offsets)
+    }
+
     /// The offsets, ascending.
     pub fn as_slice(&self) -> &[u64] {
         &self.0

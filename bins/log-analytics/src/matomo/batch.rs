@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::discover::SiteId;
 use crate::interleave::{Origin, Waiting};
-use crate::ledger::{Intent, IntentId, Mark, Offsets, Part};
+use crate::ledger::{FileId, Intent, IntentId, Mark, Offsets, Part};
 
 const HEAD: &[u8] = b"{\"requests\":[";
 /// By how much a body grows: doubled, it would mostly be empty, and there are several for each connection.
@@ -27,8 +27,8 @@ pub struct Batch {
     pub mark: Mark,
     /// The whole body, with the token in it: never to be shown.
     pub body: Bytes,
-    /// Where its hits came from, file by file.
-    pub parts: Vec<Part>,
+    /// Where its hits came from.
+    pub origins: Vec<Origin>,
     /// Date of the newest hit, seconds since 1970.
     pub newest: i64,
     /// The `pv_id` that every hit carries, if any.
@@ -51,7 +51,21 @@ pub struct DayTouched {
 impl Batch {
     /// How many hits it holds.
     pub fn hits(&self) -> u64 {
-        self.parts.iter().map(|part| part.lines.as_slice().len() as u64).sum()
+        self.origins.len() as u64
+    }
+
+    /// The files its hits came from.
+    pub fn files(&self) -> Vec<FileId> {
+        let mut files: Vec<_> = self.origins.iter().map(|origin| origin.file).collect();
+        files.dedup();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let of = |file| self.origins.iter().filter(move |origin| origin.file == file).copied();
+        self.files().into_iter().map(|file| Part { file, lines: ascending(of(file)) }).collect()
     }
 
     /// What the ledger has to know before it leaves.
@@ -61,7 +75,7 @@ impl Batch {
             mark: self.mark,
             ledger_site: self.ledger_site,
             sent_ms: now_ms,
-            parts: self.parts.clone(),
+            parts: self.parts(),
             pv_id: self.pv_id.clone(),
             newest: self.newest,
             days: self.days.iter().filter(|touched| touched.past).map(|touched| touched.day).collect(),
@@ -83,15 +97,24 @@ pub struct Filling {
 }
 
 impl Filling {
-    /// An empty batch for a site; `body` is empty room for its bytes.
-    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64, mut body: Vec<u8>) -> Self {
+    /// An empty batch for a site; `body` is empty room for its bytes, and there is to be room for so many hits.
+    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64, mut body: Vec<u8>, hits: usize) -> Self {
         let hash = folded(salt, [u64::from(site.0)]);
         body.extend_from_slice(HEAD);
-        Self { site, ledger_site, body, origins: Vec::new(), newest: i64::MIN, hash, pv_id: None, days: Vec::new() }
+        Self {
+            site,
+            ledger_site,
+            body,
+            origins: Vec::with_capacity(hits),
+            newest: i64::MIN,
+            hash,
+            pv_id: None,
+            days: Vec::new(),
+        }
     }
 
     /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, hit: &Waiting, identity: u64, json: &[u8], with_pv_id: bool) {
         if self.body.capacity() - self.body.len() < json.len() + PAGE_VIEW_BYTES {
             self.body.reserve_exact(json.len() + GROWTH_BYTES);
@@ -139,24 +162,31 @@ impl Filling {
     /// Closes it; `end` makes the end of the body, the mark and what else the receiver wants there.
     pub fn close(self, end: impl FnOnce(Mark) -> String) -> Batch {
         let Self { site, ledger_site, mut body, origins, newest, hash, pv_id, days } = self;
-        let parts = parts_of(&origins);
         let mark = Mark(xxh3_64(&hash.to_le_bytes()));
         body.extend_from_slice(end(mark).as_bytes());
-        Batch { site, ledger_site, mark, body: Bytes::from(body), parts, newest, pv_id, days }
+        Batch { site, ledger_site, mark, body: Bytes::from(body), origins, newest, pv_id, days }
     }
 }
 
-/// The lines of each file.
-fn parts_of(origins: &[Origin]) -> Vec<Part> {
-    let mut files: Vec<_> = origins.iter().map(|origin| origin.file).collect();
-    files.dedup();
-    files.sort_unstable();
-    files.dedup();
-    let part = |file| {
-        let lines = origins.iter().filter(|origin| origin.file == file).map(|origin| origin.offset);
-        Part { file, lines: Offsets::new(lines.collect()) }
-    };
-    files.into_iter().map(part).collect()
+/// The offsets of these hits of one file, ascending.
+fn ascending(hits: impl Iterator<Item = Origin> + Clone) -> Offsets {
+    const NOTHING: u64 = u64::MAX;
+    /// Places for each hit that are worth looking through.
+    const PLACES_MAX: usize = 64;
+    let numbers = || hits.clone().map(|hit| hit.number);
+    let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Offsets::default() };
+    let span = (last - first) as usize + 1;
+    if span > PLACES_MAX * hits.clone().count() {
+        return Offsets::new(hits.map(|hit| hit.offset).collect());
+    }
+    // Hits are numbered in the order of their lines, so the number tells each its place and nothing has to be sorted.
+    let mut places = vec![NOTHING; span];
+    for hit in hits {
+        places[(hit.number - first) as usize] = hit.offset;
+    }
+    places.retain(|offset| *offset != NOTHING);
+    places.shrink_to_fit();
+    Offsets::ascending(places)
 }
 
 /// A hash that depends on everything folded into it so far, and on the order: a wide product, its halves laid over each
@@ -178,12 +208,12 @@ fn page_view_id(hash: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::FileId;
 
     fn filled(site: u32, salt: u64, identity: u64, hits: &[(u32, u64, &str)], with_pv_id: bool) -> Batch {
-        let mut filling = Filling::new(SiteId(site), None, salt, Vec::new());
+        let mut filling = Filling::new(SiteId(site), None, salt, Vec::new(), hits.len());
         for &(file, offset, json) in hits {
-            let hit = Waiting { origin: Origin { file: FileId(file), offset }, seconds: 0, visitor: 0, agent: 0 };
+            let origin = Origin { file: FileId(file), number: offset as u32, offset };
+            let hit = Waiting { origin, seconds: 0, visitor: 0, agent: 0 };
             filling.push(&hit, identity, json.as_bytes(), with_pv_id);
         }
         filling.close(|_| "]}".to_owned())
@@ -214,5 +244,8 @@ mod tests {
         let intent = filled(4, 0, 7, &[(2, 50, "{}"), (1, 9, "{}"), (2, 10, "{}")], false).intent(IntentId(3), 0);
         assert_eq!(intent.hits(), 3);
         assert_eq!(intent.parts[1].lines.as_slice(), [10, 50]);
+        // Numbers far apart, as of a batch that was filled for long.
+        let intent = filled(4, 0, 7, &[(2, 5_000_000, "{}"), (2, 10, "{}")], false).intent(IntentId(3), 0);
+        assert_eq!(intent.parts[0].lines.as_slice(), [10, 5_000_000]);
     }
 }

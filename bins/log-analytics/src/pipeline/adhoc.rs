@@ -241,8 +241,8 @@ impl Under<'_> {
             match step.map_err(OpenError::from)? {
                 Step::Hit => {
                     hits += 1;
-                    if let Some(hit) = cursor.current {
-                        self.flow.tracker.hand_out(hit.origin, cursor.read_to());
+                    if let Some(mut hit) = cursor.current {
+                        self.flow.tracker.hand_out(&mut hit.origin, cursor.read_to());
                         self.flow.offer(ONE_FILE, hit);
                     }
                     if !self.flow.is_full() {

@@ -144,7 +144,7 @@ impl Cursor {
                 *kept_line = Some((offset, line));
                 return Ok(Step::AskSite(host));
             }
-            if let Some(hit) = reading.count(came, Origin { file: opened.file, offset }, &line) {
+            if let Some(hit) = reading.count(came, opened.file, offset, &line) {
                 return Ok(self.is_at(hit));
             }
         }
@@ -180,7 +180,7 @@ impl Cursor {
                 return Ok(Step::AskSite(host));
             }
             *cut = !line.terminated;
-            if let Some(hit) = reading.count(came, Origin { file: opened.file, offset: line.offset }, bytes) {
+            if let Some(hit) = reading.count(came, opened.file, line.offset, bytes) {
                 return Ok(self.is_at(hit));
             }
         }
@@ -216,6 +216,7 @@ struct Reading<'c> {
 }
 
 impl Reading<'_> {
+    #[inline(always)]
     fn read(&mut self, line: &[u8]) -> Came {
         let record = match self.parser.parse(line) {
             Parsed::Record(record) => record,
@@ -247,16 +248,18 @@ impl Reading<'_> {
         Came::Hit { seconds, visitor, agent, download, site: site.id() }
     }
 
-    #[inline]
-    fn count(&mut self, came: Came, origin: Origin, line: &[u8]) -> Option<Waiting> {
+    #[inline(always)]
+    fn count(&mut self, came: Came, file: FileId, offset: u64, line: &[u8]) -> Option<Waiting> {
         self.counts.lines += 1;
-        let place = Place { line: self.counts.lines, offset: origin.offset };
+        let place = Place { line: self.counts.lines, offset };
         match came {
             Came::Hit { seconds, visitor, agent, download, site } => {
                 self.counts.kept(download);
                 if self.counts.sites.last() != Some(&site) {
                     self.counts.sites.insert(site);
                 }
+                // Its number it gets when it is handed out.
+                let origin = Origin { file, number: 0, offset };
                 return Some(Waiting { origin, seconds, visitor, agent });
             }
             Came::Skip(skipped) => self.counts.skip(skipped, place, line),

@@ -20,7 +20,7 @@ impl Days {
     }
 
     /// The day of a moment (seconds since 1970), and whether it is over: the reports of today are computed anyway.
-    #[inline]
+    #[inline(always)]
     pub fn of(&mut self, seconds: i64) -> Option<(Date, bool)> {
         let day = match self.known {
             Some((from, to, day)) if (from..to).contains(&seconds) => day,

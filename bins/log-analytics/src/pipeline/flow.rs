@@ -250,7 +250,7 @@ impl<S: Sink + 'static> Flow<S> {
             let (index, filling) = self.recorders.batch_for(&hit, || {
                 let room = self.shape.batch_bytes_max.min(self.shape.batch_hits_max * HIT_BYTES);
                 let body = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(room));
-                Filling::new(self.site, self.shape.ledger_site, self.salt, body)
+                Filling::new(self.site, self.shape.ledger_site, self.salt, body, self.shape.batch_hits_max)
             });
             let file = hit.origin.file;
             let identity = match known {
@@ -411,14 +411,12 @@ impl<S: Sink + 'static> Flow<S> {
     }
 
     fn settle(&mut self, batch: &Batch) {
-        for part in &batch.parts {
-            self.tracker.settle(part.file, part.lines.as_slice());
-        }
+        self.tracker.settle(&batch.origins);
     }
 
     fn advance(&mut self, batch: &Batch, lease: &mut Lease) -> Result<(), Stop> {
-        for part in &batch.parts {
-            lease.advance(part.file, self.tracker.checkpoint(part.file))?;
+        for file in batch.files() {
+            lease.advance(file, self.tracker.checkpoint(file))?;
         }
         Ok(())
     }

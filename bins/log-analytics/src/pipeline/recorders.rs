@@ -147,8 +147,13 @@ mod tests {
     const HITS_MAX: usize = 4;
 
     fn put(recorders: &mut Recorders, offset: u64, visitor: u64) {
-        let hit = Waiting { origin: Origin { file: FileId(1), offset }, seconds: 0, visitor, agent: 0 };
-        let (index, filling) = recorders.batch_for(&hit, || Filling::new(SiteId(4), None, 0, Vec::new()));
+        let hit = Waiting {
+            origin: Origin { file: FileId(1), number: offset as u32, offset },
+            seconds: 0,
+            visitor,
+            agent: 0,
+        };
+        let (index, filling) = recorders.batch_for(&hit, || Filling::new(SiteId(4), None, 0, Vec::new(), HITS_MAX));
         filling.push(&hit, 0, b"{}", false);
         if filling.hits() == HITS_MAX {
             recorders.close(index, |filling| filling.close(|_| String::new()));
@@ -156,7 +161,9 @@ mod tests {
     }
 
     fn offsets(load: &Load) -> Vec<u64> {
-        load.batch.parts.iter().flat_map(|part| part.lines.as_slice()).copied().collect()
+        let mut offsets: Vec<_> = load.batch.origins.iter().map(|origin| origin.offset).collect();
+        offsets.sort_unstable();
+        offsets
     }
 
     #[test]

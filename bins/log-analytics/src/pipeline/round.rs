@@ -164,8 +164,9 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         let (_, cursor, _) = self.open[index].as_mut()?;
         match self.flow.write(index, |json| cursor.step(judge, &self.sites, json)) {
             Ok(Step::Hit) => {
-                let hit = cursor.current?;
-                self.flow.tracker.hand_out(hit.origin, cursor.read_to());
+                let read_to = cursor.read_to();
+                let hit = cursor.current.as_mut()?;
+                self.flow.tracker.hand_out(&mut hit.origin, read_to);
                 self.order.push(index, Moment { seconds: hit.seconds, micros: 0 });
                 None
             }

@@ -15,10 +15,10 @@ pub struct Tracker {
 
 #[derive(Debug, Default)]
 struct Progress {
-    /// Hits handed out beyond the checkpoint, ascending, and whether each is settled.
+    /// Offsets of hits under way, ascending, and whether each is settled; the oldest is not.
     hits: VecDeque<(u64, bool)>,
-    /// Hits under way before the checkpoint: holes being filled.
-    holes: usize,
+    /// Number of the oldest.
+    first: u32,
     checkpoint: u64,
     read_to: u64,
 }
@@ -29,16 +29,13 @@ impl Tracker {
         self.files.insert(file, Progress { checkpoint, read_to: checkpoint, ..Progress::default() });
     }
 
-    /// A hit was read, and with it everything before `read_to`.
-    #[inline]
-    pub fn hand_out(&mut self, origin: Origin, read_to: u64) {
+    /// A hit was read, and with it everything before `read_to`. It gets its number.
+    #[inline(always)]
+    pub fn hand_out(&mut self, origin: &mut Origin, read_to: u64) {
         let progress = self.files.entry(origin.file).or_default();
         progress.read_to = progress.read_to.max(read_to);
-        if origin.offset < progress.checkpoint {
-            progress.holes += 1;
-        } else {
-            progress.hits.push_back((origin.offset, false));
-        }
+        origin.number = progress.first.wrapping_add(progress.hits.len() as u32);
+        progress.hits.push_back((origin.offset, false));
     }
 
     /// Everything before `offset` was read.
@@ -47,34 +44,33 @@ impl Tracker {
         progress.read_to = progress.read_to.max(offset);
     }
 
-    /// The hits at these offsets, ascending, are settled.
-    pub fn settle(&mut self, file: FileId, offsets: &[u64]) {
-        let Some(progress) = self.files.get_mut(&file) else { return };
-        let first = offsets.first().copied().unwrap_or_default();
-        let begin = progress.hits.partition_point(|&(offset, _)| offset < first);
-        // Both lists ascend, so one walk finds them all.
-        let mut hits = progress.hits.range_mut(begin..).peekable();
-        for &offset in offsets {
-            while hits.next_if(|(known, _)| *known < offset).is_some() {}
-            match hits.next_if(|(known, _)| *known == offset) {
-                Some((_, settled)) => *settled = true,
-                None => progress.holes = progress.holes.saturating_sub(1),
+    /// These hits are settled.
+    pub fn settle(&mut self, hits: &[Origin]) {
+        for hits in hits.chunk_by(|one, next| one.file == next.file) {
+            let Some(progress) = hits.first().and_then(|hit| self.files.get_mut(&hit.file)) else { continue };
+            for hit in hits {
+                let place = hit.number.wrapping_sub(progress.first) as usize;
+                if let Some((_, settled)) = progress.hits.get_mut(place) {
+                    *settled = true;
+                }
             }
-        }
-        while progress.hits.front().is_some_and(|&(_, settled)| settled) {
-            progress.hits.pop_front();
+            while progress.hits.pop_front_if(|(_, settled)| *settled).is_some() {
+                progress.first = progress.first.wrapping_add(1);
+            }
         }
     }
 
     /// Every line before this offset is settled.
     pub fn checkpoint(&self, file: FileId) -> u64 {
         let Some(progress) = self.files.get(&file) else { return 0 };
-        progress.hits.front().map_or(progress.read_to, |&(offset, _)| offset)
+        let oldest = progress.hits.front().map_or(progress.read_to, |&(offset, _)| offset);
+        // Hits before the checkpoint are holes being filled; it does not go back for them.
+        oldest.max(progress.checkpoint)
     }
 
     /// Whether no hit of the file is under way.
     pub fn is_settled(&self, file: FileId) -> bool {
-        self.files.get(&file).is_none_or(|progress| progress.hits.is_empty() && progress.holes == 0)
+        self.files.get(&file).is_none_or(|progress| progress.hits.is_empty())
     }
 
     /// Forgets a file that is done.
@@ -90,19 +86,37 @@ mod tests {
     #[test]
     fn the_checkpoint_waits_for_the_oldest_hit() {
         let file = FileId(1);
-        let origin = |offset| Origin { file, offset };
         let mut tracker = Tracker::default();
         tracker.open(file, 100);
-        for offset in [40, 100, 200, 300] {
-            tracker.hand_out(origin(offset), offset);
-        }
+        let [hole, second, third, fourth] = [40, 100, 200, 300].map(|offset| {
+            let mut origin = Origin { file, number: 0, offset };
+            tracker.hand_out(&mut origin, offset);
+            origin
+        });
         tracker.read_to(file, 400);
-        tracker.settle(file, &[200]);
+        tracker.settle(&[third]);
         assert_eq!(tracker.checkpoint(file), 100);
-        tracker.settle(file, &[100]);
+        tracker.settle(&[second]);
+        assert_eq!(tracker.checkpoint(file), 100);
+        tracker.settle(&[hole]);
         assert_eq!(tracker.checkpoint(file), 300);
-        tracker.settle(file, &[40, 300]);
+        assert!(!tracker.is_settled(file));
+        tracker.settle(&[fourth]);
         assert_eq!(tracker.checkpoint(file), 400);
         assert!(tracker.is_settled(file));
+    }
+
+    #[test]
+    fn files_do_not_mix() {
+        let mut tracker = Tracker::default();
+        let mut hand_out = |file, offset| {
+            let mut origin = Origin { file: FileId(file), number: 0, offset };
+            tracker.hand_out(&mut origin, offset + 10);
+            origin
+        };
+        let hits = [hand_out(1, 0), hand_out(2, 0), hand_out(1, 10), hand_out(2, 10)];
+        tracker.settle(&[hits[2], hits[1], hits[0]]);
+        assert!(tracker.is_settled(FileId(1)));
+        assert_eq!(tracker.checkpoint(FileId(2)), 10);
     }
 }
