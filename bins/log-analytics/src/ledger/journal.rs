@@ -102,6 +102,13 @@ impl Journal {
         async move { disk.reach(wanted).await.map_err(|error| LedgerError::write(&path, error)) }
     }
 
+    /// From now on the disk refuses to keep anything, as a device does that is no disk.
+    #[cfg(test)]
+    pub fn break_disk(&self) {
+        let device = OpenOptions::new().append(true).open("/dev/null").unwrap();
+        self.disk.file.replace(Arc::new(device));
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         self.good_bytes
@@ -278,8 +285,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
         journal.append(&Record::Slowest { ms: 1 }).unwrap();
-        let disk = journal.disk.file.replace(Arc::new(File::open("/dev/null").unwrap()));
-        assert!(waited(journal.synced()).is_err(), "a device keeps nothing");
+        let disk = Arc::clone(&journal.disk.file.borrow());
+        journal.break_disk();
+        assert!(waited(journal.synced()).is_err());
         journal.disk.file.replace(disk);
         assert!(waited(journal.synced()).is_err() && journal.sync().is_err());
     }

@@ -271,6 +271,12 @@ impl Lease {
         self.journal.sync()
     }
 
+    /// From now on the disk refuses to keep anything.
+    #[cfg(test)]
+    pub fn break_disk(&self) {
+        self.journal.break_disk();
+    }
+
     /// Makes everything written so far survive a power cut.
     ///
     /// # Errors

@@ -421,3 +421,66 @@ impl<S: Sink + 'static> Flow<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use jiff::tz::TimeZone;
+    use shared::shutdown::Shutdown;
+
+    use super::*;
+    use crate::interleave::Origin;
+    use crate::ledger::Ledger;
+    use crate::matomo::{ApiError, Asked, Hands, Outcome, Patience, Throttle};
+
+    /// Takes everything, and counts the batches.
+    #[derive(Default)]
+    struct Counter(Cell<usize>);
+
+    impl Sink for Counter {
+        async fn send(&self, batch: &Batch) -> Outcome {
+            self.0.update(|batches| batches + 1);
+            Outcome::Delivered(Receipt { tracked: batch.hits(), ..Receipt::default() })
+        }
+
+        async fn arrived(&self, asked: &[Asked]) -> Result<Vec<Option<usize>>, ApiError> {
+            Ok(vec![None; asked.len()])
+        }
+    }
+
+    fn delivery() -> Rc<Delivery<Counter>> {
+        let patience = Patience {
+            attempts_max: 1,
+            retry_delay: Duration::ZERO,
+            doubt_least: Duration::ZERO,
+            grace: Duration::ZERO,
+            slowest: Cell::new(None),
+        };
+        let (hands, throttle) = (Hands::new(1), Throttle::new(None));
+        Rc::new(Delivery { sink: Counter::default(), patience, hands, throttle, shutdown: Shutdown::never() })
+    }
+
+    #[test]
+    fn what_is_not_safely_written_down_is_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        for (broken, batches) in [(false, 1), (true, 0)] {
+            let delivery = delivery();
+            let mut lease = Ledger::open(folder.path()).unwrap().claim(SiteId(4)).unwrap().unwrap();
+            let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
+            let mut flow = Flow::new(Rc::clone(&delivery), Shape::default(), SiteId(4), days, Some(&lease));
+            let mut origin = Origin { file: FileId(1), number: 0, offset: 0 };
+            flow.open(origin.file, 7, 0);
+            flow.tracker.hand_out(&mut origin, 10);
+            flow.write(0, |json| json.extend_from_slice(b"{}"));
+            flow.offer(0, Waiting { origin, seconds: 0, visitor: 1, agent: 1 });
+            if broken {
+                lease.break_disk();
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let ended = runtime.block_on(tokio::task::LocalSet::new().run_until(flow.finish(Some(&mut lease))));
+            assert_eq!(matches!(ended, Err(Stop::Ledger(_))), broken, "{ended:?}");
+            assert_eq!(delivery.sink.0.get(), batches);
+        }
+    }
+}
