@@ -4,11 +4,12 @@
 //! [`config`] reads the settings (a [`secret`] cannot be printed), [`logging`] says what happens,
 //! [`shutdown`] knows the wish to stop, [`process`] runs a program as a good parent, [`schedule`] waits for the next
 //! run, [`retry`] repeats what may be repeated, `http` (feature) talks to servers, [`files`] replaces and locks
-//! files, [`quoting`] splits a text as a shell does, and [`health`] tells whether all of it is still fresh.
+//! files, [`findings`] are what a check of the surroundings says, [`quoting`] splits a text as a shell does, and [`health`] tells whether all of it is still fresh.
 
 pub mod config;
 pub mod entry;
 pub mod files;
+pub mod findings;
 pub mod health;
 #[cfg(feature = "health-http")]
 pub mod health_http;

@@ -1,8 +1,24 @@
-//! Numbers in the words people use: lengths of time, names of signals.
+//! The words people use: for errors, lengths of time, names of signals.
 
+use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+/// An error and its causes in one sentence. Many libraries repeat the cause in their own words; each is said once.
+pub fn sentence(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
+        cause = error.source();
+    }
+    text
+}
 
 /// `3 minutes 5 seconds`, `1.25 seconds`: the two largest units that matter.
 pub fn length_in_words(length: Duration) -> String {

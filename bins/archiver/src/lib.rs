@@ -31,16 +31,4 @@ pub mod web;
 
 pub use command::{Arguments, run};
 
-/// An error and its causes, each once, in one sentence.
-pub(crate) fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
+pub(crate) use shared::words::sentence;

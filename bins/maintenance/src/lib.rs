@@ -24,18 +24,4 @@ pub mod switch;
 pub mod upgrade;
 
 pub use command::{Arguments, run};
-
-/// An error and its causes in one sentence, each said once.
-pub fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        if !text.contains(&why) {
-            text.push_str(": ");
-            text.push_str(&why);
-        }
-        cause = error.source();
-    }
-    text
-}
+pub use shared::words::sentence;

@@ -8,6 +8,7 @@ use lettre::{
 };
 
 use super::{News, NotifyOptions};
+use crate::words::sentence;
 use crate::{config::Value, job::Report};
 
 const SMTP_PATIENCE: Duration = Duration::from_secs(5);
@@ -116,9 +117,4 @@ impl Mail {
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn sentence(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use shared::config;
 use shared::entry::{Exit, Failure};
 use shared::files::Lock;
+use shared::findings::Findings;
 use shared::shutdown::Shutdown;
 
 use crate::config::Settings;
@@ -13,33 +14,6 @@ use crate::job::{self, Job};
 use crate::neighbour;
 use crate::place::{NotReady, Php, Place};
 use crate::web::Silent;
-
-/// What was found so far.
-#[derive(Default)]
-struct Findings {
-    text: String,
-    faults: Vec<Exit>,
-}
-
-impl Findings {
-    fn good(&mut self, what: &str) {
-        self.text.push_str(&format!("ok      {what}\n"));
-    }
-
-    fn advice(&mut self, what: &str) {
-        self.text.push_str(&format!("advice  {what}\n"));
-    }
-
-    fn fault(&mut self, exit: Exit, what: &str, help: &str) {
-        self.text.push_str(&format!("FAULT   {what}\n        {help}\n"));
-        self.faults.push(exit);
-    }
-
-    fn failure(&mut self, failure: &Failure) {
-        let what = crate::sentence(failure.error.as_ref());
-        self.fault(failure.exit, &what, failure.help.as_deref().unwrap_or_default());
-    }
-}
 
 /// Reports on everything that a job needs.
 pub fn check() -> Result<Exit, Failure> {
@@ -66,8 +40,8 @@ pub fn check() -> Result<Exit, Failure> {
     if let Ok(place) = &place {
         super::block_on(matomo(&settings, place, &mut findings))?;
     }
-    super::say(&findings.text);
-    Ok(findings.faults.first().copied().unwrap_or(Exit::Done))
+    super::say(findings.text());
+    Ok(findings.exit())
 }
 
 fn state(settings: &Settings, findings: &mut Findings) {

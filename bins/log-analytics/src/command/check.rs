@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use shared::entry::{Exit, Failure};
+use shared::findings::Findings;
 
 use crate::config::Settings;
 use crate::discover::{self, SiteId};
@@ -13,28 +14,6 @@ use crate::matomo::{Matomo, Refusal, sentence};
 const LEDGER_SITE_NAME: &str = "Import ledger (log-analytics)";
 const LEDGER_SITE_URL: &str = "http://ledger.invalid";
 
-/// What was found so far.
-#[derive(Default)]
-struct Findings {
-    text: String,
-    faults: Vec<Exit>,
-}
-
-impl Findings {
-    fn good(&mut self, what: &str) {
-        self.text.push_str(&format!("ok      {what}\n"));
-    }
-
-    fn advice(&mut self, what: &str) {
-        self.text.push_str(&format!("advice  {what}\n"));
-    }
-
-    fn fault(&mut self, exit: Exit, what: &str, help: &str) {
-        self.text.push_str(&format!("FAULT   {what}\n        {help}\n"));
-        self.faults.push(exit);
-    }
-}
-
 /// Reports on everything that an import needs.
 pub fn check(create_ledger_site: bool) -> Result<Exit, Failure> {
     let settings = super::settings()?;
@@ -43,8 +22,8 @@ pub fn check(create_ledger_site: bool) -> Result<Exit, Failure> {
     volume(&settings, &mut findings);
     let matomo = settings.matomo().map_err(|error| Failure::new(Exit::Config, error))?;
     super::block_on(server(&settings, &matomo, create_ledger_site, &mut findings))?;
-    super::say(&findings.text);
-    Ok(findings.faults.first().copied().unwrap_or(Exit::Done))
+    super::say(findings.text());
+    Ok(findings.exit())
 }
 
 fn volume(settings: &Settings, findings: &mut Findings) {

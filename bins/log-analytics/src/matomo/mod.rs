@@ -22,6 +22,7 @@ pub use mark::{Asked, RECENT_SECONDS};
 pub use preflight::Refusal;
 pub use recorder::{Delivery, End, Hands, Patience, Settled, Throttle, resolve};
 pub use reports::Invalidation;
+pub use shared::words::sentence;
 
 use crate::discover::SiteId;
 use crate::ledger::Mark;
@@ -157,21 +158,6 @@ fn shown(url: &str) -> String {
     let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     format!("{scheme}://{host}{path}")
-}
-
-/// An error and its causes in one sentence.
-pub fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        if !text.contains(&why) {
-            text.push_str(": ");
-            text.push_str(&why);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

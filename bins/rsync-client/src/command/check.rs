@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use shared::config;
 use shared::entry::{Exit, Failure};
 use shared::files::Lock;
+use shared::findings::Findings;
 use shared::process::{Limits, Program, find_program};
 use shared::shutdown::Shutdown;
 
@@ -21,28 +22,6 @@ use crate::ssh::{Client, Keys, named};
 /// A probe that takes longer than this hangs.
 const PROBE_MAX: Duration = Duration::from_secs(120);
 const SLOTS_SHOWN: usize = 3;
-
-/// What was found so far.
-#[derive(Default)]
-struct Findings {
-    text: String,
-    faults: Vec<Exit>,
-}
-
-impl Findings {
-    fn good(&mut self, what: &str) {
-        self.text.push_str(&format!("ok      {what}\n"));
-    }
-
-    fn advice(&mut self, what: &str) {
-        self.text.push_str(&format!("advice  {what}\n"));
-    }
-
-    fn fault(&mut self, exit: Exit, what: &str, help: &str) {
-        self.text.push_str(&format!("FAULT   {what}\n        {help}\n"));
-        self.faults.push(exit);
-    }
-}
 
 /// Reports on everything that fetching needs.
 pub fn check(probe: bool) -> Result<Exit, Failure> {
@@ -59,8 +38,8 @@ pub fn check(probe: bool) -> Result<Exit, Failure> {
     if let (Some(plan), Some(search_path), true) = (plan, search_path, probe) {
         super::block_on(reach(&plan, &search_path, &mut findings))??;
     }
-    super::say(&findings.text);
-    Ok(findings.faults.first().copied().unwrap_or(Exit::Done))
+    super::say(findings.text());
+    Ok(findings.exit())
 }
 
 fn programs(findings: &mut Findings) {
