@@ -113,3 +113,13 @@ fn a_watchman_hears_of_passes_and_a_person_of_incidents() {
     stack.once().succeeds();
     assert_eq!(hooks.lock().unwrap().len(), told + 3);
 }
+
+#[test]
+fn c_082_too_many_failed_passes_in_a_row_end_the_program() {
+    let stack = stack();
+    stack.writes(SITE, 10);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    stack.set("MATOMO_URL", &nobody).set("MATOMO_IMPORT_LOGS_CRON", "* * * * * *").set("MAX_CONSECUTIVE_FAILURES", "2");
+    let ended = stack.run(&["run"]).ends_with(1);
+    ended.says(&["Too many runs failed in a row", "failures=2", "MAX_CONSECUTIVE_FAILURES"]);
+}

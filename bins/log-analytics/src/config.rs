@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use shared::config::{Address, Count, Neighbours, Span, Value};
 use shared::health_http::ListenOptions;
 use shared::http::SetupError;
+use shared::job::FailuresMax;
 use shared::logging::LogOptions;
 use shared::notify::NotifyOptions;
 use shared::schedule::Schedule;
@@ -37,6 +38,8 @@ shared::settings! {
         pub requests_per_second: Option<Count<1, 1_000_000>> = optional("MATOMO_MAX_REQUESTS_PERS").example("1000"),
         /// A pass that would start sooner than this after the start of the last one is left out: against restarts in a loop.
         pub min_interval: Option<Span> = optional("MIN_INTERVAL").example("10m"),
+        /// After so many failed passes in a row the program itself ends, with exit code 1. Never when unset.
+        pub failures_max: Option<FailuresMax> = optional("MAX_CONSECUTIVE_FAILURES").example("5"),
         /// Folder with `logs/<SITE_ID>/` below it; our state lies beside `logs`.
         pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
         /// Where the ledger is: `file:` and a folder. Default: `ledger` below ANALYTICS_DIR.

@@ -8,7 +8,7 @@ use shared::entry::{Exit, Failure};
 use shared::files::FileError;
 use shared::health::{Health, Outcome};
 use shared::health_http;
-use shared::job::{Next, Report, RunResult, Signals, Trigger, read_again, say_status};
+use shared::job::{Next, Report, RunResult, Signals, Trigger, read_again, say_status, too_many_failures};
 use shared::schedule::{Schedule, Slots};
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
@@ -81,6 +81,10 @@ async fn serve(settings: Settings, shutdown: &Shutdown) -> Result<Exit, Failure>
             }
             Next::Status => say_status(&standing.health, slot),
             Next::Reload => standing.read_settings_again(),
+        }
+        let failures = standing.health.state().failures;
+        if !shutdown.requested() && too_many_failures(standing.settings.failures_max, JOB, failures) {
+            return Ok(Exit::Failed);
         }
     }
     info!("log-analytics stops, as asked");
