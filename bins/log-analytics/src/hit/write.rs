@@ -3,6 +3,8 @@
 //! Nothing is scanned or escaped twice: the address is copied from where it was first written, and the user agent
 //! comes ready-made.
 
+use std::rc::Rc;
+
 use super::agent::Agent;
 use super::json::{self, Stray};
 use super::judge::{Judge, Judged};
@@ -19,6 +21,13 @@ impl Judge {
     /// Appends the hit for `site`: one JSON object and nothing else. Its last byte is the closing brace, so
     /// [`add_parameter`] can take one more parameter in.
     pub fn write(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) {
+        let mut own = Vec::new();
+        let inset = self.write_apart(hit, site, &mut own);
+        Written { own: &own, inset: inset.as_ref() }.append_to(out);
+    }
+
+    /// The same without what the hit shares with the others of its user agent, which is half of it.
+    pub fn write_apart(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) -> Option<Inset> {
         let mut room = std::mem::take(&mut self.room);
         let target = text::cut(hit.target.text(&self.rules, &mut room), ADDRESS_CHARACTERS_MAX);
         let address = Address { prefix: prefix(hit, &self.rules, site, target), target };
@@ -29,8 +38,15 @@ impl Judge {
         out.extend_from_slice(br#"","cip":""#);
         json::push_known(out, hit.ip(), plain, Stray::Replace);
         self.clock.push(out, hit.moment);
-        let agent = &*hit.known_agent;
-        out.extend_from_slice(&agent.json);
+        let agent = &hit.known_agent;
+        let inset = match &hit.replay {
+            None => Some(Inset { agent: Rc::clone(agent), at: (out.len() - start) as u32 }),
+            // What a replayed request says is laid over the whole hit.
+            Some(_) => {
+                out.extend_from_slice(&agent.json);
+                None
+            }
+        };
         push_page_variables(out, hit, &self.rules);
         if !self.rules.visit_variables.is_empty() {
             push_visit_variables(out, hit, &self.rules, agent);
@@ -47,6 +63,45 @@ impl Judge {
             parameters.overlay(out, start);
         }
         self.room = room;
+        inset
+    }
+}
+
+/// What a hit shares with the others of its user agent, and where it belongs.
+#[derive(Debug, Clone)]
+pub struct Inset {
+    agent: Rc<Agent>,
+    at: u32,
+}
+
+/// A hit as it was written: its own part, and what belongs in between.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'w> {
+    /// All of it, unless there is an inset.
+    pub own: &'w [u8],
+    /// What was left out.
+    pub inset: Option<&'w Inset>,
+}
+
+impl Written<'_> {
+    /// Bytes of the whole hit.
+    pub fn len(&self) -> usize {
+        self.own.len() + self.inset.map_or(0, |inset| inset.agent.json.len())
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the whole hit.
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let Some(Inset { agent, at }) = self.inset else { return out.extend_from_slice(self.own) };
+        let (before, behind) = self.own.split_at(*at as usize);
+        for part in [before, &agent.json, behind] {
+            out.extend_from_slice(part);
+        }
     }
 }
 

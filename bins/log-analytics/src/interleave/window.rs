@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use crate::hit::{Inset, Written};
 use crate::ledger::FileId;
 
 /// Where a hit came from.
@@ -35,17 +36,30 @@ pub struct Waiting {
 /// Their JSON is written where it stays: a file writes its next hit before anybody knows whose turn it is.
 #[derive(Debug)]
 pub struct Window {
-    /// Each hit, and where its JSON stands.
-    hits: Vec<(Waiting, Range<usize>)>,
+    hits: Vec<(Waiting, Text)>,
     bytes: Vec<u8>,
     /// JSON of hits that are not put in yet, by the index of their file.
-    written: Vec<(usize, Range<usize>)>,
+    written: Vec<(usize, Text)>,
     hits_max: usize,
     bytes_max: usize,
     /// The order in which hits are taken out, as indexes, once the first was taken.
     turns: Vec<u32>,
     ranks: Ranks,
     taken: usize,
+}
+
+/// Where the JSON of a hit stands, and what belongs in it.
+#[derive(Debug, Default)]
+struct Text {
+    start: u32,
+    end: u32,
+    inset: Option<Inset>,
+}
+
+impl Text {
+    fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 impl Window {
@@ -63,13 +77,16 @@ impl Window {
         }
     }
 
-    /// Lets the file of this index write the JSON of its next hit, or nothing. The hit it wrote before has been put in.
+    /// Lets the file of this index write the JSON of its next hit, or nothing, and say what it left out of it. The hit it
+    /// wrote before has been put in.
     #[inline]
-    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let start = self.bytes.len();
-        let answer = write(&mut self.bytes);
-        if self.bytes.len() > start {
-            self.written.push((file, start..self.bytes.len()));
+    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>, &mut Option<Inset>) -> T) -> T {
+        let start = self.bytes.len() as u32;
+        let mut inset = None;
+        let answer = write(&mut self.bytes, &mut inset);
+        let end = self.bytes.len() as u32;
+        if end > start {
+            self.written.push((file, Text { start, end, inset }));
         }
         answer
     }
@@ -79,8 +96,8 @@ impl Window {
     #[inline]
     pub fn push(&mut self, file: usize, hit: Waiting) {
         let place = self.written.iter().position(|(writer, _)| *writer == file);
-        let json = place.map(|place| self.written.swap_remove(place).1).unwrap_or_default();
-        self.hits.push((hit, json));
+        let text = place.map(|place| self.written.swap_remove(place).1).unwrap_or_default();
+        self.hits.push((hit, text));
     }
 
     /// Whether it should be emptied now.
@@ -96,7 +113,7 @@ impl Window {
     /// Takes out the next hit: those of one user agent together, each visitor's in the order they came.
     /// The JSON is to be read before the next call.
     #[inline]
-    pub fn pop(&mut self) -> Option<(Waiting, &[u8])> {
+    pub fn pop(&mut self) -> Option<(Waiting, Written<'_>)> {
         if self.taken == self.hits.len() {
             self.clear();
             return None;
@@ -106,8 +123,8 @@ impl Window {
         }
         let index = self.turns[self.taken] as usize;
         self.taken += 1;
-        let (hit, json) = &self.hits[index];
-        Some((*hit, &self.bytes[json.clone()]))
+        let (hit, text) = &self.hits[index];
+        Some((*hit, Written { own: &self.bytes[text.range()], inset: text.inset.as_ref() }))
     }
 
     /// Forgets what was taken out; what is not put in yet moves to the front.
@@ -115,14 +132,14 @@ impl Window {
         self.hits.clear();
         self.turns.clear();
         self.taken = 0;
-        self.written.sort_unstable_by_key(|(_, json)| json.start);
+        self.written.sort_unstable_by_key(|(_, text)| text.start);
         let mut end = 0;
-        for (_, json) in &mut self.written {
-            self.bytes.copy_within(json.clone(), end);
-            *json = end..end + json.len();
-            end = json.end;
+        for (_, text) in &mut self.written {
+            self.bytes.copy_within(text.range(), end as usize);
+            (text.start, text.end) = (end, end + (text.end - text.start));
+            end = text.end;
         }
-        self.bytes.truncate(end);
+        self.bytes.truncate(end as usize);
     }
 
     /// Hits of rank 0 first, then those of rank 1, and so on; within a rank in the order they came.
@@ -185,7 +202,7 @@ mod tests {
     }
 
     fn put(window: &mut Window, file: usize, hit: Waiting, json: &str) {
-        window.write(file, |room| room.extend_from_slice(json.as_bytes()));
+        window.write(file, |room, _| room.extend_from_slice(json.as_bytes()));
         window.push(file, hit);
     }
 
@@ -193,9 +210,9 @@ mod tests {
     fn what_is_written_but_not_put_in_outlives_the_others() {
         let mut window = Window::new(10, 1000);
         for file in [3, 5, 4] {
-            window.write(file, |room| room.extend_from_slice(format!("first of {file}").as_bytes()));
+            window.write(file, |room, _| room.extend_from_slice(format!("first of {file}").as_bytes()));
         }
-        window.write(6, |_| {});
+        window.write(6, |_, _| {});
         put(&mut window, 2, hit(0, 1, 7), "taken out");
         window.push(5, hit(1, 2, 7));
         while window.pop().is_some() {}
@@ -205,7 +222,7 @@ mod tests {
         window.push(3, hit(4, 5, 7));
         let mut got = Vec::new();
         while let Some((_, json)) = window.pop() {
-            got.push(String::from_utf8(json.to_vec()).unwrap());
+            got.push(String::from_utf8(json.own.to_vec()).unwrap());
         }
         assert_eq!(got, ["second of 5", "first of 4", "first of 3"]);
         assert!(window.bytes.is_empty());
@@ -219,7 +236,7 @@ mod tests {
         }
         let mut got = Vec::new();
         while let Some((hit, json)) = window.pop() {
-            got.push((hit.origin.offset, json.to_vec()));
+            got.push((hit.origin.offset, json.own.to_vec()));
         }
         assert!(window.is_empty());
         let offsets: Vec<u64> = got.iter().map(|(offset, _)| *offset).collect();

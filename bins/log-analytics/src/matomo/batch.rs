@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::discover::SiteId;
+use crate::hit::Written;
 use crate::interleave::{Origin, Waiting};
 use crate::ledger::{FileId, Intent, IntentId, Mark, Offsets, Part};
 
@@ -115,7 +116,7 @@ impl Filling {
 
     /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
     #[inline(always)]
-    pub fn push(&mut self, hit: &Waiting, identity: u64, json: &[u8], with_pv_id: bool) {
+    pub fn push(&mut self, hit: &Waiting, identity: u64, json: Written<'_>, with_pv_id: bool) {
         if self.body.capacity() - self.body.len() < json.len() + PAGE_VIEW_BYTES {
             self.body.reserve_exact(json.len() + GROWTH_BYTES);
         }
@@ -125,7 +126,7 @@ impl Filling {
         // What tells a line from any other, at a fraction of the cost of hashing the whole hit.
         self.hash =
             folded(self.hash, [identity, hit.origin.offset, hit.seconds.cast_unsigned(), hit.visitor, hit.agent]);
-        self.body.extend_from_slice(json);
+        json.append_to(&mut self.body);
         if with_pv_id {
             let hash = self.hash;
             let pv_id = self.pv_id.get_or_insert_with(|| page_view_id(hash));
@@ -214,7 +215,7 @@ mod tests {
         for &(file, offset, json) in hits {
             let origin = Origin { file: FileId(file), number: offset as u32, offset };
             let hit = Waiting { origin, seconds: 0, visitor: 0, agent: 0 };
-            filling.push(&hit, identity, json.as_bytes(), with_pv_id);
+            filling.push(&hit, identity, Written { own: json.as_bytes(), inset: None }, with_pv_id);
         }
         filling.close(|_| "]}".to_owned())
     }

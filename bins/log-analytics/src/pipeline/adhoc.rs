@@ -237,7 +237,7 @@ impl Under<'_> {
         let limit = self.adhoc.options.debug_request_limit.unwrap_or(u64::MAX);
         let mut hits = 1;
         while hits < limit {
-            let step = self.flow.write(ONE_FILE, |json| cursor.step(&mut self.judge, &self.sites, json));
+            let step = self.flow.write(ONE_FILE, |json, inset| cursor.step(&mut self.judge, &self.sites, json, inset));
             match step.map_err(OpenError::from)? {
                 Step::Hit => {
                     hits += 1;

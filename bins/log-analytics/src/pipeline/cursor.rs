@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::wanted::Wanted;
 use crate::file::{Lines, ReadError};
 use crate::format::{LineParser, Moment, Parsed};
-use crate::hit::{Judge, Site, Skip, Skipped, Verdict};
+use crate::hit::{Inset, Judge, Site, Skip, Skipped, Verdict};
 use crate::interleave::{Origin, Waiting};
 use crate::ledger::FileId;
 use crate::summary::{Counts, Place};
@@ -130,14 +130,20 @@ impl Cursor {
         Ok(0)
     }
 
-    /// Reads on to the next hit, and appends its JSON to `json`.
+    /// Reads on to the next hit, and appends its JSON to `json`, without what it shares with others.
     ///
     /// # Errors
     /// When the file cannot be read on.
-    pub fn step(&mut self, judge: &mut Judge, sites: &Sites, json: &mut Vec<u8>) -> Result<Step, ReadError> {
+    pub fn step(
+        &mut self,
+        judge: &mut Judge,
+        sites: &Sites,
+        json: &mut Vec<u8>,
+        inset: &mut Option<Inset>,
+    ) -> Result<Step, ReadError> {
         self.current = None;
         let Self { opened, now, read_to, kept_line, cut, counts, .. } = self;
-        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts };
+        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, inset, counts };
         if let Some((offset, line)) = kept_line.take() {
             let came = reading.read(&line);
             if let Came::AskSite(host) = came {
@@ -212,6 +218,7 @@ struct Reading<'c> {
     sites: &'c Sites,
     now: Moment,
     json: &'c mut Vec<u8>,
+    inset: &'c mut Option<Inset>,
     counts: &'c mut Counts,
 }
 
@@ -244,7 +251,7 @@ impl Reading<'_> {
         };
         let seconds = judged.moment.seconds;
         let (visitor, agent, download) = (judged.visitor, judged.agent, judged.download);
-        self.judge.write(&judged, site, self.json);
+        *self.inset = self.judge.write_apart(&judged, site, self.json);
         Came::Hit { seconds, visitor, agent, download, site: site.id() }
     }
 

@@ -11,6 +11,7 @@ use super::day::Days;
 use super::recorders::{Load, Recorders};
 use super::tracker::Tracker;
 use crate::discover::SiteId;
+use crate::hit::Inset;
 use crate::interleave::{Waiting, Window};
 use crate::ledger::{FileId, IntentId, Lease, LedgerError, Receipt};
 use crate::matomo::{Batch, Delivery, End, Filling, RECENT_SECONDS, Rejection, Sink};
@@ -160,7 +161,7 @@ impl<S: Sink + 'static> Flow<S> {
 
     /// Lets the file of this index write the JSON of its next hit, see [`Window::write`].
     #[inline]
-    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>, &mut Option<Inset>) -> T) -> T {
         self.window.write(file, write)
     }
 
@@ -472,7 +473,7 @@ mod tests {
             let mut origin = Origin { file: FileId(1), number: 0, offset: 0 };
             flow.open(origin.file, 7, 0);
             flow.tracker.hand_out(&mut origin, 10);
-            flow.write(0, |json| json.extend_from_slice(b"{}"));
+            flow.write(0, |json, _| json.extend_from_slice(b"{}"));
             flow.offer(0, Waiting { origin, seconds: 0, visitor: 1, agent: 1 });
             if broken {
                 lease.break_disk();

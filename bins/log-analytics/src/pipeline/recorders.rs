@@ -141,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::discover::SiteId;
+    use crate::hit::Written;
     use crate::interleave::Origin;
     use crate::ledger::FileId;
 
@@ -154,7 +155,7 @@ mod tests {
             agent: 0,
         };
         let (index, filling) = recorders.batch_for(&hit, || Filling::new(SiteId(4), None, 0, Vec::new(), HITS_MAX));
-        filling.push(&hit, 0, b"{}", false);
+        filling.push(&hit, 0, Written { own: b"{}", inset: None }, false);
         if filling.hits() == HITS_MAX {
             recorders.close(index, |filling| filling.close(|_| String::new()));
         }

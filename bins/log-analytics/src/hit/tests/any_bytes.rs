@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::{Event, GenerationTime};
-use crate::hit::add_parameter;
+use crate::hit::{Written, add_parameter};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -76,6 +76,12 @@ proptest! {
         let mut out = Vec::new();
         judge.write(&kept, &site(), &mut out);
         prop_assert_eq!(out.last(), Some(&b'}'));
+        let (mut own, mut joined) = (Vec::new(), b"before".to_vec());
+        let inset = judge.write_apart(&kept, &site(), &mut own);
+        let written = Written { own: &own, inset: inset.as_ref() };
+        prop_assert_eq!(written.len(), out.len());
+        written.append_to(&mut joined);
+        prop_assert_eq!(joined.strip_prefix(b"before"), Some(&*out));
         add_parameter(&mut out, "pv_id", "abc123");
         // serde_json refuses what PHP refuses: bytes that are not UTF-8, lone surrogates, raw control characters.
         let hit: Value = serde_json::from_slice(&out).unwrap();

@@ -9,6 +9,7 @@ use regex::bytes::{Captures, Regex};
 use serde_json::{Map, Value};
 
 use super::*;
+use crate::hit::Written;
 use crate::options::ImportOptions;
 use crate::summary::{Counts, Place};
 
@@ -122,8 +123,9 @@ fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pat
                 };
                 counts.sites.insert(id);
                 counts.recorded += 1;
-                let mut out = Vec::new();
-                judge.write(&hit, &sites.by_id[&id], &mut out);
+                let (mut own, mut out) = (Vec::new(), Vec::new());
+                let inset = judge.write_apart(&hit, &sites.by_id[&id], &mut own);
+                Written { own: &own, inset: inset.as_ref() }.append_to(&mut out);
                 hits.push(normal(&serde_json::from_slice(&out).unwrap()));
             }
         }
