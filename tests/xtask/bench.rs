@@ -43,6 +43,9 @@ pub struct Options {
     /// Matomo's own importer (a Python program), to be measured on the first 100,000 lines.
     #[arg(long)]
     reference: Option<PathBuf>,
+    /// Piwik PRO's fork of it (`pip install piwik-pro-log-analytics`), to be measured likewise.
+    #[arg(long)]
+    fork: Option<PathBuf>,
     /// Count instructions per line with valgrind instead of taking times.
     #[arg(long)]
     instructions: bool,
@@ -84,7 +87,10 @@ impl Bench {
         table.show();
         table.ratio("gz end to end, processor time against zcat", "once, gz", "zcat alone");
         if let Some(reference) = &options.reference {
-            self.against(reference, &log, options.rounds)?;
+            self.against("reference", |log| self.reference(reference, log), &log, options.rounds)?;
+        }
+        if let Some(fork) = &options.fork {
+            self.against("fork", |log| self.fork(fork, log), &log, options.rounds)?;
         }
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         println!(
@@ -94,18 +100,24 @@ impl Bench {
         Ok(())
     }
 
-    fn against(&self, reference: &Path, log: &Path, rounds: usize) -> anyhow::Result<()> {
+    fn against(
+        &self,
+        name: &'static str,
+        other: impl Fn(&Path) -> Command,
+        log: &Path,
+        rounds: usize,
+    ) -> anyhow::Result<()> {
         let short = self.folder.path().join("short.log");
         log::first_lines(log, &short, PAIRED_LINES)?;
         let mut table = Table::default();
         for _ in 0..rounds.max(1) {
             table.add("ours", self.hits_of(&mut self.once(&short)?)?);
-            table.add("reference", self.hits_of(&mut self.reference(reference, &short))?);
+            table.add(name, self.hits_of(&mut other(&short))?);
         }
         println!("\nThe first {PAIRED_LINES} lines:");
         table.show();
-        table.ratio("reference against ours", "reference", "ours");
-        table.equal_hits("reference", "ours");
+        table.ratio(&format!("{name} against ours"), name, "ours");
+        table.equal_hits(name, "ours");
         Ok(())
     }
 
@@ -137,9 +149,19 @@ impl Bench {
 
     fn reference(&self, program: &Path, log: &Path) -> Command {
         let mut command = Command::new("python3");
-        command.arg(program).arg(format!("--url={}", self.sink.url())).arg(format!("--token-auth={TOKEN}"));
-        command.args(["--idsite=1".to_owned(), format!("--recorders={}", self.recorders)]);
-        command.args(EVERYTHING.split(' ')).arg(log);
+        command.arg(program).arg(format!("--token-auth={TOKEN}"));
+        self.told(command, log)
+    }
+
+    fn fork(&self, program: &Path, log: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.args(["--client-id=bench", "--client-secret=bench"]);
+        self.told(command, log)
+    }
+
+    fn told(&self, mut command: Command, log: &Path) -> Command {
+        command.args([format!("--url={}", self.sink.url()), "--idsite=1".to_owned()]);
+        command.arg(format!("--recorders={}", self.recorders)).args(EVERYTHING.split(' ')).arg(log);
         command
     }
 

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use memchr::memmem::{self, Finder};
 
-/// Answers every call of the API well enough for an importer to start.
-const API_ANSWER: &str =
-    r#"{"value":"5.0.2","idsite":"1","name":"bench","main_url":"https://www.example.org","timezone":"UTC"}"#;
+/// Answers every call of the API well enough for an importer to start, Piwik PRO's included.
+const API_ANSWER: &str = concat!(
+    r#"{"value":"5.0.2","idsite":"1","name":"bench","main_url":"https://www.example.org","timezone":"UTC","#,
+    r#""token_type":"Bearer","access_token":"bench","#,
+    r#""data":{"id":"1","attributes":{"name":"bench","urls":["https://www.example.org"]}}}"#,
+);
 /// Room for a head and the body of a usual batch; grows when a batch is larger.
 const BUFFER_BYTES: usize = 1 << 20;
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -89,8 +92,12 @@ fn serve(mut stream: TcpStream, counter: &AtomicU64, per_kib: Duration) -> io::R
         while filled < end {
             filled += read_more(&mut stream, &mut buffer, filled)?;
         }
-        let hits = marker.find_iter(&buffer[body_at..end]).count() as u64;
-        counter.fetch_add(hits, Ordering::Relaxed);
+        let body = &buffer[body_at..end];
+        let hits = marker.find_iter(body).count() as u64;
+        // Before an import a server is asked by a hit that it must not record.
+        if memmem::find(body, br#""rec":"0""#).is_none() {
+            counter.fetch_add(hits, Ordering::Relaxed);
+        }
         if hits > 0 && !per_kib.is_zero() {
             thread::sleep(per_kib.mul_f64((end - body_at) as f64 / 1024.0));
         }
