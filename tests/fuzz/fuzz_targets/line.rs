@@ -1,54 +1,66 @@
-//! Any bytes through every parser, the filters and the writer: no panic, and every hit is JSON in UTF-8.
-//!
-//! ```sh
-//! cargo +nightly fuzz run --fuzz-dir tests/fuzz line NEW_INPUTS bins/log-analytics/src/format/corpus -- -max_len=4096
-//! ```
+//! Any bytes through every parser that needs no header, the filters and the writer: no panic, and every hit is JSON in UTF-8.
 #![no_main]
 
 use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
-use log_analytics::format::{Chosen, Detector, FORMATS, FormatOptions, LineParser, Moment, Parsed};
-use log_analytics::hit::{HitOptions, Judge, Site, Verdict};
+use log_analytics::format::{Chosen, FORMATS, FormatOptions, LineParser, Moment, Parsed};
+use log_analytics::hit::{HitOptions, Judge, Replay, Site, Verdict};
 
-/// What is costly to make. Only parsers that remember a header are made anew for each input, so that an input alone
-/// decides what happens.
+const NOW: Moment = Moment { seconds: 1_800_000_000, micros: 0 };
+
+/// What is costly to make. None of it remembers anything of a line that changes what is made of another.
 struct Kept {
-    judge: Judge,
+    judges: Vec<Judge>,
     parsers: Vec<Box<dyn LineParser + Send>>,
 }
 
-fn parsers() -> impl Iterator<Item = Box<dyn LineParser + Send>> {
-    FORMATS.iter().map(|format| format.parser(&FormatOptions::default(), Chosen::ByName))
+fn judges() -> Vec<Judge> {
+    let all = HitOptions { enable_bots: true, enable_static: true, enable_http_errors: true, ..HitOptions::default() };
+    let pair = |field: &str, name: &str| (field.to_owned(), name.to_owned());
+    let every_option = HitOptions {
+        enable_http_redirects: true,
+        masked_ip_bytes: 2,
+        dimensions: vec![(1, "agent_class".to_owned()), (2, "status".to_owned()), (3, "user_agent".to_owned())],
+        page_variables: vec![pair("status", "Status"), pair("user_agent", "\"Agent\"")],
+        visit_variables: vec![pair("userid", "User"), pair("path", "Path")],
+        ignore_groups: vec!["length".to_owned()],
+        exclude_paths: vec!["/a*[b-d]?".to_owned()],
+        exclude_urls: vec!["*secret*".to_owned()],
+        hostnames: vec!["*".to_owned()],
+        track_http_method: true,
+        force_lowercase_path: true,
+        strip_query_string: true,
+        ..all.clone()
+    };
+    let replay = HitOptions { replay: Some(Replay::default()), ..all.clone() };
+    let judge = |(options, host_mode)| Judge::new(&options, host_mode).expect("these options are sound");
+    [(all, false), (every_option, true), (replay, false)].map(judge).into()
+}
+
+fn parsers() -> Vec<Box<dyn LineParser + Send>> {
+    let all = FORMATS.iter().map(|format| format.parser(&FormatOptions::default(), Chosen::ByName));
+    all.filter(|parser| !parser.needs_header()).collect()
 }
 
 thread_local! {
-    static KEPT: RefCell<Kept> = RefCell::new({
-        let options =
-            HitOptions { enable_bots: true, enable_static: true, enable_http_errors: true, ..HitOptions::default() };
-        Kept { judge: Judge::new(&options, false).expect("the default options are sound"), parsers: parsers().collect() }
-    });
+    static KEPT: RefCell<Kept> = RefCell::new(Kept { judges: judges(), parsers: parsers() });
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let site = Site::new(4, "https://www.example.org");
-    let now = Moment { seconds: 1_800_000_000, micros: 0 };
-    let format_options = FormatOptions::default();
-    let mut detector = Detector::new(&format_options);
-    for line in bytes.split(|&byte| byte == b'\n') {
-        let _ = detector.offer(line);
-    }
-    KEPT.with_borrow_mut(|Kept { judge, parsers: kept }| {
-        for (parser, fresh) in kept.iter_mut().zip(parsers()) {
-            if parser.needs_header() {
-                *parser = fresh;
-            }
-            for line in bytes.split(|&byte| byte == b'\n') {
+    KEPT.with_borrow_mut(|Kept { judges, parsers }| {
+        let mut json = Vec::new();
+        for line in bytes.split(|&byte| byte == b'\n') {
+            for parser in &mut *parsers {
                 let Parsed::Record(record) = parser.parse(line) else { continue };
-                if let Verdict::Keep(hit) = judge.judge(&record, now) {
-                    let mut json = Vec::new();
-                    judge.write(&hit, &site, &mut json);
-                    assert!(std::str::from_utf8(&json).is_ok() && json.ends_with(b"}"));
+                for judge in &mut *judges {
+                    if let Verdict::Keep(hit) = judge.judge(&record, NOW) {
+                        json.clear();
+                        judge.write(&hit, &site, &mut json);
+                        let hit: serde_json::Value = serde_json::from_slice(&json).expect("a hit is JSON");
+                        assert!(hit.is_object());
+                    }
                 }
             }
         }

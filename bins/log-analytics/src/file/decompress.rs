@@ -20,6 +20,10 @@ pub enum Compression {
 /// Bytes needed to tell a compression.
 pub const MAGIC_BYTES: usize = 6;
 
+/// What an xz block may ask for: its header says how much, and a damaged one could say four gigabytes. `xz -9` needs 65 MiB;
+/// the zstd decoder has the same limit by itself.
+const XZ_MEMORY_KIB_MAX: u32 = 128 * 1024;
+
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 impl Compression {
@@ -45,7 +49,30 @@ impl Compression {
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(source))),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(source))),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(buffered(source))?),
-            Self::Xz => Box::new(lzma_rust2::XzReader::new(buffered(source), true)),
+            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(buffered(source), true, XZ_MEMORY_KIB_MAX)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "hello\n" packed by `xz`, without the size of its dictionary and the checksum over it.
+    const HEAD: &[u8] = b"\xfd7zXZ\0\0\x01i\x22\xde6\x02\0\x21\x01";
+    const TAIL: &[u8] = b"\x01\0\x05hello\n\0\0\0 0:6\0\x01\x1a\x06\xc5\xea\xc8y\x90B\x99\r\x01\0\0\0\0\x01YZ";
+
+    fn unpacked(dictionary: &[u8; 8]) -> io::Result<Vec<u8>> {
+        let archive = [HEAD, dictionary, TAIL].concat();
+        let mut text = Vec::new();
+        Compression::of(&archive).decode(io::Cursor::new(archive))?.read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn a_file_by_the_largest_preset_of_xz_is_read_and_one_that_asks_for_gigabytes_is_not() {
+        let (of_64_mib, of_4_gib) = (b"\x1c\0\0\0\x10\xcf\x58\xcc", b"\x28\0\0\0\xe6\xa0\x11\xb3");
+        assert_eq!(unpacked(of_64_mib).unwrap(), b"hello\n");
+        assert!(unpacked(of_4_gib).is_err());
     }
 }

@@ -96,14 +96,23 @@ impl Lines {
     }
 
     fn fill(&mut self) -> io::Result<()> {
+        self.move_to_front();
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        self.read_more()
+    }
+
+    fn move_to_front(&mut self) {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.filled, 0);
             self.filled -= self.start;
             self.start = 0;
         }
-        if self.filled == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
+    }
+
+    /// Reads behind what is there. Without room there it would take the file for ended.
+    fn read_more(&mut self) -> io::Result<()> {
         let count = loop {
             match self.source.read(&mut self.buffer[self.filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -117,6 +126,8 @@ impl Lines {
 
     /// Keeps the head of an overlong line and forgets the rest of it, so that memory stays bounded.
     fn pass_over(&mut self) -> io::Result<Found> {
+        // The buffer is longer than a line may be: at its front there is room behind the head.
+        self.move_to_front();
         let head_end = self.start + LINE_BYTES_MAX;
         let mut skipped = 0;
         loop {
@@ -139,9 +150,7 @@ impl Lines {
                 let found = Found::unterminated(self.filled);
                 return Ok(Found { end: head_end, skipped, overlong: true, ..found });
             }
-            let count = self.source.read(&mut self.buffer[self.filled..])?;
-            self.filled += count;
-            self.ended = count == 0;
+            self.read_more()?;
         }
     }
 }
@@ -203,6 +212,21 @@ mod tests {
         assert!(got[1].4 && got[1].2.len() == LINE_BYTES_MAX);
         assert_eq!(got[1].1, bytes.len() as u64 - 5);
         assert_eq!((got[2].2.as_slice(), got[2].4), (&b"last"[..], false));
+    }
+
+    #[test]
+    fn an_overlong_line_that_begins_late_in_the_buffer_does_not_end_the_file() {
+        // The first line makes the buffer two lines long, the second leaves the third a byte less than that.
+        let mut bytes = vec![b'a'; LINE_BYTES_MAX + 10];
+        bytes.push(b'\n');
+        bytes.extend(vec![b'b'; LINE_BYTES_MAX - 2]);
+        bytes.push(b'\n');
+        bytes.extend(vec![b'c'; LINE_BYTES_MAX + 5]);
+        bytes.extend(b"\r\nlast\n");
+        let got = lines(&bytes, usize::MAX);
+        assert_eq!(got.len(), 4);
+        assert_eq!((got[2].2.len(), got[2].4), (LINE_BYTES_MAX, true));
+        assert_eq!((got[3].1, got[3].2.as_slice()), (bytes.len() as u64, &b"last"[..]));
     }
 
     #[test]

@@ -1,11 +1,27 @@
 //! Test: no line, however odd, makes any parser panic, and a parser stays usable after it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::{Chosen, Detector, FORMATS, FormatOptions, LineParser, Parsed, named};
 
-/// Lines that once went wrong somewhere, or look as if they could. Yours goes at its end.
-const ODD_LINES: &[u8] = include_bytes!("corpus/lines.log");
+/// Lines of every format in a file of its own, and in `lines.log` those that once went wrong somewhere, or look as if they
+/// could: yours goes at its end. A fuzzer starts from these files.
+static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let mut files: Vec<_> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+});
+
+/// What a fuzzer takes of a file.
+const SEED_BYTES_MAX: usize = 4096;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/corpus")
+}
 
 const HEADERS: [&str; 3] = [
     "#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status sc-bytes time-taken cs(User-Agent) cs(Referer)",
@@ -14,7 +30,7 @@ const HEADERS: [&str; 3] = [
 ];
 
 fn odd_lines() -> impl Iterator<Item = &'static [u8]> {
-    ODD_LINES.split(|byte| *byte == b'\n')
+    CORPUS.iter().flat_map(|file| file.split(|byte| *byte == b'\n'))
 }
 
 fn every_parser() -> impl Iterator<Item = Box<dyn LineParser + Send>> {
@@ -39,6 +55,20 @@ fn odd_lines_are_read_or_refused_by_every_parser() {
             read(&mut *parser, header.as_bytes());
             odd_lines().for_each(|line| read(&mut *parser, line));
         }
+    }
+}
+
+#[test]
+fn every_format_has_a_file_in_the_corpus() {
+    for format in FORMATS {
+        let file = folder().join(format!("{}.log", format.name()));
+        let lines = fs::read(&file).unwrap_or_else(|error| {
+            panic!("a fuzzer would hardly find a line of {}: write some to {} ({error})", format.name(), file.display())
+        });
+        assert!(lines.len() <= SEED_BYTES_MAX, "{} is longer than {SEED_BYTES_MAX} bytes", file.display());
+        let mut parser = format.parser(&FormatOptions::default(), Chosen::ByName);
+        let mut lines = lines.split(|byte| *byte == b'\n');
+        assert!(lines.any(|line| matches!(parser.parse(line), Parsed::Record(_))), "{}", file.display());
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::field::Field;
 use super::json::Mapped;
 use super::pattern::Pattern;
+use super::strptime;
 use super::template::{self, TemplateError};
 use super::{Chosen, FORMATS, Fit, FormatOptions, LineParser, LogFormat, Malformed, Parsed};
 
@@ -57,6 +58,14 @@ pub enum FormatError {
         /// The field.
         field: &'static str,
     },
+    /// `--log-date-format` says the same thing twice.
+    #[error("--log-date-format={date_format} has %{directive} twice")]
+    RepeatedDirective {
+        /// The format as given.
+        date_format: String,
+        /// The letter behind the `%`.
+        directive: char,
+    },
     /// A pattern of `--w3c-field-regex` is none, or names no group.
     #[error("the pattern of the W3C field {field:?} is no pattern with a group (?P<name>...): {regex}")]
     W3cFieldRegex {
@@ -93,6 +102,7 @@ pub fn named(options: &FormatOptions) -> Result<Option<Choice>, FormatError> {
     if let Some(template) = &options.template {
         return template_choice(template).map(Some);
     }
+    check_date_format(options.date_format.as_deref())?;
     if !options.json_fields.is_empty() {
         let mapped = Mapped::new(&options.json_fields, options.date_format.as_deref());
         needed("--json-fields", |field| mapped.has(field))?;
@@ -108,6 +118,13 @@ pub fn named(options: &FormatOptions) -> Result<Option<Choice>, FormatError> {
     let format = FORMATS.iter().find(|format| format.name() == name);
     let format = *format.ok_or_else(|| FormatError::UnknownName { name: name.clone() })?;
     Ok(Some(Choice(Wish::Format { format, options: options.clone() })))
+}
+
+fn check_date_format(date_format: Option<&str>) -> Result<(), FormatError> {
+    match date_format.and_then(|format| Some((format, strptime::repeated(format)?))) {
+        Some((format, directive)) => Err(FormatError::RepeatedDirective { date_format: format.to_owned(), directive }),
+        None => Ok(()),
+    }
 }
 
 fn template_choice(template: &str) -> Result<Choice, FormatError> {
@@ -208,6 +225,19 @@ mod tests {
         assert!(matches!(error, FormatError::Regex { .. }), "{error}");
         let error = named(&with_regex(r"(?P<ip>\S+) (?P<date>\S+) (?P<path>\S+)")).err().unwrap();
         assert!(matches!(error, FormatError::MissingGroup { group: "status", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_date_format_that_says_the_same_twice_is_refused() {
+        let regex = r"(?P<ip>\S+) (?P<path>\S+) (?P<status>\S+) (?P<date>.+)";
+        for fields in
+            [vec![], ["ip", "path", "status", "date"].map(|field| (field.to_owned(), field.to_owned())).into()]
+        {
+            let options =
+                FormatOptions { date_format: Some("%d".repeat(40)), json_fields: fields, ..with_regex(regex) };
+            let error = named(&options).err().unwrap();
+            assert!(matches!(error, FormatError::RepeatedDirective { directive: 'd', .. }), "{error}");
+        }
     }
 
     #[test]

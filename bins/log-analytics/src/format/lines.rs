@@ -47,7 +47,7 @@ pub const ELB: Lines = Lines {
     pattern: r#"(?:\S+\s+)?(?P<date>[\d-]+T[\d:]+)\.\S+\s+\S+\s+(?P<ip>[\w*.:-]+):\d+\s+\S+:\d+\s+\S+\s+(?P<generation_time_secs>\S+)\s+\S+\s+(?P<status>\d+)\s+\S+\s+\S+\s+(?P<length>\S+)\s+"\S+\s+\w+://(?P<host>[\w\-.]*):\d+(?P<path>/\S*)\s+[^"]*"\s+"(?P<user_agent>[^"]*)"\s+\S+\s+\S+"#,
     groups: 8,
     with_host: true,
-    plausible: |line| line.text().contains("://"),
+    plausible: |line| line.text().contains("://") && (0..2).any(|n| line.word(n).is_some_and(opens_moment)),
     finish: |draft| draft.finish(Cow::Borrowed("%Y-%m-%dT%H:%M:%S")),
 };
 
@@ -57,7 +57,13 @@ pub const HAPROXY: Lines = Lines {
     pattern: r#".*:\s+(?P<ip>[\w*.:]+).*\[(?P<date>.*)\].*\s(?P<status>\b\d{3}\b)\s(?P<length>\d+)\s-.*"(?P<method>\S+)\s(?P<path>\S+).*"#,
     groups: 6,
     with_host: false,
-    plausible: |line| line.text().contains('[') && line.text().contains('"'),
+    plausible: |line| {
+        let text = line.text();
+        text.contains('[')
+            && text.contains('"')
+            && neighbours(text, |c| c == ':', is_blank)
+            && neighbours(text, is_blank, |c| c == '-')
+    },
     finish: finish_haproxy,
 };
 
@@ -136,6 +142,16 @@ fn number_after_agent(line: &Readable<'_>) -> bool {
     })
 }
 
+/// Whether a word can be a date and a time with a `T` between them.
+fn opens_moment(word: &str) -> bool {
+    word.starts_with(|first: char| first == '-' || first.is_numeric()) && word.contains('T')
+}
+
+/// Whether a character of the first kind stands right before one of the second.
+fn neighbours(text: &str, first: impl Fn(char) -> bool, second: impl Fn(char) -> bool) -> bool {
+    text.chars().zip(text.chars().skip(1)).any(|(one, next)| first(one) && second(next))
+}
+
 /// Takes the port off the client's address. (The reference stops at the first colon, which cuts IPv6 short.)
 fn finish_haproxy(mut draft: Draft<'_>) -> Record<'_> {
     if let Cow::Borrowed(ip) = draft.record.ip {
@@ -168,6 +184,36 @@ mod tests {
         }
         // The reference captures one thing more of a Gandi line than there are fields.
         assert_eq!(Pattern::new(GANDI.pattern).unwrap().groups() + 1, GANDI.groups);
+    }
+
+    /// Lines of all formats, by their name.
+    fn samples() -> impl Iterator<Item = (&'static str, String)> {
+        super::super::FORMATS.iter().flat_map(|format| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/format/golden");
+            let sample = std::fs::read(format!("{folder}/{}/lines.log", format.name())).unwrap();
+            let lines: Vec<String> = String::from_utf8_lossy(&sample).lines().map(str::to_owned).collect();
+            lines.into_iter().map(|line| (format.name(), line))
+        })
+    }
+
+    #[test]
+    fn no_pattern_is_compiled_for_the_usual_line_of_another_format() {
+        for format in [&ELB, &HAPROXY] {
+            for (name, line) in samples().filter(|(name, _)| *name != format.name) {
+                assert!(!(format.plausible)(&Readable::new(line.as_bytes())), "{} of {name}: {line}", format.name);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_matches_is_plausible() {
+        for format in [&ICECAST2, &S3, &ELB, &HAPROXY, &GANDI, &OVH] {
+            let mut pattern = Pattern::new(format.pattern).unwrap();
+            for (_, line) in samples() {
+                let fits = pattern.read(line.as_bytes()).is_some();
+                assert!(!fits || (format.plausible)(&Readable::new(line.as_bytes())), "{}: {line}", format.name);
+            }
+        }
     }
 
     #[test]

@@ -102,7 +102,9 @@ fn anchored(pattern: &str, blank: [&str; 2]) -> String {
 
 /// The names of the groups of a pattern, in order.
 pub fn group_names(pattern: &str) -> impl Iterator<Item = &str> {
-    pattern.split("(?P<").skip(1).filter_map(|group| Some(group.split_once('>')?.0))
+    let opened =
+        pattern.split("(?").skip(1).filter_map(|group| group.strip_prefix('P').unwrap_or(group).strip_prefix('<'));
+    opened.filter_map(|group| Some(group.split_once('>')?.0))
 }
 
 /// Replaces `\s` and `\S`; other escapes are left alone.

@@ -55,20 +55,48 @@ impl Reading {
     }
 }
 
+/// A directive that a pattern has twice. As in Python there may be none: else what a number means would be decided by the last
+/// one, and all the ways to share out the digits among them could take for ever.
+pub fn repeated(pattern: &str) -> Option<char> {
+    let mut seen = Vec::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let directive = if character == '%' { characters.next() } else { None };
+        match directive {
+            Some(directive) if seen.contains(&directive) => return Some(directive),
+            Some(directive) if directive != '%' => seen.push(directive),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Follows the pattern from here on; where a number can be read in several widths, the widest that fits the rest wins.
-fn follow<'t>(pattern: &[u8], text: &'t [u8], reading: Reading) -> Option<(Reading, &'t [u8])> {
-    match pattern {
-        [] => Some((reading, text)),
-        [b'%', directive, pattern @ ..] => {
-            readings(*directive, text, reading).find_map(|(reading, rest)| follow(pattern, rest, reading))
-        }
-        [blank, pattern @ ..] if blank.is_ascii_whitespace() => {
-            let rest = text.trim_ascii_start();
-            (rest.len() < text.len()).then(|| follow(pattern.trim_ascii_start(), rest, reading))?
-        }
-        [literal, pattern @ ..] => {
-            let (first, rest) = text.split_first()?;
-            first.eq_ignore_ascii_case(literal).then(|| follow(pattern, rest, reading))?
+fn follow<'t>(mut pattern: &[u8], mut text: &'t [u8], reading: Reading) -> Option<(Reading, &'t [u8])> {
+    loop {
+        match pattern {
+            [] => return Some((reading, text)),
+            [b'%', b'%', rest @ ..] => {
+                text = text.strip_prefix(b"%")?;
+                pattern = rest;
+            }
+            [b'%', directive, rest @ ..] => {
+                return readings(*directive, text, reading).find_map(|(reading, text)| follow(rest, text, reading));
+            }
+            [blank, rest @ ..] if blank.is_ascii_whitespace() => {
+                let after = text.trim_ascii_start();
+                if after.len() == text.len() {
+                    return None;
+                }
+                (pattern, text) = (rest.trim_ascii_start(), after);
+            }
+            [literal, rest @ ..] => {
+                let (first, after) = text.split_first()?;
+                if !first.eq_ignore_ascii_case(literal) {
+                    return None;
+                }
+                (pattern, text) = (rest, after);
+            }
         }
     }
 }
@@ -123,7 +151,6 @@ fn readings(directive: u8, text: &[u8], before: Reading) -> Reads<'_> {
         }),
         b'Z' => name(text, ["UTC", "GMT"], before, |_, _| {}),
         b'z' => zone(text, before),
-        b'%' => Box::new(text.strip_prefix(b"%").map(|rest| (before, rest)).into_iter()),
         _ => Box::new(std::iter::empty()),
     }
 }
@@ -222,6 +249,19 @@ mod tests {
         assert_eq!(read("%z", b"Z").unwrap().offset_seconds, 0);
         assert_eq!(read("%z", b"+0260"), None);
         assert_eq!(read("%Q", b"1"), None);
+    }
+
+    #[test]
+    fn a_directive_may_stand_in_a_pattern_once() {
+        assert_eq!(repeated("%d/%b/%Y:%H:%M:%S %% 100%% %z"), None);
+        assert_eq!(repeated("%d%m%d"), Some('d'));
+        assert_eq!(repeated("%é%é%"), Some('é'));
+    }
+
+    #[test]
+    fn a_long_pattern_needs_no_deep_stack() {
+        let text = "x%%\t".repeat(100_000);
+        assert!(read(&text, text.replace("%%", "%").as_bytes()).is_some());
     }
 
     #[test]

@@ -146,13 +146,13 @@ impl Book {
                     entry.state = FileState::Finished;
                     (entry.cut, entry.finished_ms, entry.failures) = (cut, at_ms, 0);
                     entry.holes.clear();
-                    entry.lines += totals.lines;
+                    entry.lines = entry.lines.saturating_add(totals.lines);
                     entry.newest = entry.newest.max(newest);
                 });
             }
             Record::PutAway { file, offset, totals } => {
                 self.advanced(file, offset);
-                self.change(file, |entry| entry.lines += totals.lines);
+                self.change(file, |entry| entry.lines = entry.lines.saturating_add(totals.lines));
             }
             Record::Failed { file, .. } => self.change(file, |entry| entry.failures += 1),
             Record::Quarantined { file, why, .. } => {
@@ -210,7 +210,7 @@ impl Book {
     }
 
     fn intended(&mut self, intent: Intent) {
-        self.next_intent = self.next_intent.max(intent.intent.0 + 1);
+        self.next_intent = self.next_intent.max(intent.intent.0.saturating_add(1));
         for part in &intent.parts {
             self.change(part.file, |entry| {
                 for offset in part.lines.as_slice().iter().take_while(|&&offset| offset < entry.checkpoint) {
@@ -229,7 +229,7 @@ impl Book {
         self.tally.add(&intent.by_day);
         for part in &intent.parts {
             self.change(part.file, |entry| {
-                entry.hits += part.lines.as_slice().len() as u64;
+                entry.hits = entry.hits.saturating_add(part.lines.as_slice().len() as u64);
                 entry.newest = entry.newest.max(Some(intent.newest));
             });
         }
@@ -330,7 +330,7 @@ impl Book {
 
     /// The number of the next file.
     pub fn next_file(&self) -> FileId {
-        FileId(self.files.last_key_value().map_or(0, |(id, _)| id.0 + 1))
+        FileId(self.files.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1)))
     }
 
     /// Whether this very file (same path, size and date) was looked at before: then its number,
@@ -407,7 +407,12 @@ impl Book {
         }
         for pending in self.intents.values() {
             let id = pending.intent.intent;
-            tell(Record::Intent(pending.intent.clone()))?;
+            let mut intent = pending.intent.clone();
+            if pending.standing == Standing::Received {
+                // Its days wait below, or were invalidated since.
+                (intent.days, intent.by_day) = (Vec::new(), Vec::new());
+            }
+            tell(Record::Intent(intent))?;
             match &pending.standing {
                 Standing::Open => {}
                 Standing::Received => tell(Record::Receipt { intent: id, receipt: super::Receipt::default() })?,

@@ -49,7 +49,8 @@ impl Tally {
 
     pub(super) fn add(&mut self, days: &[(Date, u64)]) {
         for &(day, hits) in days {
-            *self.by_day.entry(day).or_default() += hits;
+            let known = self.by_day.entry(day).or_default();
+            *known = known.saturating_add(hits);
         }
         while self.by_day.len() > DAYS_MAX {
             self.by_day.pop_first();

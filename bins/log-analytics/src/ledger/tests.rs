@@ -32,6 +32,17 @@ fn read(records: impl IntoIterator<Item = Record>) -> Book {
     book
 }
 
+/// The book after its journal was rewritten.
+fn again(book: &Book) -> Book {
+    let mut short = Vec::new();
+    let tell = &mut |record| {
+        short.push(record);
+        Ok(())
+    };
+    book.snapshot(tell).unwrap();
+    read(short)
+}
+
 #[test]
 fn what_people_are_shown_survives_a_rewrite() {
     let mut records = vec![seen(900)];
@@ -42,13 +53,7 @@ fn what_people_are_shown_survives_a_rewrite() {
     records.push(Record::Turn { at_ms: 5, hits: 7, took_ms: 2 });
     records.push(Record::TookOver { at_ms: 4, imported: 2, given_up: 1 });
     let book = read(records);
-    let mut short = Vec::new();
-    let tell = &mut |record| {
-        short.push(record);
-        Ok(())
-    };
-    book.snapshot(tell).unwrap();
-    let again = read(short);
+    let again = again(&book);
     assert_eq!(again.tally(), book.tally());
     assert_eq!(book.tally().by_day().values().sum::<u64>(), 7);
     assert_eq!(book.tally().last_turn, Some(TurnEnded { at_ms: 5, hits: 7, took_ms: 2 }));
@@ -59,6 +64,21 @@ fn what_people_are_shown_survives_a_rewrite() {
     };
     assert_eq!(standing(&book), (600, 12, 2, FileState::Waiting, Some(5_000_000_000), vec![700]));
     assert_eq!(standing(&again), standing(&book));
+}
+
+#[test]
+fn days_that_were_invalidated_do_not_come_back_with_a_rewrite() {
+    let day = "2026-11-23".parse().unwrap();
+    let mut records = vec![seen(900)];
+    records.extend(arrived(1, 700, "2026-11-23", 4));
+    if let Record::Intent(intent) = &mut records[1] {
+        intent.days = vec![day];
+    }
+    let waiting = read(records.clone());
+    assert!(waiting.days().contains(&day) && again(&waiting).days().contains(&day));
+    records.push(Record::Invalidated { days: vec![day] });
+    let invalidated = read(records);
+    assert!(invalidated.days().is_empty() && again(&invalidated).days().is_empty());
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn count(document: &Value, answer: Answered<'_>, hits: u64, sent: u64) -> Outcom
     let (Some(tracked), Some(invalid)) = (number("tracked"), number("invalid")) else {
         return doubt(Seen::Answer, answer, "Matomo's answer has no counts".to_owned());
     };
-    let counted = tracked + invalid;
+    let counted = tracked.saturating_add(invalid);
     if counted == 0 {
         return Outcome::Rejected(Rejection::RecordingOff);
     }
@@ -154,6 +154,13 @@ mod tests {
         assert_eq!(success(0, 0), Outcome::Rejected(Rejection::RecordingOff));
         assert_eq!(success(0, 4), Outcome::Rejected(Rejection::NotAllowed));
         assert_eq!(success(1, 3), Outcome::Rejected(Rejection::NotAllowed));
+    }
+
+    #[test]
+    fn counts_beyond_all_measure_are_counts() {
+        let receipt = Receipt { tracked: 3, invalid: 1, short: 0, took_ms: 40 };
+        assert_eq!(success(u64::MAX, 1), Outcome::Delivered(receipt));
+        assert_eq!(success(1, u64::MAX), Outcome::Rejected(Rejection::NotAllowed));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod api;
 mod batch;
-mod bulk;
+pub mod bulk;
 mod mark;
 mod preflight;
 mod recorder;

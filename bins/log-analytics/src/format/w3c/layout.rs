@@ -12,6 +12,10 @@ use super::column::{Accepts, Column, Columns, TIME_TAKEN_MILLISECONDS, UNKNOWN};
 /// Date and time, when both columns are there. The blank in it stands for any white space.
 pub const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
+/// A header with more columns names none: reading a line by a pattern of a thousand columns takes half a second, and anybody
+/// can write a header. Formats in use have up to sixty.
+pub const COLUMNS_MAX: usize = 128;
+
 /// Longer than most columns are.
 const WORD_BYTES_USUAL: usize = 12;
 
@@ -38,6 +42,9 @@ impl Layout {
     pub fn new(names: &str, columns: Columns, options: &FormatOptions) -> Self {
         let mut layout =
             Self { exact: Exact::new(""), steps: Vec::new(), fields: Vec::new(), recognised: 0, makes_a_hit: false };
+        if names.split_whitespace().nth(COLUMNS_MAX).is_some() {
+            return layout;
+        }
         let patterns: Vec<&str> = names.split_whitespace().map(|name| layout.add(name, columns, options)).collect();
         layout.exact = Exact::new(joined(&patterns));
         let status = columns.status_optional || layout.has("status");

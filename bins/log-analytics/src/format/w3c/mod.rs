@@ -238,12 +238,32 @@ mod tests {
     }
 
     #[test]
+    fn a_group_may_be_named_in_both_ways() {
+        let header = b"#Fields: date time c-ip cs-uri-stem sc-status sub";
+        let options = FormatOptions { w3c_field_regexes: pair("sub", r"(?<status>x|\d+)"), ..FormatOptions::default() };
+        assert_eq!(&*read(&options, &[header, LINE]).status, b"200");
+    }
+
+    #[test]
     fn a_field_pattern_without_a_name_is_refused() {
         for regex in ["(", r"\d+"] {
             let w3c_field_regexes = pair("sub", regex);
             let options = FormatOptions { w3c_field_regexes, ..FormatOptions::default() };
             assert!(matches!(check(&options), Err(FormatError::W3cFieldRegex { .. })), "{regex}");
         }
+    }
+
+    #[test]
+    fn a_header_with_a_thousand_columns_names_none() {
+        let read = |columns: usize| {
+            let header = format!("#Fields: date time c-ip cs-uri-stem sc-status{}", " a".repeat(columns - 5));
+            let line = format!("2024-06-05 08:00:00 192.0.2.1 /a 200{}", " \"b c\"".repeat(columns - 5));
+            let mut parser = W3C_EXTENDED.parser(&FormatOptions::default(), Chosen::ByName);
+            assert_eq!(parser.parse(header.as_bytes()), Parsed::Header);
+            matches!(parser.parse(line.as_bytes()), Parsed::Record(_))
+        };
+        assert!(read(layout::COLUMNS_MAX));
+        assert!(!read(layout::COLUMNS_MAX + 1));
     }
 
     #[test]
