@@ -39,9 +39,11 @@ impl Parameters {
         Ok(Box::new(parameters))
     }
 
-    /// Matomo's number of the site the request was for.
-    pub(super) fn site(&self) -> Option<u32> {
-        self.0.get("idsite")?.as_str()?.trim().parse().ok()
+    /// Matomo's number of the site the request was for; 0, which no site has, if it says anything else than a number
+    /// as Matomo writes it.
+    pub(super) fn site(&self) -> u32 {
+        let text = self.0.get("idsite").and_then(Value::as_str).unwrap_or_default();
+        text.parse().ok().filter(|id: &u32| id.to_string() == text).unwrap_or_default()
     }
 
     /// Hash of who the request comes from, if it says so.
