@@ -94,7 +94,11 @@ fn parse(query: &[u8]) -> Map<String, Value> {
     let mut root = BTreeMap::new();
     for (name, value) in flat {
         let (first, keys) = split_name(&name);
-        insert(&mut root, first, &keys, value);
+        if first.is_empty() {
+            root.insert(name, Node::Text(value));
+        } else {
+            insert(&mut root, first, &keys, value);
+        }
     }
     root.into_iter().map(|(name, node)| (name, node.value())).collect()
 }
@@ -184,6 +188,7 @@ mod tests {
                 "a": "2;f=3", "b": "x y z", "c": "ü\u{fffd}"
             })
         );
+        assert_eq!(json("a=1&=2"), serde_json::json!({"a": "1", "": "2"}));
         assert_eq!(json("p=100%&q=%zz"), serde_json::json!({"p": "100%", "q": "%zz"}));
     }
 
