@@ -1,5 +1,6 @@
 //! Import options in the words of Matomo's own log importer, from a command line or from `MATOMO_IMPORT_OPTIONS`.
 
+mod abbreviated;
 mod own;
 mod refused;
 mod server;
@@ -155,7 +156,8 @@ impl ImportOptions {
     /// The first word that cannot be used, or a file of patterns that cannot be read.
     pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, ImportOptionsError> {
         let words: Vec<OsString> = words.into_iter().collect();
-        let read = <words::Words as clap::Parser>::try_parse_from(&words).map_err(|error| explain(&error))?;
+        let spelled = abbreviated::spelled_out(&words);
+        let read = <words::Words as clap::Parser>::try_parse_from(spelled).map_err(|error| explain(&error))?;
         let options = Self { words: Words(words), ..read.sorted()? };
         options.hits.check()?;
         Ok(options)

@@ -25,7 +25,7 @@ const BATCH_HITS: usize = 200;
 
 /// Imports files.
 pub fn import(words: Vec<OsString>) -> Result<Exit, Failure> {
-    let options = match ImportOptions::from_words(words).and_then(ImportOptions::with_a_format) {
+    let mut options = match ImportOptions::from_words(words).and_then(ImportOptions::with_a_format) {
         Ok(options) => options,
         Err(ImportOptionsError::Help { text }) => {
             super::say(&text);
@@ -33,6 +33,7 @@ pub fn import(words: Vec<OsString>) -> Result<Exit, Failure> {
         }
         Err(error) => return Err(wrong(error)),
     };
+    options.files = super::argument::files(options.files);
     let settings = config::from_env::<ImportSettings>(&config::Neighbours::default())?.settings;
     shared::logging::start(&settings.log);
     for notice in &options.notices {

@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 
 mod adhoc;
+mod argument;
 mod check;
 mod health;
 mod history;

@@ -108,7 +108,9 @@ impl<'l> Draft<'l> {
             Field::Userid => record.userid = Some(text),
             Field::Method => record.method = Some(text),
             Field::Milliseconds => record.generation_time = Some(GenerationTime::Milli(text)),
+            Field::Microseconds if matches!(record.generation_time, Some(GenerationTime::Milli(_))) => {}
             Field::Microseconds => record.generation_time = Some(GenerationTime::Micro(text)),
+            Field::Seconds if record.generation_time.is_some() => {}
             Field::Seconds => record.generation_time = Some(GenerationTime::Seconds(text)),
             Field::EventCategory => self.event().category = text,
             Field::EventAction => self.event().action = text,
@@ -137,5 +139,27 @@ impl<'l> Draft<'l> {
         };
         self.record.date = Date::Pattern { pattern, date, zone: self.zone };
         self.record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_generation_times_milliseconds_go_before_microseconds_and_those_before_seconds() {
+        let fields = [(Field::Milliseconds, &b"1"[..]), (Field::Microseconds, b"2"), (Field::Seconds, b"3")];
+        let read = |order: &[usize]| {
+            let mut draft = Draft::default();
+            order.iter().for_each(|&place| draft.fill(&fields[place].0, fields[place].1));
+            draft.record.generation_time
+        };
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            assert_eq!(read(&order), Some(GenerationTime::Milli(b"1".into())), "{order:?}");
+        }
+        for order in [[1, 2], [2, 1]] {
+            assert_eq!(read(&order), Some(GenerationTime::Micro(b"2".into())), "{order:?}");
+        }
+        assert_eq!(read(&[2]), Some(GenerationTime::Seconds(b"3".into())));
     }
 }

@@ -80,13 +80,14 @@ struct Passed {
 }
 
 impl Judge {
-    /// A judge by these options. In `host_mode` hits go to the site of their host, and every hit has one.
+    /// A judge by these options. In `host_mode` hits go to the site of their host, and every hit has one. In a replay
+    /// the request says the site, so there is no host mode.
     ///
     /// # Errors
     /// Options that cannot be used, see [`HitOptions::check`].
     pub fn new(options: &HitOptions, host_mode: bool) -> Result<Self, OptionError> {
         options.check()?;
-        let rules = Rules::new(options, host_mode);
+        let rules = Rules::new(options, host_mode && options.replay.is_none());
         Ok(Self {
             agents: Agents::new(&options.useragent_excludes, rules.label(), rules.after_agent()),
             rules,
@@ -126,10 +127,14 @@ impl Judge {
         }
     }
 
-    /// The host whose site the hit belongs to, in host mode; otherwise the line's host, if it says one.
+    /// The host whose site the hit belongs to, in host mode; otherwise the line's host, if it says one. In a replay it
+    /// is only what the summary calls a hit without a site.
     #[must_use]
     pub fn host<'a>(&'a self, hit: &'a Judged<'_>) -> Option<&'a [u8]> {
-        hit.host_text(&self.rules)
+        match hit.host_text(&self.rules) {
+            None | Some(b"") if hit.replay.is_some() => Some(NO_HOST),
+            host => host,
+        }
     }
 
     /// The filters that look at words, in the reference's order.
@@ -167,10 +172,11 @@ fn visitor(record: &Record<'_>, masked_ip: Option<&str>, replay: Option<&Paramet
 }
 
 impl<'r> Judged<'r> {
-    /// In a replay, Matomo's number of the site the request was for. The site given to [`Judge::write`] goes first.
+    /// In a replay, Matomo's number of the site the request was for; 0, which no site has, for anything else it says.
+    /// The site given to [`Judge::write`] goes first.
     #[must_use]
     pub fn replayed_site(&self) -> Option<u32> {
-        self.replay.as_ref()?.site()
+        Some(self.replay.as_ref()?.site())
     }
 
     /// See [`Judge::host`].

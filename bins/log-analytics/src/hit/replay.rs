@@ -39,9 +39,11 @@ impl Parameters {
         Ok(Box::new(parameters))
     }
 
-    /// Matomo's number of the site the request was for.
-    pub(super) fn site(&self) -> Option<u32> {
-        self.0.get("idsite")?.as_str()?.trim().parse().ok()
+    /// Matomo's number of the site the request was for; 0, which no site has, if it says anything else than a number
+    /// as Matomo writes it.
+    pub(super) fn site(&self) -> u32 {
+        let text = self.0.get("idsite").and_then(Value::as_str).unwrap_or_default();
+        text.parse().ok().filter(|id: &u32| id.to_string() == text).unwrap_or_default()
     }
 
     /// Hash of who the request comes from, if it says so.
@@ -92,7 +94,11 @@ fn parse(query: &[u8]) -> Map<String, Value> {
     let mut root = BTreeMap::new();
     for (name, value) in flat {
         let (first, keys) = split_name(&name);
-        insert(&mut root, first, &keys, value);
+        if first.is_empty() {
+            root.insert(name, Node::Text(value));
+        } else {
+            insert(&mut root, first, &keys, value);
+        }
     }
     root.into_iter().map(|(name, node)| (name, node.value())).collect()
 }
@@ -182,6 +188,7 @@ mod tests {
                 "a": "2;f=3", "b": "x y z", "c": "ü\u{fffd}"
             })
         );
+        assert_eq!(json("a=1&=2"), serde_json::json!({"a": "1", "": "2"}));
         assert_eq!(json("p=100%&q=%zz"), serde_json::json!({"p": "100%", "q": "%zz"}));
     }
 

@@ -37,6 +37,16 @@ fn long_options_may_be_abbreviated_repeated_and_given_twice() {
 }
 
 #[test]
+fn options_that_the_reference_lacks_make_none_of_its_abbreviations_ambiguous() {
+    let options = read("--include-h=a --exclude-h b --useragent=x --include-ip 192.0.2.0/24");
+    assert_eq!((&*options.hits.include_hosts, &*options.hits.exclude_hosts), (&["a".into()][..], &["b".into()][..]));
+    assert_eq!(options.hits.useragent_excludes, ["x"]);
+    assert_eq!(options.hits.include_ips.len(), 1);
+    assert!(fault("--exclude-p=/x").contains("--exclude-p"), "two of the reference's own");
+    assert_eq!(words(&["--", "--include-h"]).unwrap().files, [PathBuf::from("--include-h")]);
+}
+
+#[test]
 fn values_may_begin_with_a_minus() {
     assert_eq!(read("--add-to-date=-3600").hits.add_to_date_seconds, -3600);
     assert_eq!(read("--add-to-date -3600").hits.add_to_date_seconds, -3600);

@@ -71,4 +71,11 @@ mod tests {
         assert_eq!(date(-0.25), Date::Unix { seconds: -1, micros: 750_000 });
         assert_eq!(date(1e300).moment(), None);
     }
+
+    #[test]
+    fn all_seventeen_digits_of_a_timestamp_are_read() {
+        let line = r#"{"ts":1648623843.5126097,"request":{"client_ip":"192.0.2.1","uri":"/"},"status":200}"#;
+        let record = Object::parse(line).and_then(read).unwrap();
+        assert_eq!(record.date, Date::Unix { seconds: 1_648_623_843, micros: 512_610 });
+    }
 }

@@ -64,7 +64,12 @@ impl LineParser for Json {
 }
 
 impl Json {
+    /// The request of a line. One whose status is empty was not answered, as far as the line says.
     fn record<'l>(&self, line: &'l [u8]) -> Option<Record<'l>> {
+        self.any_record(line).filter(|record| !record.status.is_empty())
+    }
+
+    fn any_record<'l>(&self, line: &'l [u8]) -> Option<Record<'l>> {
         let plain = sweep(line, |byte| byte == b' ').plain;
         if plain && let Some(object) = str::from_utf8(line).ok().and_then(simple::read) {
             return (self.read)(object).map(|record| Record { plain, ..record });
@@ -135,6 +140,15 @@ mod tests {
         let Date::Pattern { date, zone, .. } = iso_date(&text.into()) else { panic!("not a pattern") };
         let readable = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
         (readable(date), zone.map(readable))
+    }
+
+    #[test]
+    fn a_status_that_is_empty_is_none() {
+        let line =
+            |status: &str| format!(r#"{{"ip":"192.0.2.1","path":"/","status":{status},"date":"","referrer":""}}"#);
+        for (status, is_request) in [(r#""200""#, true), ("200", true), (r#""""#, false), ("null", false)] {
+            assert_eq!(NGINX.record(line(status).as_bytes()).is_some(), is_request, "{status}");
+        }
     }
 
     #[test]

@@ -8,13 +8,15 @@ use super::{Json, NO_QUERY, iso_date, milliseconds};
 
 const NANOSECONDS_PER_MILLISECOND: f64 = 1e6;
 
-/// Traefik's JSON. A field that is missing counts as empty; without path, status or time it is no access.
+/// Traefik's JSON. A field that is missing counts as empty, also the time: whether it is a date is asked later, of lines
+/// that no filter drops. Without path or status it is no access.
 pub const TRAEFIK: Json = Json { name: "traefik_json", keys: &["level", "msg", "time"], hex_escapes: false, read };
 
 fn read(mut object: Object<'_>) -> Option<Record<'_>> {
-    let date = match object.take("time")? {
-        Value::Text(text) => iso_date(&text),
-        _ => return None,
+    let date = match object.take("time") {
+        Some(Value::Text(text)) => iso_date(&text),
+        None => iso_date(&Cow::Borrowed("")),
+        Some(_) => return None,
     };
     let duration = object.take("Duration").as_ref().and_then(Value::number);
     Some(Record {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::{Event, GenerationTime};
-use crate::hit::{OptionError, add_parameter};
+use crate::hit::{OptionError, Replay, add_parameter};
 
 fn pairs(texts: &[(&str, &str)]) -> Vec<(String, String)> {
     texts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -64,6 +64,34 @@ fn in_host_mode_every_hit_has_a_host() {
         judge.write(&kept, &Site::new(2, "https://other.example"), &mut out);
         let hit: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(hit["url"], format!("http://{expected}/p"));
+    }
+}
+
+#[test]
+fn a_replayed_request_without_address_takes_the_one_of_its_site() {
+    let options = HitOptions { replay: Some(Replay::default()), ..HitOptions::default() };
+    let mut judge = Judge::new(&options, true).unwrap();
+    for (host, expected) in [(None, "https://www.example.org"), (Some("Data.example.org"), "https://data.example.org")]
+    {
+        let record = Record { host: host.map(text), ..view("/matomo.php?idsite=2&rec=1") };
+        let kept = kept(&mut judge, &record);
+        let mut out = Vec::new();
+        judge.write(&kept, &Site::new(2, "https://www.example.org"), &mut out);
+        let hit: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(hit["url"], format!("{expected}/matomo.php?idsite=2&rec=1"));
+    }
+}
+
+#[test]
+fn a_replayed_request_is_for_the_site_of_this_very_number_or_for_none() {
+    let options = HitOptions { replay: Some(Replay::default()), ..HitOptions::default() };
+    let mut judge = Judge::new(&options, true).unwrap();
+    for (idsite, number) in [("7", 7), ("07", 0), ("+7", 0), ("7%20", 0), ("shop", 0), ("-7", 0)] {
+        let path = format!("/matomo.php?idsite={idsite}&rec=1");
+        let record = view(&path);
+        let kept = kept(&mut judge, &record);
+        assert_eq!(kept.replayed_site(), Some(number), "{idsite}");
+        assert_eq!(judge.host(&kept), Some(&b"no-hostname-found-in-log"[..]), "the summary's name for it");
     }
 }
 
