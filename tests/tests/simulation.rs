@@ -17,7 +17,7 @@ use log_analytics::format::FormatOptions;
 use log_analytics::hit::HitOptions;
 use log_analytics::ledger::{Ledger, Mark, Receipt};
 use log_analytics::matomo::{
-    ApiError, Asked, Batch, Delivery, Doubt, Hands, Outcome, Patience, Rejection, Seen, Sink, SiteFacts, Throttle,
+    ApiError, Asked, Batch, Delivery, Doubt, Hands, Outcome, Patience, Rejection, Seen, Sink, SiteFacts, Size, Throttle,
 };
 use log_analytics::pipeline::{Reading, Shape, SiteImport, Stop, Turn};
 use serde_json::Value;
@@ -157,6 +157,7 @@ async fn live(folder: &Path, world: &World, shape: Shape, turn_length: Option<Du
         sink: world.clone(),
         patience,
         hands: Hands::new(shape.recorders),
+        size: Size::new(shape.batch_hits_max),
         throttle: Throttle::new(None),
         shutdown: Shutdown::never(),
     };

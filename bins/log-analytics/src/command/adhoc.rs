@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 use tracing::warn;
 
 use crate::config::ImportSettings;
-use crate::matomo::{Delivery, Hands, Matomo, Patience, Throttle};
+use crate::matomo::{Delivery, Hands, Matomo, Patience, Size, Throttle};
 use crate::options::{ImportOptions, ImportOptionsError};
 use crate::pipeline::{Adhoc, AdhocError, Shape, Target};
 use crate::summary::Counts;
@@ -82,6 +82,7 @@ async fn run(
             slowest: Cell::new(None),
         },
         hands: Hands::new(shape.recorders),
+        size: Size::new(shape.batch_hits_max),
         throttle: Throttle::new(settings.requests_per_second.map(|count| count.get() as u32)),
         shutdown,
     };
