@@ -207,7 +207,7 @@ enum Came {
     Skip(Skipped),
     Malformed,
     Header,
-    NoSite(Vec<u8>),
+    NoSite { host: Vec<u8>, download: bool },
     AskSite(Vec<u8>),
 }
 
@@ -244,7 +244,7 @@ impl Reading<'_> {
                 };
                 match known {
                     Some(Some(site)) => site,
-                    Some(None) => return Came::NoSite(host.to_vec()),
+                    Some(None) => return Came::NoSite { host: host.to_vec(), download: judged.download },
                     None => return Came::AskSite(host.to_vec()),
                 }
             }
@@ -271,7 +271,7 @@ impl Reading<'_> {
             }
             Came::Skip(skipped) => self.counts.skip(skipped, place, line),
             Came::Malformed => self.counts.malformed(place, line),
-            Came::NoSite(host) => self.counts.without_site(&host),
+            Came::NoSite { host, download } => self.counts.without_site(&host, download),
             Came::Header | Came::AskSite(_) => {}
         }
         None
