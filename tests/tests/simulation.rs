@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use log_analytics::discover::{self, Names, SiteId};
+use log_analytics::file::TextEncoding;
 use log_analytics::format::FormatOptions;
 use log_analytics::hit::HitOptions;
 use log_analytics::ledger::{Ledger, Mark, Receipt};
@@ -164,7 +165,7 @@ async fn live(folder: &Path, world: &World, shape: Shape, turn_length: Option<Du
     let import = SiteImport {
         delivery: Rc::new(delivery),
         shape,
-        reading: &Reading { format: FormatOptions::default(), encoding: None, zone: None },
+        reading: &Reading { format: FormatOptions::default(), encoding: TextEncoding::Utf8, zone: None },
         hits: &HitOptions {
             enable_http_errors: true,
             enable_http_redirects: true,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::wanted::Wanted;
-use crate::file::{Lines, ReadError};
+use crate::file::{Lines, ReadError, TextEncoding};
 use crate::format::{LineParser, Moment, Parsed};
 use crate::hit::{Inset, Judge, Site, Skip, Skipped, Verdict};
 use crate::interleave::{Origin, Waiting};
@@ -74,7 +74,7 @@ pub struct Opened {
     /// How to treat what may still change.
     pub ending: Ending,
     /// How to read bytes that are not UTF-8.
-    pub encoding: Option<&'static encoding_rs::Encoding>,
+    pub encoding: TextEncoding,
 }
 
 /// A file being read.
@@ -164,7 +164,7 @@ impl Cursor {
                 (*read_to, *cut) = (line.end, !line.terminated);
                 continue;
             }
-            let decoded = opened.encoding.map(|encoding| encoding.decode_without_bom_handling(line.bytes).0);
+            let decoded = opened.encoding.decode(line.bytes);
             let bytes = decoded.as_ref().map_or(line.bytes, |text| text.as_bytes());
             let came = if line.overlong { Came::Malformed } else { reading.read(bytes) };
             if opened.ending == Ending::MayGrow {
