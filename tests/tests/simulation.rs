@@ -13,11 +13,12 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use log_analytics::discover::{self, Names, SiteId};
+use log_analytics::file::TextEncoding;
 use log_analytics::format::FormatOptions;
 use log_analytics::hit::HitOptions;
 use log_analytics::ledger::{Ledger, Mark, Receipt};
 use log_analytics::matomo::{
-    ApiError, Asked, Batch, Delivery, Doubt, Hands, Outcome, Patience, Rejection, Seen, Sink, SiteFacts, Throttle,
+    ApiError, Asked, Batch, Delivery, Doubt, Hands, Outcome, Patience, Rejection, Seen, Sink, SiteFacts, Size, Throttle,
 };
 use log_analytics::pipeline::{Reading, Shape, SiteImport, Stop, Turn};
 use serde_json::Value;
@@ -157,13 +158,14 @@ async fn live(folder: &Path, world: &World, shape: Shape, turn_length: Option<Du
         sink: world.clone(),
         patience,
         hands: Hands::new(shape.recorders),
+        size: Size::new(shape.batch_hits_max),
         throttle: Throttle::new(None),
         shutdown: Shutdown::never(),
     };
     let import = SiteImport {
         delivery: Rc::new(delivery),
         shape,
-        reading: &Reading { format: FormatOptions::default(), encoding: None, zone: None },
+        reading: &Reading { format: FormatOptions::default(), encoding: TextEncoding::Utf8, zone: None },
         hits: &HitOptions {
             enable_http_errors: true,
             enable_http_redirects: true,

@@ -63,9 +63,10 @@ impl Counts {
         }
     }
 
-    /// Counts a hit whose host belongs to no known site.
-    pub fn without_site(&mut self, host: &[u8]) {
+    /// Counts a hit whose host belongs to no known site. A download counts as one all the same.
+    pub fn without_site(&mut self, host: &[u8], download: bool) {
         self.no_site += 1;
+        self.downloads += u64::from(download);
         self.hostnames_ignored.insert(String::from_utf8_lossy(host).into_owned());
     }
 

@@ -11,7 +11,8 @@ use tokio::task::LocalSet;
 use tracing::warn;
 
 use crate::config::ImportSettings;
-use crate::matomo::{Delivery, Hands, Matomo, Patience, Throttle};
+use crate::file::TextEncoding;
+use crate::matomo::{Delivery, Hands, Matomo, Patience, Size, Throttle};
 use crate::options::{ImportOptions, ImportOptionsError};
 use crate::pipeline::{Adhoc, AdhocError, Shape, Target};
 use crate::summary::Counts;
@@ -82,6 +83,7 @@ async fn run(
             slowest: Cell::new(None),
         },
         hands: Hands::new(shape.recorders),
+        size: Size::new(shape.batch_hits_max),
         throttle: Throttle::new(settings.requests_per_second.map(|count| count.get() as u32)),
         shutdown,
     };
@@ -95,9 +97,7 @@ fn connect(options: &ImportOptions, settings: &ImportSettings) -> Result<Matomo,
             Failure::new(WRONG_OPTIONS, "no address of Matomo").help("give --url=http://matomo or set MATOMO_URL")
         );
     };
-    if let Some(unknown) =
-        options.encoding.as_deref().filter(|label| encoding_rs::Encoding::for_label(label.as_bytes()).is_none())
-    {
+    if let Some(unknown) = options.encoding.as_deref().filter(|label| TextEncoding::named(label).is_none()) {
         return Err(
             Failure::new(WRONG_OPTIONS, format!("unknown encoding `{unknown}`")).help("give --encoding=utf8 or latin1")
         );

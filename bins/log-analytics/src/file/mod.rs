@@ -1,6 +1,7 @@
 //! Stage 2: bytes become lines that know their offset, whatever the compression.
 
 mod decompress;
+mod encoding;
 mod lines;
 
 use std::fs::File;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use decompress::Compression;
 use decompress::MAGIC_BYTES;
+pub use encoding::TextEncoding;
 pub use lines::{LINE_BYTES_MAX, Line, Lines};
 
 /// Bytes unpacked at once: a decoder that is asked for a few kilobytes takes half as long again.

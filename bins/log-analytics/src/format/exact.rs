@@ -27,15 +27,16 @@ impl Exact {
 
     /// The fields of a line, if it matches.
     pub fn read<'l>(&mut self, line: &'l [u8]) -> Option<Draft<'l>> {
-        // The sources are constants, which tests compile, and columns of W3C headers, whose parts are checked at the start.
         self.compiled.get_or_init(|| match &self.source {
             Cow::Borrowed(ours) => compiled(ours),
+            // Columns of a W3C header; what of them is an operator's is checked at the start.
             Cow::Owned(of_a_file) => Pattern::new(of_a_file).ok(),
         });
         self.compiled.get_mut()?.as_mut()?.read(line)
     }
 }
 
+/// A pattern of ours, compiled unless it was before. The sources are constants, which tests compile.
 fn compiled(ours: &'static str) -> Option<Pattern> {
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     compiled.entry(ours).or_insert_with(|| Pattern::new(ours).ok()).clone()

@@ -243,6 +243,8 @@ fn apache_shape(letter: char, argument: Option<&str>) -> Option<Shape> {
     let text = |name: &str| Some(Shape::Text(Some(name.to_owned())));
     let number = |name: &str| Some(Shape::Number(Some(name.to_owned())));
     match (letter, argument) {
+        // A header without a name.
+        ('i' | 'o' | 'e' | 'C' | 'n', Some("")) => None,
         ('h' | 'a', _) => text("ip"),
         ('u', None) => text("userid"),
         ('v' | 'V', None) => text("host"),

@@ -28,6 +28,8 @@ pub enum Rejection {
     NotAllowed,
     /// The web server takes no request of this size.
     TooLarge,
+    /// Twice in a row a gateway lost patience with it, and it did not arrive.
+    TooSlow,
 }
 
 /// A batch of which nobody knows whether it arrived.

@@ -7,6 +7,7 @@ mod mark;
 mod preflight;
 mod recorder;
 mod reports;
+mod size;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub use preflight::Refusal;
 pub use recorder::{Delivery, End, Hands, Patience, Settled, Throttle, resolve};
 pub use reports::Invalidation;
 pub use shared::words::sentence;
+pub use size::Size;
 
 use crate::discover::SiteId;
 use crate::ledger::Mark;

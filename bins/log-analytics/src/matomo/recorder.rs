@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::{Asked, Batch, Doubt, Outcome, Rejection, Seen, Sink};
+use super::{Asked, Batch, Doubt, Outcome, Rejection, Seen, Sink, Size};
 use crate::ledger::{Mark, Receipt};
 
 /// How a delivery ended.
@@ -49,6 +49,8 @@ pub struct Delivery<S> {
     pub patience: Patience,
     /// How many requests may be under way.
     pub hands: Hands,
+    /// How many hits a batch takes.
+    pub size: Size,
     /// How many hits a second.
     pub throttle: Throttle,
     /// The wish to stop.
@@ -59,6 +61,8 @@ pub struct Delivery<S> {
 const TIMEOUT_FACTOR: u32 = 12;
 /// Matomo may need this many times its slowest answer.
 const SLOWEST_FACTOR: u32 = 5;
+/// Timeouts in a row after which a batch is not sent again as it is.
+const TIMEOUTS_MAX: u32 = 2;
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const FIRST_POLL_DELAY: Duration = Duration::from_millis(100);
 const POLL_DELAY_MAX: Duration = Duration::from_secs(5);
@@ -95,6 +99,7 @@ impl<S: Sink> Delivery<S> {
     /// Delivers a batch whose intent is on disk.
     pub async fn deliver(&self, batch: &Batch) -> End {
         let mut why = String::new();
+        let mut timeouts = 0;
         for attempt in 1..=self.patience.attempts_max {
             let outcome = {
                 let _hand = self.hands.take().await;
@@ -111,21 +116,34 @@ impl<S: Sink> Delivery<S> {
             match outcome {
                 Outcome::Delivered(receipt) => {
                     self.patience.learn(receipt.took_ms);
+                    self.size.answered(batch.hits(), Duration::from_millis(receipt.took_ms));
                     self.hands.regrow();
                     return End::Arrived(receipt);
                 }
                 Outcome::Rejected(rejection) => return End::Rejected(rejection),
                 Outcome::Transient(reason) => {
                     self.hands.halve();
+                    timeouts = 0;
                     why = reason;
                     warn!(site = %batch.site, hits = batch.hits(), attempt, why, "Batch was not taken, trying again");
                 }
-                Outcome::InDoubt(doubt) => match self.settle(batch, &doubt).await {
-                    Settled::Arrived => return End::Arrived(Receipt { tracked: batch.hits(), ..Receipt::default() }),
-                    Settled::Absent => why = doubt.why,
-                    Settled::Unknowable => return End::Unknowable(doubt.why),
-                    Settled::Unasked => return End::InDoubt(doubt.why),
-                },
+                Outcome::InDoubt(doubt) => {
+                    let timed_out = doubt.seen == Seen::Timeout;
+                    timeouts = if timed_out { timeouts + 1 } else { 0 };
+                    if timed_out {
+                        self.size.timed_out(batch.hits(), doubt.elapsed);
+                    }
+                    match self.settle(batch, &doubt).await {
+                        Settled::Arrived => {
+                            return End::Arrived(Receipt { tracked: batch.hits(), ..Receipt::default() });
+                        }
+                        // The same hits in smaller batches may get through.
+                        Settled::Absent if timeouts == TIMEOUTS_MAX => return End::Rejected(Rejection::TooSlow),
+                        Settled::Absent => why = doubt.why,
+                        Settled::Unknowable => return End::Unknowable(doubt.why),
+                        Settled::Unasked => return End::InDoubt(doubt.why),
+                    }
+                }
             }
             if attempt < self.patience.attempts_max && !self.pause(self.patience.retry_wait(attempt, batch.mark)).await
             {

@@ -8,6 +8,7 @@ use shared::secret::Secret;
 
 use super::{ImportOptions, ServerOptions};
 use crate::discover::SiteId;
+use crate::file::TextEncoding;
 use crate::matomo::{Address, Matomo};
 use crate::pipeline::Reading;
 
@@ -54,9 +55,8 @@ impl ImportOptions {
         Reading { format: self.format.clone(), encoding: self.encoding(), zone: self.hits.zone.clone() }
     }
 
-    /// How to read bytes that are not UTF-8, if `--encoding` says so.
-    pub fn encoding(&self) -> Option<&'static encoding_rs::Encoding> {
-        let encoding = encoding_rs::Encoding::for_label(self.encoding.as_deref()?.as_bytes())?;
-        (encoding != encoding_rs::UTF_8).then_some(encoding)
+    /// How the bytes of a line become text: as `--encoding` says.
+    pub fn encoding(&self) -> TextEncoding {
+        self.encoding.as_deref().and_then(TextEncoding::named).unwrap_or(TextEncoding::Utf8)
     }
 }

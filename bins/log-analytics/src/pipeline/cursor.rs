@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::wanted::Wanted;
-use crate::file::{Lines, ReadError};
+use crate::file::{Lines, ReadError, TextEncoding};
 use crate::format::{LineParser, Moment, Parsed};
 use crate::hit::{Inset, Judge, Site, Skip, Skipped, Verdict};
 use crate::interleave::{Origin, Waiting};
@@ -74,7 +74,7 @@ pub struct Opened {
     /// How to treat what may still change.
     pub ending: Ending,
     /// How to read bytes that are not UTF-8.
-    pub encoding: Option<&'static encoding_rs::Encoding>,
+    pub encoding: TextEncoding,
 }
 
 /// A file being read.
@@ -164,7 +164,7 @@ impl Cursor {
                 (*read_to, *cut) = (line.end, !line.terminated);
                 continue;
             }
-            let decoded = opened.encoding.map(|encoding| encoding.decode_without_bom_handling(line.bytes).0);
+            let decoded = opened.encoding.decode(line.bytes);
             let bytes = decoded.as_ref().map_or(line.bytes, |text| text.as_bytes());
             let came = if line.overlong { Came::Malformed } else { reading.read(bytes) };
             if opened.ending == Ending::MayGrow {
@@ -207,7 +207,7 @@ enum Came {
     Skip(Skipped),
     Malformed,
     Header,
-    NoSite(Vec<u8>),
+    NoSite { host: Vec<u8>, download: bool },
     AskSite(Vec<u8>),
 }
 
@@ -244,7 +244,7 @@ impl Reading<'_> {
                 };
                 match known {
                     Some(Some(site)) => site,
-                    Some(None) => return Came::NoSite(host.to_vec()),
+                    Some(None) => return Came::NoSite { host: host.to_vec(), download: judged.download },
                     None => return Came::AskSite(host.to_vec()),
                 }
             }
@@ -271,7 +271,7 @@ impl Reading<'_> {
             }
             Came::Skip(skipped) => self.counts.skip(skipped, place, line),
             Came::Malformed => self.counts.malformed(place, line),
-            Came::NoSite(host) => self.counts.without_site(&host),
+            Came::NoSite { host, download } => self.counts.without_site(&host, download),
             Came::Header | Came::AskSite(_) => {}
         }
         None

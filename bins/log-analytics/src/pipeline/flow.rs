@@ -75,6 +75,12 @@ pub enum Stop {
         /// Hits in it.
         hits: usize,
     },
+    /// A batch takes Matomo longer than the gateway in front of it waits.
+    #[error("a gateway gives up before Matomo has stored {hits} hits")]
+    TooSlow {
+        /// Hits in it.
+        hits: usize,
+    },
     /// Matomo failed too often in a row.
     #[error("gave up for now: {0}")]
     NotNow(String),
@@ -264,7 +270,7 @@ impl<S: Sink + 'static> Flow<S> {
             if let Some((day, past)) = self.days.of(hit.seconds) {
                 filling.touch(day, past);
             }
-            if filling.hits() >= self.shape.batch_hits_max || filling.bytes() >= self.shape.batch_bytes_max {
+            if filling.hits() >= self.delivery.size.hits() || filling.bytes() >= self.shape.batch_bytes_max {
                 self.close(index);
                 wanted = self.recorders.want_more();
             }
@@ -362,6 +368,7 @@ impl<S: Sink + 'static> Flow<S> {
             End::Rejected(Rejection::TooLarge) => {
                 Stop::TooLarge { bytes: batch.body.len(), hits: batch.hits() as usize }
             }
+            End::Rejected(Rejection::TooSlow) => Stop::TooSlow { hits: batch.hits() as usize },
             End::NotNow(_) if self.delivery.shutdown.requested() => Stop::Asked,
             End::NotNow(why) => Stop::NotNow(why),
         };
@@ -425,7 +432,7 @@ impl<S: Sink + 'static> Flow<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     use jiff::tz::TimeZone;
     use shared::shutdown::Shutdown;
@@ -433,55 +440,99 @@ mod tests {
     use super::*;
     use crate::interleave::Origin;
     use crate::ledger::Ledger;
-    use crate::matomo::{ApiError, Asked, Hands, Outcome, Patience, Throttle};
+    use crate::matomo::{ApiError, Asked, Doubt, Hands, Outcome, Patience, Seen, Size, Throttle};
 
-    /// Takes everything, and counts the batches.
-    #[derive(Default)]
-    struct Counter(Cell<usize>);
+    /// Takes as many milliseconds a hit, and notes how many hits a batch had. In front of it stands a gateway.
+    struct Server {
+        ms_per_hit: u64,
+        gateway: Duration,
+        batches: RefCell<Vec<u64>>,
+    }
 
-    impl Sink for Counter {
+    impl Sink for Server {
         async fn send(&self, batch: &Batch) -> Outcome {
-            self.0.update(|batches| batches + 1);
-            Outcome::Delivered(Receipt { tracked: batch.hits(), ..Receipt::default() })
+            self.batches.borrow_mut().push(batch.hits());
+            let took_ms = batch.hits() * self.ms_per_hit;
+            if Duration::from_millis(took_ms) > self.gateway {
+                let (seen, why) = (Seen::Timeout, "gave up".to_owned());
+                return Outcome::InDoubt(Doubt { seen, why, elapsed: self.gateway });
+            }
+            Outcome::Delivered(Receipt { tracked: batch.hits(), took_ms, ..Receipt::default() })
         }
 
         async fn arrived(&self, asked: &[Asked]) -> Result<Vec<Option<usize>>, ApiError> {
-            Ok(vec![None; asked.len()])
+            Ok(vec![Some(0); asked.len()])
         }
     }
 
-    fn delivery() -> Rc<Delivery<Counter>> {
+    fn delivery(ms_per_hit: u64, gateway: u64) -> Rc<Delivery<Server>> {
+        let sink = Server { ms_per_hit, gateway: Duration::from_secs(gateway), batches: RefCell::default() };
         let patience = Patience {
-            attempts_max: 1,
+            attempts_max: 5,
             retry_delay: Duration::ZERO,
             doubt_least: Duration::ZERO,
             grace: Duration::ZERO,
             slowest: Cell::new(None),
         };
-        let (hands, throttle) = (Hands::new(1), Throttle::new(None));
-        Rc::new(Delivery { sink: Counter::default(), patience, hands, throttle, shutdown: Shutdown::never() })
+        let (hands, throttle, shutdown) = (Hands::new(1), Throttle::new(None), Shutdown::never());
+        Rc::new(Delivery { sink, patience, hands, size: Size::new(400), throttle, shutdown })
+    }
+
+    /// Sends so many hits, each of a visitor of his own.
+    fn sent(hits: u64, delivery: &Rc<Delivery<Server>>, lease: &mut Lease) -> Result<(), Stop> {
+        let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
+        let shape = Shape { window_hits_max: 100, ..Shape::default() };
+        let mut flow = Flow::new(Rc::clone(delivery), shape, SiteId(4), days, Some(&*lease));
+        flow.open(FileId(1), 7, 0);
+        let work = async {
+            for number in 0..hits {
+                let mut origin = Origin { file: FileId(1), number: 0, offset: number * 10 };
+                flow.tracker.hand_out(&mut origin, (number + 1) * 10);
+                flow.write(0, |json, _| json.extend_from_slice(b"{}"));
+                flow.offer(0, Waiting { origin, seconds: 0, visitor: number, agent: 1 });
+                if flow.is_full() {
+                    flow.turn(Some(lease)).await?;
+                }
+            }
+            flow.finish(Some(lease)).await
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(tokio::task::LocalSet::new().run_until(work))
+    }
+
+    fn lease(folder: &tempfile::TempDir) -> Lease {
+        Ledger::open(folder.path()).unwrap().claim(SiteId(4)).unwrap().unwrap()
     }
 
     #[test]
     fn what_is_not_safely_written_down_is_not_sent() {
         let folder = tempfile::tempdir().unwrap();
         for (broken, batches) in [(false, 1), (true, 0)] {
-            let delivery = delivery();
-            let mut lease = Ledger::open(folder.path()).unwrap().claim(SiteId(4)).unwrap().unwrap();
-            let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
-            let mut flow = Flow::new(Rc::clone(&delivery), Shape::default(), SiteId(4), days, Some(&lease));
-            let mut origin = Origin { file: FileId(1), number: 0, offset: 0 };
-            flow.open(origin.file, 7, 0);
-            flow.tracker.hand_out(&mut origin, 10);
-            flow.write(0, |json, _| json.extend_from_slice(b"{}"));
-            flow.offer(0, Waiting { origin, seconds: 0, visitor: 1, agent: 1 });
+            let (delivery, mut lease) = (delivery(1, 60), lease(&folder));
             if broken {
                 lease.break_disk();
             }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            let ended = runtime.block_on(tokio::task::LocalSet::new().run_until(flow.finish(Some(&mut lease))));
+            let ended = sent(1, &delivery, &mut lease);
             assert_eq!(matches!(ended, Err(Stop::Ledger(_))), broken, "{ended:?}");
-            assert_eq!(delivery.sink.0.get(), batches);
+            assert_eq!(delivery.sink.batches.borrow().len(), batches);
         }
+    }
+
+    #[test]
+    fn batches_shrink_before_a_gateway_loses_patience() {
+        let folder = tempfile::tempdir().unwrap();
+        let delivery = delivery(100, 60);
+        sent(1000, &delivery, &mut lease(&folder)).unwrap();
+        assert_eq!(*delivery.sink.batches.borrow(), [400, 150, 150, 150, 150]);
+    }
+
+    #[test]
+    fn a_batch_that_a_gateway_gives_up_twice_is_taken_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (delivery, mut lease) = (delivery(100, 10), lease(&folder));
+        let ended = sent(1000, &delivery, &mut lease);
+        assert!(matches!(ended, Err(Stop::TooSlow { hits: 400 })), "{ended:?}");
+        assert_eq!(*delivery.sink.batches.borrow(), [400, 400]);
+        assert_eq!(lease.book().pending().count(), 0, "its lines are free for smaller ones");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::cursor::{Ending, Opened};
 use super::wanted::Wanted;
-use crate::file::{self, Lines, ReadError};
+use crate::file::{self, Lines, ReadError, TextEncoding};
 use crate::format::{self, Choice, Detector, FormatOptions, Found, Moment, NotFound, Parsed};
 use crate::hit::Clock;
 use crate::ledger::FileId;
@@ -15,7 +15,7 @@ pub struct Reading {
     /// Which format, if the operator names one.
     pub format: FormatOptions,
     /// Encoding of lines that are not UTF-8.
-    pub encoding: Option<&'static encoding_rs::Encoding>,
+    pub encoding: TextEncoding,
     /// Zone of dates in formats that write none.
     pub zone: Option<jiff::tz::TimeZone>,
 }

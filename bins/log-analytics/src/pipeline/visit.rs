@@ -15,7 +15,7 @@ use super::turn::Turn;
 use crate::config::Settings;
 use crate::discover::{Settled, SiteId};
 use crate::ledger::{FileId, Lease, Ledger, LedgerError, Standing, TurnEnded};
-use crate::matomo::{ApiError, Delivery, Hands, Invalidation, Refusal, SiteFacts, Throttle, sentence};
+use crate::matomo::{ApiError, Delivery, Hands, Invalidation, Refusal, SiteFacts, Size, Throttle, sentence};
 
 /// A site within a pass.
 #[derive(Debug, Default)]
@@ -151,6 +151,7 @@ impl Pass<'_> {
             sink: self.matomo.clone(),
             patience: self.settings.patience(lease.book().slowest_ms()),
             hands: Hands::new(shape.recorders),
+            size: Size::new(shape.batch_hits_max),
             throttle: Throttle::new(self.settings.requests_per_second.map(|count| count.get() as u32)),
             shutdown: self.shutdown.clone(),
         };
@@ -190,6 +191,11 @@ impl Pass<'_> {
             Some(Stop::TooLarge { bytes, hits }) if *hits > 1 => {
                 let smaller = hits / 2;
                 warn!(%site, bytes, hits, smaller, "Web server takes no request of this size (status 413), sending smaller batches; set MATOMO_BATCH_SIZE");
+                Some(smaller)
+            }
+            Some(Stop::TooSlow { hits }) if *hits > 1 => {
+                let smaller = hits / 2;
+                warn!(%site, hits, smaller, "A gateway gives up before Matomo has stored a batch, sending smaller batches; set MATOMO_BATCH_SIZE, or raise the gateway's timeout");
                 Some(smaller)
             }
             Some(stop) => {

@@ -19,8 +19,15 @@ fn some() -> Counts {
     skip(&mut counts, Skip::TooOld, 1);
     skip(&mut counts, Skip::InvalidDate, 1);
     counts.malformed(PLACE, b"\x16\x03garbage");
-    counts.without_site(b"unknown.example.net");
+    counts.without_site(b"unknown.example.net", false);
     counts
+}
+
+#[test]
+fn a_download_without_a_site_is_a_download() {
+    let mut counts = Counts::default();
+    counts.without_site(b"unknown.example.net", true);
+    assert_eq!((counts.no_site, counts.downloads), (1, 1));
 }
 
 #[test]

@@ -111,16 +111,16 @@ fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pat
         match judge.judge(&record, NOW) {
             Verdict::Skip(skipped) => counts.skip(skipped, place, line),
             Verdict::Keep(hit) => {
-                counts.kept(hit.download);
                 let host = String::from_utf8_lossy(judge.host(&hit).unwrap_or_default()).into_owned();
                 let found = match hit.replayed_site() {
                     Some(id) => options.site.idsite.or(sites.by_id.contains_key(&id).then_some(id)),
                     None => sites.find(&host, options, &mut counts),
                 };
                 let Some(id) = found else {
-                    counts.without_site(host.as_bytes());
+                    counts.without_site(host.as_bytes(), hit.download);
                     continue;
                 };
+                counts.kept(hit.download);
                 counts.sites.insert(id);
                 counts.recorded += 1;
                 let (mut own, mut out) = (Vec::new(), Vec::new());
