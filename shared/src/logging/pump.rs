@@ -9,7 +9,8 @@ use super::{Format, escape::escaped, now, outlet::Outlet};
 use crate::process::{Line, PIECE_BYTES_MAX, Stream};
 
 /// So many lines that are sent together carry their label; after that it is a flood, and one in so many does: a label is
-/// longer than the lines that floods are made of.
+/// longer than the lines that floods are made of. A flood goes on as long as more than so many come together, whatever
+/// the pieces in which a busy machine hands it over.
 const LABELLED_LINES: u64 = 100;
 
 /// Gathers the lines of one program until they are sent together.
@@ -18,17 +19,25 @@ pub(crate) struct Pump {
     label: String,
     batch: Vec<u8>,
     count: u64,
+    /// What was sent last was a flood.
+    was_flood: bool,
 }
 
 impl Pump {
     /// For a program with this label; silent until logging was started.
     pub(crate) fn new(label: &str) -> Self {
-        Self { outlet: super::outlet(), label: escaped(label.as_bytes()).into_owned(), batch: Vec::new(), count: 0 }
+        Self {
+            outlet: super::outlet(),
+            label: escaped(label.as_bytes()).into_owned(),
+            batch: Vec::new(),
+            count: 0,
+            was_flood: false,
+        }
     }
 
     /// As [`Pump::new`], for a program whose lines nobody wants to see.
     pub(crate) fn silent() -> Self {
-        Self { outlet: None, label: String::new(), batch: Vec::new(), count: 0 }
+        Self { outlet: None, label: String::new(), batch: Vec::new(), count: 0, was_flood: false }
     }
 
     pub(crate) fn add(&mut self, line: Line<'_>) {
@@ -40,9 +49,7 @@ impl Pump {
             let (piece, later) = rest.split_at(piece_end(rest, *format));
             match format {
                 Format::Text => {
-                    let is_flood = self.count >= LABELLED_LINES && !self.count.is_multiple_of(LABELLED_LINES);
-                    // Nobody else writes within a batch, so the label of a line before is its own.
-                    let label = if is_flood { "" } else { &self.label };
+                    let label = if self.wants_label() { &self.label } else { "" };
                     write_text(&mut self.batch, label, line.stream, continues, piece);
                 }
                 Format::Json => write_json(&mut self.batch, now(), &self.label, line.stream, continues, piece),
@@ -62,8 +69,20 @@ impl Pump {
             return 0;
         }
         let dropped = outlet.push_output(&mut self.batch, self.count).await;
-        self.count = 0;
+        self.sent();
         dropped
+    }
+
+    /// Whether the next line carries its label. Nobody else writes within a batch, so there the label of a line before
+    /// is its own.
+    fn wants_label(&self) -> bool {
+        let is_flood = self.was_flood || self.count >= LABELLED_LINES;
+        !is_flood || self.count.is_multiple_of(LABELLED_LINES)
+    }
+
+    fn sent(&mut self) {
+        self.was_flood = self.count > LABELLED_LINES;
+        self.count = 0;
     }
 }
 
@@ -113,4 +132,24 @@ fn write_json(out: &mut Vec<u8>, moment: Timestamp, label: &str, stream: Stream,
     );
     out.extend_from_slice(line.as_bytes());
     out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c_032_a_flood_in_small_pieces_is_a_flood() {
+        let mut pump = Pump::silent();
+        let labels = [150, 150, 60, 60].map(|lines| {
+            let mut labels = 0;
+            for _ in 0..lines {
+                labels += u32::from(pump.wants_label());
+                pump.count += 1;
+            }
+            pump.sent();
+            labels
+        });
+        assert_eq!(labels, [101, 2, 1, 60], "and a calm line carries its label again");
+    }
 }
