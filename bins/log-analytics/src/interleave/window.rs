@@ -96,6 +96,7 @@ impl Window {
     #[inline]
     pub fn push(&mut self, file: usize, hit: Waiting) {
         let place = self.written.iter().position(|(writer, _)| *writer == file);
+        debug_assert!(place.is_some(), "a hit is written before it is put in");
         let text = place.map(|place| self.written.swap_remove(place).1).unwrap_or_default();
         self.hits.push((hit, text));
     }

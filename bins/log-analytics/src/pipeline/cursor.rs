@@ -73,7 +73,7 @@ pub struct Opened {
     pub begins_cut: bool,
     /// How to treat what may still change.
     pub ending: Ending,
-    /// How to read bytes that are not UTF-8.
+    /// How the bytes of a line become text.
     pub encoding: TextEncoding,
 }
 

@@ -14,7 +14,7 @@ use crate::ledger::FileId;
 pub struct Reading {
     /// Which format, if the operator names one.
     pub format: FormatOptions,
-    /// Encoding of lines that are not UTF-8.
+    /// How the bytes of a line become text.
     pub encoding: TextEncoding,
     /// Zone of dates in formats that write none.
     pub zone: Option<jiff::tz::TimeZone>,
