@@ -1,6 +1,12 @@
-//! The processes that belong to a job: its group, its session, its descendants, and what carries its mark.
+//! The processes that belong to a job: its group, its session, its descendants with the sessions they began, and what
+//! carries its mark.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, test_kill_process_group};
 use rustix_libc_wrappers::process::SignalExt as _;
@@ -13,10 +19,12 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// Who is meant.
 #[derive(Clone, Debug)]
 pub(super) struct Crowd {
-    pub(super) leader: Pid,
-    pub(super) mark: String,
-    /// Runs in our own group, so only the leader may be signalled.
-    pub(super) foreground: bool,
+    leader: Pid,
+    mark: String,
+    foreground: bool,
+    /// Sessions that members were seen in. A daemon that clears the environment of its children (Postfix's master does)
+    /// leaves orphans without a mark when it ends, but they stay in its session.
+    sessions: Arc<Mutex<BTreeSet<i32>>>,
 }
 
 /// One process of the crowd.
@@ -27,6 +35,17 @@ pub(super) struct Member {
 }
 
 impl Crowd {
+    /// What `leader` is going to start, told by `mark`. In the foreground it runs in our own group and session, so that
+    /// only the leader may be signalled.
+    pub(super) fn new(leader: Pid, mark: &str, foreground: bool) -> Self {
+        Self { leader, mark: mark.to_owned(), foreground, sessions: Arc::default() }
+    }
+
+    /// The number of the first process.
+    pub(super) fn leader(&self) -> Pid {
+        self.leader
+    }
+
     /// Sends a signal to the leader and its group, and to members that left it. A stopped process is woken, so that it
     /// can hear.
     pub(super) fn signal(&self, signal: Signal) {
@@ -34,11 +53,13 @@ impl Crowd {
             let _ = kill_process(self.leader, signal);
             return;
         }
+        // Seen before the leader ends, and with it what tells whose child everybody is.
+        let outside = self.outside();
         // It may all have ended already; and for a moment after the start there is no group yet.
         if kill_process_group(self.leader, signal).is_err() {
             let _ = kill_process(self.leader, signal);
         }
-        for member in self.outside() {
+        for member in outside {
             let _ = kill_process(member.pid, signal);
         }
         if signal != Signal::KILL && signal != Signal::STOP {
@@ -79,36 +100,63 @@ impl Crowd {
 
     fn find(&self, wanted: impl Fn(&Process, &Self) -> bool) -> Vec<Member> {
         let all = processes();
-        let mut memory = HashMap::new();
+        let us = getpid().as_raw_pid();
+        let mut look = Look { all: &all, us, sessions: self.sessions(), memory: HashMap::new() };
         let belongs: Vec<&Process> =
-            all.values().filter(|process| process.is_alive && self.owns(process, &all, &mut memory)).collect();
+            all.values().filter(|process| process.is_alive && self.owns(process, &mut look)).collect();
+        self.remember(&belongs, all.get(&us).map_or(0, |process| process.session));
         let members = belongs.into_iter().filter(|process| wanted(process, self));
         members
             .filter_map(|process| Some(Member { pid: Pid::from_raw(process.pid)?, name: process.name.clone() }))
             .collect()
     }
 
-    fn owns(&self, process: &Process, all: &HashMap<i32, Process>, memory: &mut HashMap<i32, bool>) -> bool {
-        if let Some(known) = memory.get(&process.pid) {
+    fn owns(&self, process: &Process, look: &mut Look<'_>) -> bool {
+        if let Some(known) = look.memory.get(&process.pid) {
             return *known;
         }
         // Against a circle, which a list that changes while it is read may hold.
-        memory.insert(process.pid, false);
+        look.memory.insert(process.pid, false);
         let leader = self.leader.as_raw_pid();
-        let us = getpid().as_raw_pid();
-        let owns = process.pid != us
+        let owns = process.pid != look.us
             && (process.pid == leader
                 || (!self.foreground && (process.group == leader || process.session == leader))
-                || all.get(&process.parent).is_some_and(|parent| parent.pid != us && self.owns(parent, all, memory))
-                || (is_orphan(process, us) && carries(process.pid, &self.mark)));
-        memory.insert(process.pid, owns);
+                || look
+                    .all
+                    .get(&process.parent)
+                    .is_some_and(|parent| parent.pid != look.us && self.owns(parent, look))
+                || (look.is_orphan(process)
+                    && (look.sessions.contains(&process.session) || carries(process.pid, &self.mark))));
+        look.memory.insert(process.pid, owns);
         owns
+    }
+
+    fn sessions(&self) -> BTreeSet<i32> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the sessions of these members, but never our own, which is full of strangers, nor one that began outside of
+    /// this container (0).
+    fn remember(&self, members: &[&Process], ours: i32) {
+        let theirs = members.iter().map(|member| member.session).filter(|session| ![ours, 0].contains(session));
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).extend(theirs);
     }
 }
 
-/// Adopted by us, or by the first process where we may not adopt.
-fn is_orphan(process: &Process, us: i32) -> bool {
-    process.parent == us || process.parent <= 1
+/// One look at all processes.
+struct Look<'a> {
+    all: &'a HashMap<i32, Process>,
+    us: i32,
+    sessions: BTreeSet<i32>,
+    /// Who was judged already.
+    memory: HashMap<i32, bool>,
+}
+
+impl Look<'_> {
+    /// Adopted by us, or by the first process where we may not adopt.
+    fn is_orphan(&self, process: &Process) -> bool {
+        process.parent == self.us || process.parent <= 1
+    }
 }
 
 fn carries(pid: i32, mark: &str) -> bool {

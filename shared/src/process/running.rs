@@ -55,7 +55,7 @@ pub struct Remote {
 impl Remote {
     /// The number of its process.
     pub fn pid(&self) -> Pid {
-        self.crowd.leader
+        self.crowd.leader()
     }
 
     /// Sends a signal to the program's group; answers whether there was anybody to receive it.
@@ -87,7 +87,7 @@ struct Fate {
 impl Running {
     pub(super) fn start(program: Program, path: &Path) -> Result<Self, StartError> {
         let child = start(&program, path)?;
-        let crowd = Crowd { leader: child.pid, mark: child.mark.clone(), foreground: program.foreground };
+        let crowd = Crowd::new(child.pid, &child.mark, program.foreground);
         let remote = Remote { crowd: crowd.clone(), end: child.end.clone(), stop: Arc::new(watch::Sender::new(false)) };
         Ok(Self { program, child, crowd, began: Instant::now(), remote, is_over: false })
     }

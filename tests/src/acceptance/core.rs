@@ -153,6 +153,19 @@ pub fn c_024_a_child_in_a_session_of_its_own_is_ended(subject: &Subject, how: As
     }
 }
 
+/// Nor is the child of a daemon that began a session, cleared the environment and ended: no mark tells whose it was.
+pub fn c_024_the_child_of_a_daemon_that_ended_is_ended(subject: &Subject, how: As) {
+    let child = r#"sh -c "trap \"\" TERM; echo \$\$ > @/pid; while :; do sleep 0.05; done""#;
+    let daemon = format!("setsid env -i PATH=$PATH sh -c '{child} & wait'");
+    let job = format!("trap : TERM; {daemon} & while :; do sleep 0.05; test -s @/pid && touch @/ready; done");
+    let world = World::new(subject).job(&job).env("SHUTDOWN_GRACE", "1s");
+    world.start_and_wait(how).stop().is(0);
+    if how == As::Process {
+        let pid = world.read("pid");
+        assert!(!is_alive(&pid), "the child of the daemon is left");
+    }
+}
+
 /// A grandchild has time to say farewell.
 pub fn c_025_a_grandchild_says_farewell(subject: &Subject, how: As) {
     let grandchild =

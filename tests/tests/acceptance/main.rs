@@ -35,6 +35,7 @@ tests::core_cases! { crate::subject();
     c_013_the_signal_for_the_job_can_be_chosen,
     c_023_a_background_child_is_ended_and_counted,
     c_024_a_child_in_a_session_of_its_own_is_ended,
+    c_024_the_child_of_a_daemon_that_ended_is_ended,
     c_025_a_grandchild_says_farewell,
     c_026_output_held_open_does_not_hold_up_the_job,
     c_105_print_config_can_be_fed_back,
