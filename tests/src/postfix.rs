@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::mail::MailServer;
 
 pub use client::{Answer, greeting, submit, submit_in_tls};
-pub use relay::{Ended, Relay, family};
+pub use relay::{Ended, Relay, family, no_family};
 
 /// Below the ports that the system gives to clients.
 const PORTS: std::ops::Range<u16> = 10_240..32_000;

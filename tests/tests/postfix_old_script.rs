@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Signal, kill_process};
 use tests::mail::{MailServer, Manners};
-use tests::postfix::{SETTINGS, World, family, submit};
+use tests::postfix::{SETTINGS, World, family, no_family, submit};
 
 fn world() -> World {
     let world = World::new(env!("CARGO_BIN_EXE_postfix-config"));
@@ -55,7 +55,7 @@ fn old_script_04_a_stop_reaches_the_master_itself() {
     let world = world();
     let relay = world.start();
     relay.stops().with(0).says(&["Postfix stopped, as asked"]);
-    assert!(family(&world.path("queue")).is_empty());
+    no_family(&world.path("queue"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::mail::{MailServer, Manners};
-use tests::postfix::{Relay, World, family, greeting};
+use tests::postfix::{Relay, World, family, greeting, no_family};
 
 const SECRET: &str = "S3CR3T-pa55";
 
@@ -45,7 +45,7 @@ fn a_05_09_a_stop_is_quick_clean_and_told() {
     relay.stops().with(0).says(&["INFO", "Postfix stopped, as asked"]);
     println!("stop: {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
-    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+    no_family(&world.path("queue"));
     // INT is as good as TERM, and the same world starts again.
     let relay = world.start();
     relay.signal(Signal::INT);
@@ -75,7 +75,7 @@ fn c_007_a_master_that_hangs_is_killed_at_the_deadline_and_told() {
     world.set("SHUTDOWN_GRACE", "1s");
     let relay = world.start();
     relay.stops().with(0).says(&["WARN", "Postfix did not end in time and was killed"]);
-    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+    no_family(&world.path("queue"));
     world.unset("POSTFIX_daemon_directory").start().stops().with(0);
 }
 
@@ -89,7 +89,7 @@ fn c_008_a_second_wish_to_stop_is_not_made_to_wait() {
     relay.says(&["A job is asked to end"]);
     relay.signal(Signal::TERM);
     relay.ends().with(0).says(&["Postfix did not end in time and was killed"]);
-    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+    no_family(&world.path("queue"));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_05_09_a_master_that_is_killed_ends_the_container_with_a_reason() {
     kill_process(relay.master(), Signal::KILL).unwrap();
     relay.ends().with(1).says(&["error: Postfix ended by itself while it was running, with signal 9"]);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+    no_family(&world.path("queue"));
     world.start().stops().with(0);
 }
 
@@ -122,7 +122,7 @@ fn as_the_first_process_it_starts_and_stops_as_elsewhere() {
     assert!(greeting(world.listens_at()).starts_with("220 "));
     kill_process(first_process(&relay), Signal::TERM).unwrap();
     relay.ends().with(0).says(&["Postfix stopped, as asked"]);
-    assert!(family(&world.path("queue")).is_empty(), "services were left behind");
+    no_family(&world.path("queue"));
 }
 
 #[test]

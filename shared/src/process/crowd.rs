@@ -22,8 +22,9 @@ pub(super) struct Crowd {
     leader: Pid,
     mark: String,
     foreground: bool,
-    /// Sessions that members were seen in. A daemon that clears the environment of its children (Postfix's master does)
-    /// leaves orphans without a mark when it ends, but they stay in its session.
+    /// The leader's and those that other members were seen in. A daemon that clears the environment of its children
+    /// (Postfix's master does) leaves orphans without a mark when it ends; and who is about to end has lost its
+    /// environment. The session stays what it was to the last.
     sessions: Arc<Mutex<BTreeSet<i32>>>,
 }
 
@@ -38,7 +39,8 @@ impl Crowd {
     /// What `leader` is going to start, told by `mark`. In the foreground it runs in our own group and session, so that
     /// only the leader may be signalled.
     pub(super) fn new(leader: Pid, mark: &str, foreground: bool) -> Self {
-        Self { leader, mark: mark.to_owned(), foreground, sessions: Arc::default() }
+        let sessions = if foreground { BTreeSet::new() } else { BTreeSet::from([leader.as_raw_pid()]) };
+        Self { leader, mark: mark.to_owned(), foreground, sessions: Arc::new(Mutex::new(sessions)) }
     }
 
     /// The number of the first process.
@@ -120,13 +122,13 @@ impl Crowd {
         let leader = self.leader.as_raw_pid();
         let owns = process.pid != look.us
             && (process.pid == leader
-                || (!self.foreground && (process.group == leader || process.session == leader))
+                || (!self.foreground && process.group == leader)
+                || look.sessions.contains(&process.session)
                 || look
                     .all
                     .get(&process.parent)
                     .is_some_and(|parent| parent.pid != look.us && self.owns(parent, look))
-                || (look.is_orphan(process)
-                    && (look.sessions.contains(&process.session) || carries(process.pid, &self.mark))));
+                || (look.is_orphan(process) && carries(process.pid, &self.mark)));
         look.memory.insert(process.pid, owns);
         owns
     }

@@ -202,6 +202,17 @@ pub fn family(queue: &Path) -> Vec<Pid> {
     inside.filter_map(Pid::from_raw).collect()
 }
 
+/// No service of this queue is left.
+///
+/// # Panics
+/// With what is known of those that are.
+#[track_caller]
+pub fn no_family(queue: &Path) {
+    let stat = |pid: &Pid| fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok();
+    let left: Vec<String> = family(queue).iter().filter_map(stat).collect();
+    assert!(left.is_empty(), "services were left behind: {left:#?}");
+}
+
 impl Ended {
     /// This exit code.
     ///
