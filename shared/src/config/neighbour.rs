@@ -72,7 +72,7 @@ fn names(setting: &Setting) -> Vec<String> {
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     known
         .iter()
-        .filter(|near| near.len() >= NAME_BYTES_MIN)
+        .filter(|near| near.len() >= NAME_BYTES_MIN && near.len().abs_diff(name.len()) <= SLIPS_MAX)
         .map(|near| (slips(name, near), near.as_str()))
         .filter(|(slips, _)| *slips <= SLIPS_MAX)
         .min()

@@ -15,7 +15,11 @@ use std::{
 
 use jiff::Timestamp;
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    filter::{LevelFilter, ParseError, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt as _,
+};
 
 use crate::config::Value;
 use event::OneLine;
@@ -35,19 +39,12 @@ crate::settings! {
     }
 }
 
-/// The events that are written: a level, or directives such as `info,hyper=warn`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Level(String);
+/// What the libraries below say in detail helps nobody but their authors, unless all is asked for.
+const DEBUG: &str = "debug,hyper=info,hyper_util=info,reqwest=info,rustls=info";
 
-impl Level {
-    /// What the libraries below say in detail helps nobody but their authors, unless all is asked for.
-    fn directives(&self) -> String {
-        match self.0.as_str() {
-            "debug" => "debug,hyper=info,hyper_util=info,reqwest=info,rustls=info".to_owned(),
-            other => other.to_owned(),
-        }
-    }
-}
+/// The events that are written: a level, or directives such as `info,hyper=warn`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level(Targets);
 
 impl Value for Level {
     fn rule() -> String {
@@ -61,8 +58,8 @@ impl Value for Level {
         for word in bare_words {
             word.parse::<LevelFilter>().map_err(|_| String::new())?;
         }
-        EnvFilter::try_new(&text).map_err(|error| error.to_string())?;
-        Ok(Self(text))
+        let directives = if text == "debug" { DEBUG } else { &text };
+        directives.parse().map(Self).map_err(|error: ParseError| error.to_string())
     }
 }
 
@@ -142,8 +139,9 @@ where
     tracing_subscriber::fmt()
         // It would tell standard error, and panic when that is closed as well.
         .log_internal_errors(false)
-        .with_env_filter(EnvFilter::new(options.level.directives()))
+        .with_max_level(LevelFilter::TRACE)
         .event_format(OneLine { format: options.format, colour })
         .with_writer(writer)
         .finish()
+        .with(options.level.0.clone())
 }

@@ -1,7 +1,7 @@
 //! Matomo's reporting API, always by POST and with the token in the body.
 //! Errors come with status 200 as often as not, so only the body tells.
 
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use serde_json::Value;
 use shared::http::{FORM, HttpError, form};
 
@@ -110,7 +110,7 @@ impl Matomo {
         let Some(main_url) = facts["main_url"].as_str() else {
             return Err(ApiError::Refused { method, message: format!("site {id} has no main address") });
         };
-        let zone = facts["timezone"].as_str().and_then(|name| TimeZone::get(name).ok());
+        let zone = facts["timezone"].as_str().and_then(zone_of);
         Ok(SiteFacts { id, main_url: main_url.to_owned(), zone: zone.unwrap_or(TimeZone::UTC) })
     }
 
@@ -150,9 +150,44 @@ impl Matomo {
     }
 }
 
+/// The zone of a site's days. Matomo knows offsets beside the names of the tz database: `UTC+5.5` is five and a half hours
+/// east of Greenwich (not west, as in POSIX).
+fn zone_of(name: &str) -> Option<TimeZone> {
+    match name.strip_prefix("UTC") {
+        // Asking the database for it reads all its folders.
+        Some("") => Some(TimeZone::UTC),
+        Some(hours) => {
+            let seconds = hours.parse::<f64>().ok()? * 3600.0;
+            Offset::from_seconds(seconds as i32).ok().map(TimeZone::fixed)
+        }
+        None => TimeZone::get(name).ok(),
+    }
+}
+
 fn number(value: &Value) -> Option<u32> {
     match value {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn the_zone_of_a_site_is_a_name_or_hours_east_of_greenwich() {
+        let hours = |name| {
+            let zone: TimeZone = zone_of(name)?;
+            Some(f64::from(zone.to_offset(Timestamp::UNIX_EPOCH).seconds()) / 3600.0)
+        };
+        assert_eq!(hours("UTC"), Some(0.0));
+        assert_eq!(hours("UTC+5.5"), Some(5.5));
+        assert_eq!(hours("UTC-11"), Some(-11.0));
+        assert_eq!(hours("Europe/Copenhagen"), Some(1.0));
+        assert_eq!(hours("UTC+infinity"), None);
+        assert_eq!(hours("Atlantis/Harbour"), None);
     }
 }

@@ -225,19 +225,22 @@ struct Reading<'c> {
 impl Reading<'_> {
     #[inline(always)]
     fn read(&mut self, line: &[u8]) -> Came {
-        let record = match self.parser.parse(line) {
+        // Both are large, and stay where they were made.
+        let parsed = self.parser.parse(line);
+        let record = match &parsed {
             Parsed::Record(record) => record,
             Parsed::Malformed(_) => return Came::Malformed,
             Parsed::Header => return Came::Header,
         };
-        let judged = match self.judge.judge(&record, self.now) {
+        let verdict = self.judge.judge(record, self.now);
+        let judged = match &verdict {
             Verdict::Keep(judged) => judged,
-            Verdict::Skip(skipped) => return Came::Skip(skipped),
+            Verdict::Skip(skipped) => return Came::Skip(*skipped),
         };
         let site = match self.sites {
             Sites::One(site) => site,
             Sites::Several { by_host, by_id } => {
-                let host = self.judge.host(&judged).unwrap_or_default();
+                let host = self.judge.host(judged).unwrap_or_default();
                 let known = match judged.replayed_site() {
                     Some(id) => Some(by_id.get(&id)),
                     None => by_host.get(host).map(Option::as_ref),
@@ -251,7 +254,7 @@ impl Reading<'_> {
         };
         let seconds = judged.moment.seconds;
         let (visitor, agent, download) = (judged.visitor, judged.agent, judged.download);
-        *self.inset = self.judge.write_apart(&judged, site, self.json);
+        *self.inset = self.judge.write_apart(judged, site, self.json);
         Came::Hit { seconds, visitor, agent, download, site: site.id() }
     }
 
