@@ -177,7 +177,7 @@ impl<S: Sink + 'static> Flow<S> {
         self.window.push(file, hit);
     }
 
-    /// Whether the window wants to be emptied: then it is time for [`Flow::turn`].
+    /// Whether the window is full: then it is time for [`Flow::turn`].
     pub fn is_full(&self) -> bool {
         self.window.is_full()
     }
@@ -187,7 +187,7 @@ impl<S: Sink + 'static> Flow<S> {
         self.delivered
     }
 
-    /// Empties the window into batches and sends those that are full; waits where recorders are busy.
+    /// Moves hits from the window into batches and sends those that are full; waits where recorders are busy.
     ///
     /// # Errors
     /// Why no more hits are to be read. What is under way is not waited for; see [`Flow::finish`].
@@ -204,7 +204,7 @@ impl<S: Sink + 'static> Flow<S> {
             if let Some(stop) = self.stop.take() {
                 return Err(stop);
             }
-            if self.window.is_empty() {
+            if self.window.is_settled() {
                 return Ok(());
             }
             if !self.recorders.want_more() {
@@ -219,6 +219,7 @@ impl<S: Sink + 'static> Flow<S> {
     /// Why not everything was sent.
     pub async fn finish(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
         let mut lease = lease;
+        self.window.end();
         if let Err(stop) = self.turn(lease.as_deref_mut()).await {
             return self.drain(lease).await.and(Err(stop));
         }
