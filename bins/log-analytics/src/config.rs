@@ -57,7 +57,7 @@ shared::settings! {
         /// Longest turn of a site, while other sites wait for theirs: a backlog does not keep their fresh logs waiting.
         pub site_turn: Span = default("SITE_TURN", "10m"),
         /// Hits that are rearranged together, so that Matomo meets each user agent less often.
-        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2000"),
+        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2500"),
         /// Longest wait for an answer of Matomo.
         pub request_timeout: Span = default("MATOMO_REQUEST_TIMEOUT", "300s"),
         /// Times a batch is sent in all before the pass gives up.
@@ -113,7 +113,7 @@ shared::settings! {
         /// As for `run`.
         pub in_doubt_wait: Span = default("MATOMO_IN_DOUBT_WAIT", "5s"),
         /// As for `run`.
-        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2000"),
+        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2500"),
         /// As for `run`.
         pub requests_per_second: Option<Count<1, 1_000_000>> = optional("MATOMO_MAX_REQUESTS_PERS").example("1000"),
         /// As for `run`.

@@ -37,7 +37,7 @@ impl Default for Shape {
             recorders: 1,
             batch_hits_max: 500,
             batch_bytes_max: BATCH_BYTES_MAX,
-            window_hits_max: 2000,
+            window_hits_max: 2500,
             ledger_site: None,
         }
     }
