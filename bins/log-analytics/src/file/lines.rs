@@ -43,6 +43,13 @@ impl Lines {
         Self { path, source, buffer: vec![0; BUFFER_BYTES], start: 0, filled: 0, ended: false, offset }
     }
 
+    /// The same, with so many bytes read at once. To be said before the first line is read.
+    #[must_use]
+    pub fn in_pieces_of(mut self, bytes: usize) -> Self {
+        self.buffer = vec![0; bytes];
+        self
+    }
+
     /// The next line, or `None` at the end.
     ///
     /// # Errors

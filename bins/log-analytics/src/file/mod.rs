@@ -16,6 +16,9 @@ pub use lines::{LINE_BYTES_MAX, Line, Lines};
 /// Bytes unpacked at once: a decoder that is asked for a few kilobytes takes half as long again.
 const UNPACKED_BYTES: usize = 64 * 1024;
 
+/// Plain bytes read at once: more of them would push each other out of the processor's nearest memory.
+const PLAIN_BYTES: usize = 32 * 1024;
+
 /// A log file could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -75,7 +78,8 @@ pub fn lines_from(path: &Path, offset: u64) -> Result<Lines, ReadError> {
                 .map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
         }
     }
-    Ok(Lines::new(path.to_owned(), bytes, offset))
+    let lines = Lines::new(path.to_owned(), bytes, offset);
+    Ok(if compression == Compression::None { lines.in_pieces_of(PLAIN_BYTES) } else { lines })
 }
 
 fn seek_to(path: &Path, offset: u64) -> Result<File, ReadError> {
