@@ -228,7 +228,11 @@ impl Ranks {
             group.stayed = group.stayed.max(text.stayed);
             number
         }));
-        groups.sort_unstable_by_key(|group| (group.stayed < STAYS_MAX, Reverse(group.hits), group.number));
+        // Groups are numbered as they were first seen, so of those that have waited long the oldest hit leaves in any case.
+        groups.sort_unstable_by_key(|group| match group.stayed {
+            STAYS_MAX.. => (false, Reverse(0), group.number),
+            _ => (true, Reverse(group.hits), group.number),
+        });
         let mut first_turns = vec![0; groups.len()];
         let mut turn = 0;
         for group in groups {
@@ -315,6 +319,19 @@ mod tests {
         assert_eq!(put_four(&mut window, &[8, 9]), [0, 5], "the one of agent 1, which has waited twice, then agent 8");
         window.end();
         assert_eq!(offsets(&mut window), [6, 7]);
+    }
+
+    #[test]
+    fn of_those_that_have_waited_long_the_oldest_goes_first_however_many_come_to_another() {
+        let mut window = Window::new(4, 1000);
+        let mut left = Vec::new();
+        for (offset, agent) in [1, 2, 7, 7, 8, 8, 2, 2].into_iter().enumerate() {
+            put(&mut window, 0, hit(offset as u64, offset as u64, agent), "{}");
+            if window.is_full() {
+                left.push(offsets(&mut window));
+            }
+        }
+        assert_eq!(left, [[2, 3], [4, 5], [0, 1]]);
     }
 
     #[test]
