@@ -33,7 +33,7 @@ pub struct Waiting {
 }
 
 /// Hits are put in, in time order, until it is full; then the larger half of them is taken out: all hits of the user agents
-/// that have most. The others wait for company until it is full again, but not for ever.
+/// that have most. The others wait for company until it is full again, and go first when they have waited twice.
 ///
 /// Their JSON is written where it stays: a file writes its next hit before anybody knows whose turn it is.
 #[derive(Debug)]
@@ -66,7 +66,8 @@ struct Text {
     is_gone: bool,
 }
 
-/// Whoever has stayed so often goes first. More would gather hardly more company (computed for a log of 100,000 lines).
+/// Whoever has stayed so often goes first, the oldest before all. More would gather hardly more company (computed for a log
+/// of 100,000 lines).
 const STAYS_MAX: u8 = 2;
 
 impl Text {
