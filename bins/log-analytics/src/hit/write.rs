@@ -22,25 +22,31 @@ impl Judge {
     /// [`add_parameter`] can take one more parameter in.
     pub fn write(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) {
         let mut own = Vec::new();
-        let inset = self.write_apart(hit, site, &mut own);
-        Written { own: &own, inset: inset.as_ref() }.append_to(out);
+        let common = self.write_apart(hit, site, &mut own);
+        Written { own: &own, common: common.as_ref() }.append_to(out);
     }
 
-    /// The same without what the hit shares with the others of its user agent, which is half of it.
-    pub fn write_apart(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) -> Option<Inset> {
+    /// The same without what the hit has in common with others, which is most of it.
+    pub fn write_apart(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) -> Option<Common> {
         let mut room = std::mem::take(&mut self.room);
         let target = text::cut(hit.target.text(&self.rules, &mut room), ADDRESS_CHARACTERS_MAX);
         let address = Address { prefix: prefix(hit, &self.rules, site, target), target };
         let plain = hit.record.plain;
         let start = out.len();
-        out.extend_from_slice(self.opening.of(&self.rules, site));
-        push_addresses(out, hit, &address);
+        let opening = self.opening.of(&self.rules, site, matches!(address.prefix, Prefix::Site));
+        if hit.replay.is_some() {
+            out.extend_from_slice(opening);
+        }
+        push_addresses(out, hit, &address, site);
         out.extend_from_slice(br#"","cip":""#);
         json::push_known(out, hit.ip(), plain, Stray::Replace);
         self.clock.push(out, hit.moment);
         let agent = &hit.known_agent;
-        let inset = match &hit.replay {
-            None => Some(Inset { agent: Rc::clone(agent), at: (out.len() - start) as u32 }),
+        let common = match &hit.replay {
+            None => {
+                let (opening, agent) = (Rc::clone(opening), Rc::clone(agent));
+                Some(Common { opening, agent, agent_at: (out.len() - start) as u32 })
+            }
             // What a replayed request says is laid over the whole hit.
             Some(_) => {
                 out.extend_from_slice(&agent.json);
@@ -52,7 +58,7 @@ impl Judge {
             push_visit_variables(out, hit, &self.rules, agent);
         }
         if hit.titled {
-            push_title(out, hit, &self.rules, &address);
+            push_title(out, hit, &self.rules, &address, site);
         }
         push_rest(out, hit, &self.rules);
         for dimension in &self.rules.dimensions {
@@ -63,30 +69,34 @@ impl Judge {
             parameters.overlay(out, start);
         }
         self.room = room;
-        inset
+        common
     }
 }
 
-/// What a hit shares with the others of its user agent, and where it belongs.
+/// What a hit has in common with others.
 #[derive(Debug, Clone)]
-pub struct Inset {
+pub struct Common {
+    /// How the hits of its site begin.
+    opening: Rc<[u8]>,
+    /// What it shares with the hits of its user agent,
     agent: Rc<Agent>,
-    at: u32,
+    /// and where in its own part that belongs.
+    agent_at: u32,
 }
 
-/// A hit as it was written: its own part, and what belongs in between.
+/// A hit as it was written: its own part, and what was left out of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<'w> {
-    /// All of it, unless there is an inset.
+    /// All of it, if it has nothing in common with others.
     pub own: &'w [u8],
     /// What was left out.
-    pub inset: Option<&'w Inset>,
+    pub common: Option<&'w Common>,
 }
 
 impl Written<'_> {
     /// Bytes of the whole hit.
     pub fn len(&self) -> usize {
-        self.own.len() + self.inset.map_or(0, |inset| inset.agent.json.len())
+        self.own.len() + self.common.map_or(0, |common| common.opening.len() + common.agent.json.len())
     }
 
     /// Whether nothing was written.
@@ -97,9 +107,9 @@ impl Written<'_> {
     /// Appends the whole hit.
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>) {
-        let Some(Inset { agent, at }) = self.inset else { return out.extend_from_slice(self.own) };
-        let (before, behind) = self.own.split_at(*at as usize);
-        for part in [before, &agent.json, behind] {
+        let Some(Common { opening, agent, agent_at }) = self.common else { return out.extend_from_slice(self.own) };
+        let (before, behind) = self.own.split_at(*agent_at as usize);
+        for part in [&**opening, before, &agent.json, behind] {
             out.extend_from_slice(part);
         }
     }
@@ -112,8 +122,8 @@ fn prefix<'a>(hit: &'a Judged<'_>, rules: &'a Rules, site: &'a Site, target: &[u
         return Prefix::None;
     }
     match hit.host_text(rules) {
-        None => Prefix::Whole { address: site.main_url().as_bytes(), plain: site.is_plain() },
-        Some(address) if rules.host_is_address => Prefix::Whole { address, plain: false },
+        None => Prefix::Site,
+        Some(address) if rules.host_is_address => Prefix::Whole(address),
         Some(host) => {
             let scheme = if rules.host_mode { b"http" } else { site.scheme() };
             let from_line = matches!(hit.host, Host::Said(_));
@@ -142,23 +152,20 @@ struct Address<'a> {
 #[derive(Clone, Copy)]
 enum Prefix<'a> {
     None,
-    /// `plain`: JSON takes it as it is.
-    Whole {
-        address: &'a [u8],
-        plain: bool,
-    },
-    Host {
-        scheme: &'a [u8],
-        host: &'a [u8],
-        plain: bool,
-    },
+    /// The site's main address.
+    Site,
+    /// What is said to be an address.
+    Whole(&'a [u8]),
+    /// `plain`: JSON takes both as they are.
+    Host { scheme: &'a [u8], host: &'a [u8], plain: bool },
 }
 
 impl Address<'_> {
-    fn push(&self, out: &mut Vec<u8>, plain: bool) {
+    fn push(&self, out: &mut Vec<u8>, site: &Site, plain: bool) {
         match self.prefix {
             Prefix::None => {}
-            Prefix::Whole { address, plain } => json::push_known(out, address, plain, Stray::Percent),
+            Prefix::Site => push_main_url(out, site),
+            Prefix::Whole(address) => json::push(out, address, Stray::Percent),
             Prefix::Host { scheme, host, plain } => {
                 for part in [scheme, b"://", host] {
                     json::push_known(out, part, plain, Stray::Percent);
@@ -168,45 +175,55 @@ impl Address<'_> {
         json::push_known(out, self.target, plain, Stray::Percent);
     }
 
-    fn push_percent_encoded(&self, out: &mut Vec<u8>) {
+    fn push_percent_encoded(&self, out: &mut Vec<u8>, site: &Site) {
         let prefix = match self.prefix {
             Prefix::None => [&b""[..]; 3],
-            Prefix::Whole { address, .. } => [address, b"", b""],
+            Prefix::Site => [site.main_url().as_bytes(), b"", b""],
+            Prefix::Whole(address) => [address, b"", b""],
             Prefix::Host { scheme, host, .. } => [scheme, b"://", host],
         };
         prefix.iter().chain([&self.target]).for_each(|part| json::push_percent_encoded(out, part));
     }
 }
 
-/// What every hit of a site begins with, as far as its address; kept from hit to hit.
-#[derive(Debug, Default)]
-pub(super) struct Opening {
-    site: Option<u32>,
-    text: Vec<u8>,
+fn push_main_url(out: &mut Vec<u8>, site: &Site) {
+    json::push_known(out, site.main_url().as_bytes(), site.is_plain(), Stray::Percent);
 }
 
+/// What every hit of a site begins with, as far as its address, or into its address where that begins with the site's;
+/// kept from hit to hit.
+#[derive(Debug, Default)]
+pub(super) struct Opening(Option<(u32, [Rc<[u8]>; 2])>);
+
 impl Opening {
-    fn of(&mut self, rules: &Rules, site: &Site) -> &[u8] {
-        if self.site != Some(site.id()) {
-            self.site = Some(site.id());
-            self.text.clear();
-            for part in [&*rules.opening, site.id_text(), br#"","url":""#] {
-                self.text.extend_from_slice(part);
-            }
+    #[inline]
+    fn of(&mut self, rules: &Rules, site: &Site, with_main_url: bool) -> &Rc<[u8]> {
+        if self.0.as_ref().is_none_or(|(known, _)| *known != site.id()) {
+            self.0 = None;
         }
-        &self.text
+        let (_, texts) = self.0.get_or_insert_with(|| (site.id(), Self::texts(rules, site)));
+        &texts[usize::from(with_main_url)]
+    }
+
+    #[cold]
+    fn texts(rules: &Rules, site: &Site) -> [Rc<[u8]>; 2] {
+        let bare = [&*rules.opening, site.id_text(), br#"","url":""#].concat();
+        let mut with_main_url = bare.clone();
+        push_main_url(&mut with_main_url, site);
+        [bare, with_main_url].map(Rc::from)
     }
 }
 
-/// The values of `url`, `download` and `urlref`.
-fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>) {
+/// The rest of the value of `url`, and those of `download` and `urlref`.
+fn push_addresses(out: &mut Vec<u8>, hit: &Judged<'_>, address: &Address<'_>, site: &Site) {
     let plain = hit.record.plain;
-    let start = out.len();
-    address.push(out, plain);
-    let end = out.len();
+    match address.prefix {
+        Prefix::Site => json::push_known(out, address.target, plain, Stray::Percent),
+        _ => address.push(out, site, plain),
+    }
     if hit.sent_as_download {
         out.extend_from_slice(br#"","download":""#);
-        out.extend_from_within(start..end);
+        address.push(out, site, plain);
     }
     out.extend_from_slice(br#"","urlref":""#);
     let referrer = text::cut(hit.referrer, ADDRESS_CHARACTERS_MAX);
@@ -298,12 +315,12 @@ impl<'o> Variables<'o> {
 }
 
 /// `action_name` of errors and redirects: `404/URL = …/From = …`.
-fn push_title(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, address: &Address<'_>) {
+fn push_title(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules, address: &Address<'_>, site: &Site) {
     out.extend_from_slice(br#","action_name":""#);
     json::push(out, &hit.record.status, Stray::Replace);
     out.extend_from_slice(&rules.title_delimiter);
     out.extend_from_slice(b"URL = ");
-    address.push_percent_encoded(out);
+    address.push_percent_encoded(out, site);
     if !hit.referrer.is_empty() {
         out.extend_from_slice(&rules.title_delimiter);
         out.extend_from_slice(b"From = ");

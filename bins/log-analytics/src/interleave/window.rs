@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use crate::hit::{Inset, Written};
+use crate::hit::{Common, Written};
 use crate::ledger::FileId;
 
 /// Where a hit came from.
@@ -59,7 +59,7 @@ pub struct Window {
 struct Text {
     start: u32,
     end: u32,
-    inset: Option<Inset>,
+    common: Option<Common>,
     /// How often others were taken out instead.
     stayed: u8,
     /// It was taken out itself.
@@ -96,13 +96,13 @@ impl Window {
     /// Lets the file of this index write the JSON of its next hit, or nothing, and say what it left out of it. The hit it
     /// wrote before has been put in.
     #[inline]
-    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>, &mut Option<Inset>) -> T) -> T {
+    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>, &mut Option<Common>) -> T) -> T {
         let start = self.bytes.len() as u32;
-        let mut inset = None;
-        let answer = write(&mut self.bytes, &mut inset);
+        let mut common = None;
+        let answer = write(&mut self.bytes, &mut common);
         let end = self.bytes.len() as u32;
         if end > start {
-            self.written.push((file, Text { start, end, inset, ..Text::default() }));
+            self.written.push((file, Text { start, end, common, ..Text::default() }));
         }
         answer
     }
@@ -125,6 +125,11 @@ impl Window {
     /// No more hits will be put in, so all are to be taken out.
     pub fn end(&mut self) {
         self.is_last = true;
+    }
+
+    /// Whether hits are to be taken out now.
+    pub fn is_due(&self) -> bool {
+        self.is_last || self.taken > 0 || self.is_full()
     }
 
     /// Whether there is nothing to be taken out, unless more hits are put in.
@@ -156,7 +161,7 @@ impl Window {
         let (hit, text) = &mut self.hits[self.turns[self.taken] as usize];
         self.taken += 1;
         text.is_gone = true;
-        Some((*hit, Written { own: &self.bytes[text.range()], inset: text.inset.as_ref() }))
+        Some((*hit, Written { own: &self.bytes[text.range()], common: text.common.as_ref() }))
     }
 
     /// Forgets what was taken out; what stays, and what is not put in yet, moves to the front.

@@ -1,44 +1,54 @@
 //! An append-only file of records, each with a checksum; a line torn by a crash is cut off when it is opened.
 
-use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::files::{self, MODE_DEFAULT};
-use tokio::sync::Mutex;
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::LedgerError;
 use super::record::{Record, VERSION};
 
 const CHECKSUM_DIGITS: usize = 8;
-/// How many batches may be written down before the disk is asked to keep the first of them: each question costs as much as
-/// reading a hundred lines.
-const NEXT_BATCHES: usize = 2;
 
 /// Takes records one by one, so that a long journal is never held as a whole.
 pub type Telling<'t> = dyn FnMut(Record) -> io::Result<()> + 't;
 
-/// The open journal of one site.
+/// The open journal of one site. Records are gathered, and written and synced together: each call of the system costs as
+/// much as reading a good many lines of a log.
 pub struct Journal {
     path: PathBuf,
-    /// Bytes known to be whole records.
+    file: Arc<File>,
+    /// Bytes of the file that are whole records.
     good_bytes: u64,
-    disk: Rc<Disk>,
+    /// Records that are not in the file yet.
+    gathered: Vec<u8>,
+    /// Records since the journal was opened.
+    appended: u64,
+    /// How many of them somebody waits for.
+    wanted: u64,
+    keeper: Arc<Keeper>,
 }
 
-/// The file of a journal, shared with those who wait until it is on disk.
-struct Disk {
-    file: RefCell<Arc<File>>,
-    /// Records since the journal was opened.
-    appended: Cell<u64>,
-    /// How many of them survive a power cut; none can be relied on once the disk has refused, since it may agree the
+/// Asks the disk on a thread of its own, one question at a time.
+struct Keeper {
+    question: Mutex<Question>,
+    /// How many records survive a power cut. None can be relied on once the disk has refused, and why: it may agree the
     /// next time without having written anything.
-    durable: Mutex<Option<u64>>,
+    kept: watch::Sender<Result<u64, String>>,
+}
+
+/// What the disk is to keep next.
+#[derive(Default)]
+struct Question {
+    /// The file, and the records in it.
+    next: Option<(Arc<File>, u64)>,
+    /// Somebody asks already, and will go on to the next question.
+    is_asking: bool,
 }
 
 impl Journal {
@@ -53,8 +63,16 @@ impl Journal {
         if good_bytes < file.metadata().map_err(failed)?.len() {
             file.set_len(good_bytes).and_then(|()| file.sync_data()).map_err(failed)?;
         }
-        let disk = Disk { file: RefCell::new(Arc::new(file)), appended: Cell::new(0), durable: Mutex::new(Some(0)) };
-        Ok(Self { path: path.to_owned(), good_bytes, disk: Rc::new(disk) })
+        let keeper = Keeper { question: Mutex::default(), kept: watch::Sender::new(Ok(0)) };
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            good_bytes,
+            gathered: Vec::new(),
+            appended: 0,
+            wanted: 0,
+            keeper: Arc::new(keeper),
+        })
     }
 
     /// Tells what a journal says that another process may be writing; a torn last line is left alone.
@@ -69,52 +87,86 @@ impl Journal {
         }
     }
 
-    /// Appends a record; it is durable after the next [`Journal::sync`].
+    /// Appends a record. It is in the file after the next [`Journal::keep`], and durable after the next [`Journal::sync`].
     ///
     /// # Errors
-    /// When it cannot be written; the journal then ends where it ended before.
+    /// When it cannot be put into words.
     pub fn append(&mut self, record: &Record) -> Result<(), LedgerError> {
-        let line = line_of(record).map_err(|error| LedgerError::write(&self.path, error))?;
-        let file = self.disk.file.borrow();
-        if let Err(error) = file.as_ref().write_all(&line) {
-            // Half a line would make the next record unreadable.
-            let _ = file.set_len(self.good_bytes);
-            return Err(LedgerError::write(&self.path, error));
-        }
-        self.good_bytes += line.len() as u64;
-        self.disk.appended.update(|count| count + 1);
+        put_line(&mut self.gathered, record).map_err(|error| LedgerError::write(&self.path, error))?;
+        self.appended += 1;
         Ok(())
     }
 
     /// Makes everything appended so far survive a power cut.
     ///
     /// # Errors
-    /// When the disk refuses, or did so before.
+    /// When it cannot be written, the disk refuses, or did so before.
     pub fn sync(&mut self) -> Result<(), LedgerError> {
-        self.disk.sync().map_err(|error| LedgerError::write(&self.path, error))
+        self.write_out()?;
+        self.wanted = 0;
+        if self.keeper.kept.borrow().as_ref() != Ok(&self.appended) {
+            self.keeper.heard(self.file.sync_data(), self.appended);
+        }
+        self.keeper.kept.borrow().as_ref().map(|_| ()).map_err(|why| refused(&self.path, why))
     }
 
-    /// The same without keeping this thread from its work: everything appended before the call is durable when the
-    /// future ends. All who ask while the disk is busy share its next answer.
+    /// Waits until everything appended before the call is durable. That takes a [`Journal::keep`] after it.
     ///
     /// # Errors
-    /// As [`Journal::sync`].
-    pub fn synced(&self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
-        let (path, disk) = (self.path.clone(), Rc::clone(&self.disk));
-        let wanted = disk.appended.get();
-        async move { disk.reach(wanted).await.map_err(|error| LedgerError::write(&path, error)) }
+    /// When the disk refuses, or did so before.
+    pub fn synced(&mut self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
+        self.wanted = self.appended;
+        let (path, wanted, mut kept) = (self.path.clone(), self.wanted, self.keeper.kept.subscribe());
+        async move {
+            let answer = kept.wait_for(|kept| kept.as_ref().map_or(true, |records| *records >= wanted)).await;
+            match answer.as_deref() {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(why)) => Err(refused(&path, why)),
+                Err(_) => Err(refused(&path, "the journal was closed")),
+            }
+        }
+    }
+
+    /// Puts everything appended so far into the file and, if somebody waits for that, has the disk asked to keep it, without
+    /// keeping this thread from its work.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&mut self) -> Result<(), LedgerError> {
+        self.write_out()?;
+        if std::mem::take(&mut self.wanted) > 0 {
+            self.keeper.ask(Arc::clone(&self.file), self.appended);
+        }
+        Ok(())
+    }
+
+    /// What cannot be written is not kept either; the file then ends where it ended before.
+    fn write_out(&mut self) -> Result<(), LedgerError> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.file.as_ref().write_all(&self.gathered) {
+            // Half a line would make the next record unreadable.
+            let _ = self.file.set_len(self.good_bytes);
+            let refusal = refused(&self.path, &error.to_string());
+            self.keeper.heard(Err(error), 0);
+            return Err(refusal);
+        }
+        self.good_bytes += self.gathered.len() as u64;
+        self.gathered.clear();
+        Ok(())
     }
 
     /// From now on the disk refuses to keep anything, as a device does that is no disk.
     #[cfg(test)]
-    pub fn break_disk(&self) {
+    pub fn break_disk(&mut self) {
         let device = OpenOptions::new().append(true).open("/dev/null").unwrap();
-        self.disk.file.replace(Arc::new(device));
+        self.file = Arc::new(device);
     }
 
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.good_bytes
+        self.good_bytes + self.gathered.len() as u64
     }
 
     /// Replaces the whole journal by what `tell` tells, record by record: the old one or the new one survives a crash, never a mixture.
@@ -123,55 +175,83 @@ impl Journal {
     /// When the new file cannot be written; the old one then stays.
     pub fn rewrite(&mut self, tell: impl FnOnce(&mut Telling<'_>) -> io::Result<()>) -> Result<(), LedgerError> {
         let failed = |error| LedgerError::write(&self.path, error);
-        let write = |file: &mut BufWriter<File>| tell(&mut |record| file.write_all(&line_of(&record)?));
+        let write = |file: &mut BufWriter<File>| {
+            let mut line = Vec::new();
+            tell(&mut |record| {
+                line.clear();
+                put_line(&mut line, &record)?;
+                file.write_all(&line)
+            })
+        };
         files::replace_by(&self.path, MODE_DEFAULT, write).map_err(|error| failed(io::Error::other(error)))?;
         let file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
         self.good_bytes = file.metadata().map_err(failed)?.len();
-        self.disk.file.replace(Arc::new(file));
+        self.gathered.clear();
+        self.file = Arc::new(file);
         Ok(())
     }
 }
 
-impl Disk {
-    fn sync(&self) -> io::Result<()> {
-        // Where the lock is taken, another thread is at it, but may have begun before the last record.
-        let mut durable = self.durable.try_lock().ok();
-        if let Some(durable) = &durable
-            && durable.ok_or_else(refused_before)? == self.appended.get()
-        {
-            return Ok(());
-        }
-        let result = self.file.borrow().sync_data();
-        if let Some(durable) = &mut durable {
-            **durable = result.is_ok().then(|| self.appended.get());
-        }
-        result
-    }
-
-    async fn reach(&self, wanted: u64) -> io::Result<()> {
-        let mut durable = self.durable.lock().await;
-        if durable.ok_or_else(refused_before)? >= wanted {
-            return Ok(());
-        }
-        // Batches that are nearly full may leave with this one. Where nothing is being read this takes no time.
-        for _ in 0..NEXT_BATCHES {
-            yield_now().await;
-        }
-        let appended = self.appended.get();
-        let file = Arc::clone(&self.file.borrow());
-        let result = spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other).flatten();
-        *durable = result.is_ok().then_some(appended);
-        result
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Whoever needed it on disk has synced it; the rest saves questions at the next start.
+        let _ = self.write_out();
     }
 }
 
-fn refused_before() -> io::Error {
-    io::Error::other("the disk refused to keep what was written before")
+impl Keeper {
+    /// Has the disk asked, on a thread of its own, to keep so many records of a file.
+    fn ask(self: &Arc<Self>, file: Arc<File>, records: u64) {
+        let mut question = self.question();
+        question.next = Some((file, records));
+        if std::mem::replace(&mut question.is_asking, true) {
+            return;
+        }
+        let keeper = Arc::clone(self);
+        spawn_blocking(move || {
+            while let Some((file, records)) = keeper.next() {
+                keeper.heard(file.sync_data(), records);
+            }
+        });
+    }
+
+    fn next(&self) -> Option<(Arc<File>, u64)> {
+        let mut question = self.question();
+        let next = question.next.take();
+        question.is_asking = next.is_some();
+        next
+    }
+
+    fn question(&self) -> std::sync::MutexGuard<'_, Question> {
+        self.question.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk answered.
+    fn heard(&self, answer: io::Result<()>, records: u64) {
+        self.kept.send_modify(|kept| match (kept, answer) {
+            (Ok(before), Ok(())) => *before = records.max(*before),
+            (kept @ Ok(_), Err(error)) => *kept = Err(error.to_string()),
+            (Err(_), _) => {}
+        });
+    }
 }
 
-fn line_of(record: &Record) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_string(record)?;
-    Ok(format!("{:08x} {json}\n", checksum(json.as_bytes())).into_bytes())
+fn refused(path: &Path, why: &str) -> LedgerError {
+    LedgerError::write(path, io::Error::other(format!("the disk refused to keep what was written: {why}")))
+}
+
+/// Appends a record's line, or nothing.
+fn put_line(out: &mut Vec<u8>, record: &Record) -> io::Result<()> {
+    let start = out.len();
+    out.extend_from_slice(&[b' '; CHECKSUM_DIGITS + 1]);
+    if let Err(error) = serde_json::to_writer(&mut *out, record) {
+        out.truncate(start);
+        return Err(error.into());
+    }
+    let (sum, json) = out[start..].split_at_mut(CHECKSUM_DIGITS + 1);
+    write!(&mut sum[..CHECKSUM_DIGITS], "{:08x}", checksum(json))?;
+    out.push(b'\n');
+    Ok(())
 }
 
 fn checksum(json: &[u8]) -> u32 {
@@ -237,6 +317,7 @@ mod tests {
         for record in some_records() {
             journal.append(&record).unwrap();
         }
+        journal.keep().unwrap();
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
@@ -244,6 +325,7 @@ mod tests {
             let mut journal = Journal::open(&path, |record| records.push(record)).unwrap();
             assert_eq!(records, some_records()[..records.len()]);
             journal.append(&Record::Slowest { ms: 1 }).unwrap();
+            drop(journal);
             let mut again = 0;
             Journal::open(&path, |_| again += 1).unwrap();
             assert_eq!(again, records.len() + 1, "cut at {cut}");
@@ -256,6 +338,7 @@ mod tests {
         let path = folder.path().join("site-4.journal");
         let mut journal = Journal::open(&path, |_| {}).unwrap();
         journal.append(&Record::Opened { version: VERSION + 1, site: SiteId(4) }).unwrap();
+        journal.keep().unwrap();
         let mut written = std::fs::read(&path).unwrap();
         written.extend(b"0badcafe {\"invented later\":1}\n");
         std::fs::write(&path, &written).unwrap();
@@ -268,36 +351,52 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
+    fn kept(journal: &Journal) -> Result<u64, String> {
+        journal.keeper.kept.borrow().clone()
+    }
+
     #[test]
-    fn who_asks_while_the_disk_is_busy_shares_its_next_answer() {
+    fn one_answer_of_the_disk_serves_all_who_wait() {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
-        let durable = |journal: &Journal| *journal.disk.durable.try_lock().unwrap();
+        let path = folder.path().join("site-4.journal");
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
         journal.append(&Record::Slowest { ms: 1 }).unwrap();
         let first = journal.synced();
         journal.append(&Record::Slowest { ms: 2 }).unwrap();
         let second = journal.synced();
-        waited(first).unwrap();
-        assert_eq!(durable(&journal), Some(2), "all that was appended is durable, not only what was asked for");
+        journal.append(&Record::Slowest { ms: 3 }).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"", "nothing is written before it has to be");
+        waited(async {
+            journal.keep().unwrap();
+            first.await.unwrap();
+        });
+        assert_eq!(kept(&journal), Ok(3), "all that was appended is durable, not only what was waited for");
         // Without a runtime nothing could be synced any more, and nothing has to be.
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(std::pin::pin!(second).poll(&mut context).is_ready());
-        journal.append(&Record::Slowest { ms: 3 }).unwrap();
+        journal.append(&Record::Slowest { ms: 4 }).unwrap();
+        journal.keep().unwrap();
+        assert_eq!(kept(&journal), Ok(3), "nobody waits for the last one");
         journal.sync().unwrap();
-        assert_eq!(durable(&journal), Some(3));
+        assert_eq!(kept(&journal), Ok(4));
     }
 
     #[test]
-    fn what_is_written_down_a_moment_later_is_kept_by_the_same_answer() {
+    fn what_is_appended_while_the_disk_is_asked_is_the_next_question() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
-        journal.append(&Record::Slowest { ms: 1 }).unwrap();
-        let mut first = std::pin::pin!(journal.synced());
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(first.as_mut().poll(&mut context).is_pending());
-        journal.append(&Record::Slowest { ms: 2 }).unwrap();
-        waited(first).unwrap();
-        assert_eq!(*journal.disk.durable.try_lock().unwrap(), Some(2));
+        waited(async {
+            let mut waiting = Vec::new();
+            for ms in 0..100 {
+                journal.append(&Record::Slowest { ms }).unwrap();
+                waiting.push(journal.synced());
+                journal.keep().unwrap();
+            }
+            for one in waiting {
+                one.await.unwrap();
+            }
+        });
+        assert_eq!(kept(&journal), Ok(100));
     }
 
     #[test]
@@ -305,11 +404,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
         journal.append(&Record::Slowest { ms: 1 }).unwrap();
-        let disk = Arc::clone(&journal.disk.file.borrow());
+        let disk = Arc::clone(&journal.file);
         journal.break_disk();
-        assert!(waited(journal.synced()).is_err());
-        journal.disk.file.replace(disk);
-        assert!(waited(journal.synced()).is_err() && journal.sync().is_err());
+        let wait = |journal: &mut Journal| {
+            let kept = journal.synced();
+            waited(async {
+                journal.keep().unwrap();
+                kept.await
+            })
+        };
+        let error = wait(&mut journal).unwrap_err();
+        assert!(shared::words::sentence(&error).contains("Invalid argument"), "{error:?}");
+        journal.file = disk;
+        assert!(wait(&mut journal).is_err() && journal.sync().is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site-4.journal");
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
+        let disk = std::mem::replace(&mut journal.file, Arc::new(File::open(&path).unwrap()));
+        journal.append(&Record::Slowest { ms: 1 }).unwrap();
+        let kept = journal.synced();
+        assert!(journal.keep().is_err());
+        let error = waited(kept).unwrap_err();
+        assert!(shared::words::sentence(&error).contains("Bad file descriptor"), "{error:?}");
+        journal.file = disk;
+        assert!(journal.sync().is_err(), "it is opened anew before it is relied on again");
     }
 
     #[test]

@@ -133,12 +133,21 @@ impl Lease {
         self.write(Record::Intent(intent))
     }
 
-    /// Waits until everything written so far survives a power cut.
+    /// Waits until everything written so far survives a power cut. That takes a [`Lease::keep`] after it.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn synced(&self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
+    pub fn synced(&mut self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
         self.journal.synced()
+    }
+
+    /// Puts everything written so far into the journal and, if somebody waits for that, on disk, without keeping this thread
+    /// from its work.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn keep(&mut self) -> Result<(), LedgerError> {
+        self.journal.keep()
     }
 
     /// Writes down that a batch arrived.
@@ -273,7 +282,7 @@ impl Lease {
 
     /// From now on the disk refuses to keep anything.
     #[cfg(test)]
-    pub fn break_disk(&self) {
+    pub fn break_disk(&mut self) {
         self.journal.break_disk();
     }
 

@@ -237,7 +237,7 @@ impl Under<'_> {
         let limit = self.adhoc.options.debug_request_limit.unwrap_or(u64::MAX);
         let mut hits = 1;
         while hits < limit {
-            let step = self.flow.write(ONE_FILE, |json, inset| cursor.step(&mut self.judge, &self.sites, json, inset));
+            let step = self.flow.write(ONE_FILE, |json, common| cursor.step(&mut self.judge, &self.sites, json, common));
             match step.map_err(OpenError::from)? {
                 Step::Hit => {
                     hits += 1;
@@ -245,7 +245,7 @@ impl Under<'_> {
                         self.flow.tracker.hand_out(&mut hit.origin, cursor.read_to());
                         self.flow.offer(ONE_FILE, hit);
                     }
-                    if !self.flow.is_full() {
+                    if !self.flow.is_due() {
                         continue;
                     }
                 }

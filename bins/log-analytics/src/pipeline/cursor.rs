@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::wanted::Wanted;
 use crate::file::{Lines, ReadError, TextEncoding};
 use crate::format::{LineParser, Moment, Parsed};
-use crate::hit::{Inset, Judge, Site, Skip, Skipped, Verdict};
+use crate::hit::{Common, Judge, Site, Skip, Skipped, Verdict};
 use crate::interleave::{Origin, Waiting};
 use crate::ledger::FileId;
 use crate::summary::{Counts, Place};
@@ -139,11 +139,11 @@ impl Cursor {
         judge: &mut Judge,
         sites: &Sites,
         json: &mut Vec<u8>,
-        inset: &mut Option<Inset>,
+        common: &mut Option<Common>,
     ) -> Result<Step, ReadError> {
         self.current = None;
         let Self { opened, now, read_to, kept_line, cut, counts, .. } = self;
-        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, inset, counts };
+        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, common, counts };
         if let Some((offset, line)) = kept_line.take() {
             let came = reading.read(&line);
             if let Came::AskSite(host) = came {
@@ -218,7 +218,7 @@ struct Reading<'c> {
     sites: &'c Sites,
     now: Moment,
     json: &'c mut Vec<u8>,
-    inset: &'c mut Option<Inset>,
+    common: &'c mut Option<Common>,
     counts: &'c mut Counts,
 }
 
@@ -254,7 +254,7 @@ impl Reading<'_> {
         };
         let seconds = judged.moment.seconds;
         let (visitor, agent, download) = (judged.visitor, judged.agent, judged.download);
-        *self.inset = self.judge.write_apart(judged, site, self.json);
+        *self.common = self.judge.write_apart(judged, site, self.json);
         Came::Hit { seconds, visitor, agent, download, site: site.id() }
     }
 

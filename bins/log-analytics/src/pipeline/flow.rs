@@ -11,7 +11,7 @@ use super::day::Days;
 use super::recorders::{Load, Recorders};
 use super::tracker::Tracker;
 use crate::discover::SiteId;
-use crate::hit::Inset;
+use crate::hit::Common;
 use crate::interleave::{Waiting, Window};
 use crate::ledger::{FileId, IntentId, Lease, LedgerError, Receipt};
 use crate::matomo::{Batch, Delivery, End, Filling, RECENT_SECONDS, Rejection, Sink};
@@ -49,6 +49,8 @@ const WINDOW_BYTES_MAX: usize = 4 << 20;
 /// A hit rarely takes more than so many bytes; a batch that begins with room for its hits is not moved while it grows,
 /// and room that is never written to costs no memory.
 const HIT_BYTES: usize = 800;
+/// So many hits are read before deliveries are seen to: a fast server answers meanwhile, and the disk as well.
+const LOOK: usize = 300;
 /// How often the ledger is synced while nothing leaves.
 const IDLE_SYNC: Duration = Duration::from_secs(1);
 
@@ -112,6 +114,8 @@ pub struct Flow<S> {
     next_intent: u64,
     delivered: Delivered,
     stop: Option<Stop>,
+    /// Hits offered since the last turn.
+    offered: usize,
 }
 
 /// A batch that comes back to its recorder: what became of it, or why it was not sent, not being safely written down.
@@ -155,6 +159,7 @@ impl<S: Sink + 'static> Flow<S> {
             next_intent: lease.map_or(0, |lease| lease.book().next_intent().0),
             delivered: Delivered::default(),
             stop: None,
+            offered: 0,
             shape,
         }
     }
@@ -167,19 +172,21 @@ impl<S: Sink + 'static> Flow<S> {
 
     /// Lets the file of this index write the JSON of its next hit, see [`Window::write`].
     #[inline]
-    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>, &mut Option<Inset>) -> T) -> T {
+    pub fn write<T>(&mut self, file: usize, write: impl FnOnce(&mut Vec<u8>, &mut Option<Common>) -> T) -> T {
         self.window.write(file, write)
     }
 
     /// Takes the next hit of the stream, which the file of this index has written.
     #[inline]
     pub fn offer(&mut self, file: usize, hit: Waiting) {
+        self.offered += 1;
         self.window.push(file, hit);
     }
 
-    /// Whether the window is full: then it is time for [`Flow::turn`].
-    pub fn is_full(&self) -> bool {
-        self.window.is_full()
+    /// Whether it is time for [`Flow::turn`].
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        self.offered >= LOOK || self.window.is_full()
     }
 
     /// What became of the hits so far.
@@ -187,15 +194,15 @@ impl<S: Sink + 'static> Flow<S> {
         self.delivered
     }
 
-    /// Moves hits from the window into batches and sends those that are full; waits where recorders are busy.
+    /// Sees to the deliveries under way. If the window is full, moves hits from it into batches and sends those that are
+    /// full; waits where recorders are busy.
     ///
     /// # Errors
     /// Why no more hits are to be read. What is under way is not waited for; see [`Flow::finish`].
     pub async fn turn(&mut self, lease: Option<&mut Lease>) -> Result<(), Stop> {
         let mut lease = lease;
+        self.offered = 0;
         loop {
-            self.fill();
-            self.dispatch(lease.as_deref_mut());
             // Lets the deliveries do their reading and writing.
             yield_now().await;
             while let Some(done) = self.under_way.try_join_next() {
@@ -204,7 +211,17 @@ impl<S: Sink + 'static> Flow<S> {
             if let Some(stop) = self.stop.take() {
                 return Err(stop);
             }
+            let is_due = self.window.is_due();
+            if is_due {
+                self.fill();
+            }
+            self.dispatch(lease.as_deref_mut());
+            if !is_due {
+                return Ok(());
+            }
             if self.window.is_settled() {
+                // What is written down now is kept while more is read.
+                self.keep(lease);
                 return Ok(());
             }
             if !self.recorders.want_more() {
@@ -302,7 +319,7 @@ impl<S: Sink + 'static> Flow<S> {
                 self.stop = Some(error.into());
                 return;
             }
-            let written = lease.as_deref().map(Lease::synced);
+            let written = lease.as_deref_mut().map(Lease::synced);
             let delivery = Rc::clone(&self.delivery);
             self.under_way.spawn_local(async move {
                 let sent = async {
@@ -317,8 +334,15 @@ impl<S: Sink + 'static> Flow<S> {
         }
     }
 
+    fn keep(&mut self, lease: Option<&mut Lease>) {
+        if let Some(Err(error)) = lease.map(Lease::keep) {
+            self.stop.get_or_insert(error.into());
+        }
+    }
+
     async fn wait_for_one(&mut self, lease: Option<&mut Lease>) {
         let mut lease = lease;
+        self.keep(lease.as_deref_mut());
         loop {
             match tokio::time::timeout(IDLE_SYNC, self.under_way.join_next()).await {
                 Ok(Some(done)) => return self.come_back(done, lease),
@@ -491,7 +515,7 @@ mod tests {
                 flow.tracker.hand_out(&mut origin, (number + 1) * 10);
                 flow.write(0, |json, _| json.extend_from_slice(b"{}"));
                 flow.offer(0, Waiting { origin, seconds: 0, visitor: number, agent: 1 });
-                if flow.is_full() {
+                if flow.is_due() {
                     flow.turn(Some(lease)).await?;
                 }
             }

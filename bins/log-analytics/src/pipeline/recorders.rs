@@ -155,7 +155,7 @@ mod tests {
             agent: 0,
         };
         let (index, filling) = recorders.batch_for(&hit, || Filling::new(SiteId(4), None, 0, Vec::new(), HITS_MAX));
-        filling.push(&hit, 0, Written { own: b"{}", inset: None }, false);
+        filling.push(&hit, 0, Written { own: b"{}", common: None }, false);
         if filling.hits() == HITS_MAX {
             recorders.close(index, |filling| filling.close(|_| String::new()));
         }

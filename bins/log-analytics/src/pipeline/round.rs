@@ -147,7 +147,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             if let Some(hit) = cursor.current.take() {
                 self.flow.offer(index, hit);
             }
-            if self.flow.is_full() {
+            if self.flow.is_due() {
                 return Next::Room(index);
             }
             if let Some(step) = self.read_on(index, judge) {
@@ -162,7 +162,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
     /// Reads a file on to its next hit and puts it back in order; answers with what came instead of a hit.
     fn read_on(&mut self, index: usize, judge: &mut Judge) -> Option<Result<Step, ReadError>> {
         let (_, cursor, _) = self.open[index].as_mut()?;
-        match self.flow.write(index, |json, inset| cursor.step(judge, &self.sites, json, inset)) {
+        match self.flow.write(index, |json, common| cursor.step(judge, &self.sites, json, common)) {
             Ok(Step::Hit) => {
                 let read_to = cursor.read_to();
                 let hit = cursor.current.as_mut()?;

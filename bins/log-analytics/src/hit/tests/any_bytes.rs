@@ -77,8 +77,8 @@ proptest! {
         judge.write(&kept, &site(), &mut out);
         prop_assert_eq!(out.last(), Some(&b'}'));
         let (mut own, mut joined) = (Vec::new(), b"before".to_vec());
-        let inset = judge.write_apart(&kept, &site(), &mut own);
-        let written = Written { own: &own, inset: inset.as_ref() };
+        let common = judge.write_apart(&kept, &site(), &mut own);
+        let written = Written { own: &own, common: common.as_ref() };
         prop_assert_eq!(written.len(), out.len());
         written.append_to(&mut joined);
         prop_assert_eq!(joined.strip_prefix(b"before"), Some(&*out));

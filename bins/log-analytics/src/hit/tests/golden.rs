@@ -124,8 +124,8 @@ fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pat
                 counts.sites.insert(id);
                 counts.recorded += 1;
                 let (mut own, mut out) = (Vec::new(), Vec::new());
-                let inset = judge.write_apart(&hit, &sites.by_id[&id], &mut own);
-                Written { own: &own, inset: inset.as_ref() }.append_to(&mut out);
+                let common = judge.write_apart(&hit, &sites.by_id[&id], &mut own);
+                Written { own: &own, common: common.as_ref() }.append_to(&mut out);
                 hits.push(normal(&serde_json::from_slice(&out).unwrap()));
             }
         }
