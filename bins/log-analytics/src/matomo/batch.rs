@@ -171,23 +171,30 @@ impl Filling {
 
 /// The offsets of these hits of one file, ascending.
 fn ascending(hits: impl Iterator<Item = Origin> + Clone) -> Offsets {
-    const NOTHING: u64 = u64::MAX;
-    /// Places for each hit that are worth looking through.
-    const PLACES_MAX: usize = 64;
-    let numbers = || hits.clone().map(|hit| hit.number);
-    let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Offsets::default() };
-    let span = (last - first) as usize + 1;
-    if span > PLACES_MAX * hits.clone().count() {
+    /// Numbers for each hit that are worth counting through.
+    const NUMBERS_MAX: usize = 64;
+    let (count, first) = hits.clone().fold((0, u32::MAX), |(count, first), hit| (count + 1, first.min(hit.number)));
+    let place = |hit: &Origin| ((hit.number - first) / u64::BITS, (hit.number - first) % u64::BITS);
+    let words = hits.clone().map(|hit| place(&hit).0 as usize + 1).max().unwrap_or(0);
+    if words * u64::BITS as usize > NUMBERS_MAX * count {
         return Offsets::new(hits.map(|hit| hit.offset).collect());
     }
-    // Hits are numbered in the order of their lines, so the number tells each its place and nothing has to be sorted.
-    let mut places = vec![NOTHING; span];
-    for hit in hits {
-        places[(hit.number - first) as usize] = hit.offset;
+    // Hits are numbered in the order of their lines: as many offsets go before a hit's as there are smaller numbers, and
+    // those are counted 64 at a time. Sorting takes three times as long.
+    let mut numbers = vec![(0u64, 0u32); words];
+    hits.clone().map(|hit| place(&hit)).for_each(|(word, bit)| numbers[word as usize].0 |= 1 << bit);
+    let mut before = 0;
+    for (word, smaller) in &mut numbers {
+        *smaller = before;
+        before += word.count_ones();
     }
-    places.retain(|offset| *offset != NOTHING);
-    places.shrink_to_fit();
-    Offsets::ascending(places)
+    let mut offsets = vec![0; count];
+    for hit in hits {
+        let (word, bit) = place(&hit);
+        let (word, smaller) = numbers[word as usize];
+        offsets[(smaller + (word & ((1 << bit) - 1)).count_ones()) as usize] = hit.offset;
+    }
+    Offsets::ascending(offsets)
 }
 
 /// A hash that depends on everything folded into it so far, and on the order: a wide product, its halves laid over each
@@ -215,7 +222,7 @@ mod tests {
         for &(file, offset, json) in hits {
             let origin = Origin { file: FileId(file), number: offset as u32, offset };
             let hit = Waiting { origin, seconds: 0, visitor: 0, agent: 0 };
-            filling.push(&hit, identity, Written { own: json.as_bytes(), inset: None }, with_pv_id);
+            filling.push(&hit, identity, Written { own: json.as_bytes(), common: None }, with_pv_id);
         }
         filling.close(|_| "]}".to_owned())
     }
