@@ -15,6 +15,7 @@ mod ncsa;
 mod pattern;
 mod readable;
 pub mod record;
+mod search;
 mod strptime;
 mod template;
 mod time;
