@@ -20,8 +20,9 @@ compile() {
         done
         if [ -n "$packages" ]; then
             # Only with a target of its own do the flags leave procedural macros alone, which cannot be static.
+            # Packed, the table of addresses to adjust at the start is read within a page instead of seventy.
             # shellcheck disable=SC2086
-            RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$profile" --target "$target" $packages
+            RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --locked --profile "$profile" --target "$target" $packages
         fi
     done
 }

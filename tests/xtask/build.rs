@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::images::STATIC;
+
 /// Build `log-analytics` and say where it is.
 pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
     sidecar("log-analytics", if release { "release" } else { "dev" })
@@ -19,7 +21,7 @@ pub fn sidecar(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
     let mut command = Command::new(cargo);
     command.args(["rustc", "--quiet", "--package", name, "--bin", name, "--profile", profile, "--"]);
     if profile != "dev" {
-        command.args(["-C", "target-feature=+crt-static"]);
+        command.args(STATIC.split(' '));
     }
     let built = command.current_dir(crate::root()).status().context("cannot start cargo")?;
     ensure!(built.success(), "{name} does not build");

@@ -14,7 +14,8 @@ use super::{IMAGES, done};
 pub const DIST: &str = "target/dist";
 /// Where those for the tests lie; apart, so that they never end up in an operator's image.
 pub const TEST_DIST: &str = "target/test-dist";
-const STATIC: &str = "-C target-feature=+crt-static";
+/// As `docker/builder.sh` has it.
+pub const STATIC: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
 
 /// Compile what is not up to date, small and fast.
 pub fn for_operators() -> anyhow::Result<()> {

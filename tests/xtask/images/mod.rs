@@ -5,6 +5,8 @@ mod binaries;
 mod peers;
 mod size;
 
+pub use binaries::STATIC;
+
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -157,7 +157,11 @@ enum Prefix<'a> {
     /// What is said to be an address.
     Whole(&'a [u8]),
     /// `plain`: JSON takes both as they are.
-    Host { scheme: &'a [u8], host: &'a [u8], plain: bool },
+    Host {
+        scheme: &'a [u8],
+        host: &'a [u8],
+        plain: bool,
+    },
 }
 
 impl Address<'_> {

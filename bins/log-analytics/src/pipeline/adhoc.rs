@@ -237,7 +237,8 @@ impl Under<'_> {
         let limit = self.adhoc.options.debug_request_limit.unwrap_or(u64::MAX);
         let mut hits = 1;
         while hits < limit {
-            let step = self.flow.write(ONE_FILE, |json, common| cursor.step(&mut self.judge, &self.sites, json, common));
+            let step =
+                self.flow.write(ONE_FILE, |json, common| cursor.step(&mut self.judge, &self.sites, json, common));
             match step.map_err(OpenError::from)? {
                 Step::Hit => {
                     hits += 1;
