@@ -10,13 +10,15 @@ use memchr::arch::x86_64::sse2::memchr::{One, Two};
 #[inline(always)]
 pub fn near(byte: u8, text: &[u8]) -> Option<usize> {
     const STEP: usize = size_of::<u64>();
-    for step in 0..2 {
-        let Some(chunk) = text.get(step * STEP..).and_then(<[u8]>::first_chunk::<STEP>) else { break };
+    for start in [0, STEP] {
+        let Some(chunk) = text.get(start..).and_then(<[u8]>::first_chunk::<STEP>) else {
+            return text.iter().position(|other| *other == byte);
+        };
         if let Some(place) = within(byte, *chunk) {
-            return Some(step * STEP + place);
+            return Some(start + place);
         }
     }
-    text.iter().position(|other| *other == byte)
+    one(byte, &text[2 * STEP..]).map(|place| 2 * STEP + place)
 }
 
 /// Where it stands in eight bytes that are compared at once: by the well-known test for a zero among the bytes of a word,

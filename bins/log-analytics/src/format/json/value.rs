@@ -15,6 +15,8 @@ pub enum Value<'v> {
     Bool(bool),
     Signed(i64),
     Unsigned(u64),
+    /// A positive whole number as the line writes it: as every program does, and of few digits.
+    Digits(&'v str),
     Float(f64),
     Text(Cow<'v, str>),
     List(Vec<Value<'v>>),
@@ -70,6 +72,7 @@ impl<'v> Value<'v> {
     pub fn to_text(&self) -> Option<Cow<'_, [u8]>> {
         match self {
             Self::Text(text) => Some(Cow::Borrowed(text.as_bytes())),
+            Self::Digits(digits) => Some(Cow::Borrowed(digits.as_bytes())),
             Self::Bool(truth) => Value::Bool(*truth).into_text(),
             Self::Signed(number) => Value::Signed(*number).into_text(),
             Self::Unsigned(number) => Value::Unsigned(*number).into_text(),
@@ -82,6 +85,7 @@ impl<'v> Value<'v> {
     pub fn into_str(self) -> Option<Cow<'v, str>> {
         match self {
             Self::Text(text) => Some(text),
+            Self::Digits(digits) => Some(Cow::Borrowed(digits)),
             Self::Bool(true) => Some(Cow::Borrowed("True")),
             Self::Bool(false) => Some(Cow::Borrowed("False")),
             Self::Signed(number) => Some(number.to_string().into()),
@@ -106,6 +110,7 @@ impl<'v> Value<'v> {
             Self::Signed(number) => Some(*number as f64),
             Self::Unsigned(number) => Some(*number as f64),
             Self::Float(number) => Some(*number),
+            Self::Digits(digits) => digits.parse().ok(),
             Self::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
             _ => None,
         }
