@@ -216,10 +216,7 @@ impl<S: Sink + 'static> Flow<S> {
                 self.fill();
             }
             self.dispatch(lease.as_deref_mut());
-            if !is_due {
-                return Ok(());
-            }
-            if self.window.is_settled() {
+            if !is_due || self.window.is_settled() {
                 // What is written down now is kept while more is read.
                 self.keep(lease);
                 return Ok(());
@@ -478,6 +475,7 @@ mod tests {
         async fn send(&self, batch: &Batch) -> Outcome {
             self.batches.borrow_mut().push(batch.hits());
             let took_ms = batch.hits() * self.ms_per_hit;
+            tokio::time::sleep(self.gateway.min(Duration::from_millis(took_ms))).await;
             if Duration::from_millis(took_ms) > self.gateway {
                 let (seen, why) = (Seen::Timeout, "gave up".to_owned());
                 return Outcome::InDoubt(Doubt { seen, why, elapsed: self.gateway });
@@ -503,24 +501,36 @@ mod tests {
         Rc::new(Delivery { sink, patience, hands, size: Size::new(400), throttle, shutdown })
     }
 
+    fn flow(recorders: usize, delivery: &Rc<Delivery<Server>>, lease: &Lease) -> Flow<Server> {
+        let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
+        let shape = Shape { recorders, window_hits_max: 100, ..Shape::default() };
+        let mut flow = Flow::new(Rc::clone(delivery), shape, SiteId(4), days, Some(lease));
+        flow.open(FileId(1), 7, 0);
+        flow
+    }
+
+    fn offer(flow: &mut Flow<Server>, number: u64, visitor: u64) {
+        let mut origin = Origin { file: FileId(1), number: 0, offset: number * 10 };
+        flow.tracker.hand_out(&mut origin, (number + 1) * 10);
+        flow.write(0, |json, _| json.extend_from_slice(b"{}"));
+        flow.offer(0, Waiting { origin, seconds: 0, visitor, agent: 1 });
+    }
+
     /// Sends so many hits, each of a visitor of his own.
     fn sent(hits: u64, delivery: &Rc<Delivery<Server>>, lease: &mut Lease) -> Result<(), Stop> {
-        let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
-        let shape = Shape { window_hits_max: 100, ..Shape::default() };
-        let mut flow = Flow::new(Rc::clone(delivery), shape, SiteId(4), days, Some(&*lease));
-        flow.open(FileId(1), 7, 0);
-        let work = async {
+        let mut flow = flow(1, delivery, lease);
+        run(async {
             for number in 0..hits {
-                let mut origin = Origin { file: FileId(1), number: 0, offset: number * 10 };
-                flow.tracker.hand_out(&mut origin, (number + 1) * 10);
-                flow.write(0, |json, _| json.extend_from_slice(b"{}"));
-                flow.offer(0, Waiting { origin, seconds: 0, visitor: number, agent: 1 });
+                offer(&mut flow, number, number);
                 if flow.is_due() {
                     flow.turn(Some(lease)).await?;
                 }
             }
             flow.finish(Some(lease)).await
-        };
+        })
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(tokio::task::LocalSet::new().run_until(work))
     }
@@ -541,6 +551,28 @@ mod tests {
             assert_eq!(matches!(ended, Err(Stop::Ledger(_))), broken, "{ended:?}");
             assert_eq!(delivery.sink.batches.borrow().len(), batches);
         }
+    }
+
+    #[test]
+    fn a_batch_leaves_when_its_recorder_is_free_though_no_hit_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (delivery, mut lease) = (delivery(100, 60), lease(&folder));
+        let mut flow = flow(4, &delivery, &lease);
+        run(async {
+            // All of one visitor, so that a second batch is filled behind the first one.
+            for number in 0..850 {
+                offer(&mut flow, number, 7);
+                if flow.is_due() {
+                    flow.turn(Some(&mut lease)).await.unwrap();
+                }
+            }
+            // Lines that are no hits are read meanwhile.
+            for _ in 0..60 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                flow.turn(Some(&mut lease)).await.unwrap();
+            }
+        });
+        assert_eq!(*delivery.sink.batches.borrow(), [400, 400]);
     }
 
     #[test]
