@@ -27,7 +27,7 @@ pub enum OpenError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Its format is none that is known.
-    #[error("cannot determine the format of {} from its first {lines} lines", path.display())]
+    #[error("cannot determine the format of {}; lines looked at: {lines}", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
