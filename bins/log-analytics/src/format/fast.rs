@@ -67,8 +67,7 @@ pub fn read<const WITH_HOST: bool, const WITH_AGENT: bool>(line: &[u8]) -> Optio
     let mut rest = Rest(line);
     let host = if WITH_HOST { Some(rest.host()?) } else { None };
     let ip = rest.address()?;
-    rest.word()?;
-    let userid = rest.word()?;
+    let userid = rest.nobody().or_else(|| rest.word().and_then(|_| rest.word()))?;
     let date = rest.date()?;
     let method = rest.word()?;
     let (path, quoted) = rest.path()?;
@@ -146,6 +145,16 @@ impl<'l> Rest<'l> {
     #[inline(always)]
     fn word(&mut self) -> Option<&'l [u8]> {
         self.up_to(search::near(b' ', self.0)?)
+    }
+
+    /// Neither an identity nor a user, as nearly always; answers the second dash.
+    #[inline(always)]
+    fn nobody(&mut self) -> Option<&'l [u8]> {
+        let (dashes, rest) = self.0.split_first_chunk()?;
+        (dashes == b"- - ").then(|| {
+            self.0 = rest;
+            &dashes[2..3]
+        })
     }
 
     /// A path, and whether there is a quote in it.
