@@ -58,10 +58,14 @@ impl Mapped {
                 date: value.to_text()?.into_owned().into(),
                 zone: None,
             }),
-            (None, Value::Text(text)) if text.parse::<f64>().is_err() => Some(iso_date(text)),
+            (None, Value::Text(text)) if !is_number(text) => Some(iso_date(text)),
             (None, value) => unix(value.number()?),
         }
     }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    str::from_utf8(text).is_ok_and(|text| text.parse::<f64>().is_ok())
 }
 
 fn unix<'v>(seconds: f64) -> Option<Date<'v>> {

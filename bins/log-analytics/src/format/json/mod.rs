@@ -71,7 +71,7 @@ impl Json {
 
     fn any_record<'l>(&self, line: &'l [u8]) -> Option<Record<'l>> {
         let plain = sweep(line, |byte| byte == b' ').plain;
-        if plain && let Some(object) = str::from_utf8(line).ok().and_then(simple::read) {
+        if plain && let Some(object) = simple::read(line) {
             return (self.read)(object).map(|record| Record { plain, ..record });
         }
         match self.text(line) {
@@ -100,14 +100,19 @@ const NO_QUERY: Option<Cow<'static, [u8]>> = Some(Cow::Borrowed(b""));
 
 /// A date as most programs write it: nineteen characters, then perhaps a fraction (dropped), then the zone.
 /// No zone and `Z` are UTC.
-fn iso_date<'v>(text: &Cow<'v, str>) -> super::Date<'v> {
-    let end = match text.as_bytes().first_chunk::<19>() {
+fn iso_date<'v>(text: &super::Text<'v>) -> super::Date<'v> {
+    let end = match text.first_chunk::<19>() {
         Some(date) if date.is_ascii() => date.len(),
-        _ => text.char_indices().nth(19).map_or(text.len(), |(at, _)| at),
+        _ => str::from_utf8(text).ok().and_then(|text| text.char_indices().nth(19)).map_or(text.len(), |(at, _)| at),
     };
-    let after = text[end..].strip_prefix('.').map(|fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
-    let zone = text.len() - after.unwrap_or(&text[end..]).len();
-    let zone = (!matches!(&text[zone..], "" | "Z" | "z")).then_some(zone);
+    let zone = match text[end..].strip_prefix(b".") {
+        Some(fraction) => {
+            let digits = fraction.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(fraction.len());
+            text.len() - fraction.len() + digits
+        }
+        None => end,
+    };
+    let zone = (!matches!(&text[zone..], b"" | b"Z" | b"z")).then_some(zone);
     super::Date::Pattern {
         pattern: Cow::Borrowed("%Y-%m-%dT%H:%M:%S"),
         zone: zone.map(|zone| part(text, zone..text.len())),
@@ -115,10 +120,10 @@ fn iso_date<'v>(text: &Cow<'v, str>) -> super::Date<'v> {
     }
 }
 
-fn part<'v>(text: &Cow<'v, str>, range: std::ops::Range<usize>) -> super::Text<'v> {
+fn part<'v>(text: &super::Text<'v>, range: std::ops::Range<usize>) -> super::Text<'v> {
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text.as_bytes()[range]),
-        Cow::Owned(text) => Cow::Owned(text.as_bytes()[range].to_vec()),
+        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
+        Cow::Owned(text) => Cow::Owned(text[range].to_vec()),
     }
 }
 
@@ -137,7 +142,7 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> (String, Option<String>) {
-        let Date::Pattern { date, zone, .. } = iso_date(&text.into()) else { panic!("not a pattern") };
+        let Date::Pattern { date, zone, .. } = iso_date(&text.as_bytes().into()) else { panic!("not a pattern") };
         let readable = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
         (readable(date), zone.map(readable))
     }

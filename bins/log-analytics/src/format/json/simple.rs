@@ -9,50 +9,52 @@ use std::borrow::Cow;
 use super::super::search;
 use super::value::{MEMBERS_USUAL, Object, Value};
 
-/// Reads a text that is known to be printable ASCII without a backslash; `None` when it is more than this way knows.
-pub fn read(text: &str) -> Option<Object<'_>> {
-    let mut rest = text.strip_prefix('{')?;
+/// Reads a line that is known to be printable ASCII without a backslash; `None` when it is more than this way knows.
+pub fn read(line: &[u8]) -> Option<Object<'_>> {
+    let [b'{', rest @ ..] = line else { return None };
+    let mut rest = rest;
     let mut members = Vec::with_capacity(MEMBERS_USUAL);
     loop {
         let key = quoted(&mut rest)?;
-        rest = without_blank(without_blank(rest).strip_prefix(':')?);
-        let value = match rest.as_bytes().first()? {
+        let [b':', after @ ..] = without_blank(rest) else { return None };
+        rest = without_blank(after);
+        let value = match rest.first()? {
             b'"' => Value::Text(Cow::Borrowed(quoted(&mut rest)?)),
             b'{' | b'[' => return None,
             _ => bare(&mut rest)?,
         };
         members.push((Cow::Borrowed(key), value));
-        rest = without_blank(rest);
-        match rest.strip_prefix(',') {
-            Some(more) => rest = without_blank(more),
-            None => break,
+        match without_blank(rest) {
+            [b',', more @ ..] => rest = without_blank(more),
+            b"}" => return Some(Object(members)),
+            _ => return None,
         }
     }
-    (rest == "}").then_some(Object(members))
 }
 
-fn without_blank(text: &str) -> &str {
-    text.strip_prefix(' ').unwrap_or(text)
+#[inline(always)]
+fn without_blank(text: &[u8]) -> &[u8] {
+    if let [b' ', rest @ ..] = text { rest } else { text }
 }
 
 /// A text in quotes. Nothing in it can be escaped, so it ends at the next quote.
 #[inline]
-fn quoted<'v>(rest: &mut &'v str) -> Option<&'v str> {
-    let inside = rest.strip_prefix('"')?;
-    let (text, after) = inside.split_at_checked(search::near(b'"', inside.as_bytes())?)?;
-    *rest = &after[1..];
+fn quoted<'v>(rest: &mut &'v [u8]) -> Option<&'v [u8]> {
+    let [b'"', inside @ ..] = *rest else { return None };
+    let (text, [_, after @ ..]) = inside.split_at_checked(search::near(b'"', inside)?)? else { return None };
+    *rest = after;
     Some(text)
 }
 
 /// A number, a boolean or null, up to the comma or the brace behind it.
 #[inline]
-fn bare<'v>(rest: &mut &'v str) -> Option<Value<'v>> {
-    let (word, after) = rest.split_at_checked(rest.bytes().position(|byte| matches!(byte, b',' | b'}'))?)?;
+fn bare<'v>(rest: &mut &'v [u8]) -> Option<Value<'v>> {
+    let (word, after) = rest.split_at_checked(rest.iter().position(|byte| matches!(byte, b',' | b'}'))?)?;
     *rest = after;
-    match word.as_bytes() {
+    match word {
         // Of so few digits every number fits.
         [b'1'..=b'9', more @ ..] if more.len() < 18 && more.iter().all(u8::is_ascii_digit) => Some(Value::Digits(word)),
-        _ => serde_json::from_str(word).ok(),
+        _ => serde_json::from_slice(word).ok(),
     }
 }
 
@@ -66,11 +68,11 @@ mod tests {
 
     /// Both ways agree, or the short one leaves it to the other; answers whether it did not.
     fn agrees(text: &str) -> bool {
-        let Some(Object(mut short)) = read(text) else { return false };
+        let Some(Object(mut short)) = read(text.as_bytes()) else { return false };
         for (_, value) in &mut short {
             if let Value::Digits(digits) = *value {
-                assert_eq!(value.to_text().as_deref(), Some(digits.as_bytes()));
-                let number = Value::Unsigned(digits.parse().unwrap());
+                assert_eq!(value.to_text().as_deref(), Some(digits));
+                let number = Value::Unsigned(str::from_utf8(digits).unwrap().parse().unwrap());
                 assert_eq!(value.number(), number.number());
                 *value = number;
             }

@@ -15,7 +15,7 @@ pub const TRAEFIK: Json = Json { name: "traefik_json", keys: &["level", "msg", "
 fn read(mut object: Object<'_>) -> Option<Record<'_>> {
     let date = match object.take("time") {
         Some(Value::Text(text)) => iso_date(&text),
-        None => iso_date(&Cow::Borrowed("")),
+        None => iso_date(&Cow::Borrowed(b"")),
         Some(_) => return None,
     };
     let duration = object.take("Duration").as_ref().and_then(Value::number);

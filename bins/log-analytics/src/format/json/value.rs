@@ -16,16 +16,17 @@ pub enum Value<'v> {
     Signed(i64),
     Unsigned(u64),
     /// A positive whole number as the line writes it: as every program does, and of few digits.
-    Digits(&'v str),
+    Digits(&'v [u8]),
     Float(f64),
-    Text(Cow<'v, str>),
+    /// UTF-8.
+    Text(Cow<'v, [u8]>),
     List(Vec<Value<'v>>),
     Object(Object<'v>),
 }
 
-/// A JSON object, its members in the order of the line.
+/// A JSON object, its members in the order of the line. Keys are UTF-8.
 #[derive(Debug, Default, PartialEq)]
-pub struct Object<'v>(pub Vec<(Cow<'v, str>, Value<'v>)>);
+pub struct Object<'v>(pub Vec<(Cow<'v, [u8]>, Value<'v>)>);
 
 impl<'v> Object<'v> {
     /// Reads a text that is one JSON object.
@@ -42,12 +43,12 @@ impl<'v> Object<'v> {
 
     /// The value of a key; of several the last, as in Python.
     pub fn get(&self, key: &str) -> Option<&Value<'v>> {
-        self.0.iter().rfind(|(known, _)| known == key).map(|(_, value)| value)
+        self.0.iter().rfind(|(known, _)| **known == *key.as_bytes()).map(|(_, value)| value)
     }
 
     /// Takes the value of a key out.
     pub fn take(&mut self, key: &str) -> Option<Value<'v>> {
-        let at = self.0.iter().rposition(|(known, _)| known == key)?;
+        let at = self.0.iter().rposition(|(known, _)| **known == *key.as_bytes())?;
         Some(self.0.swap_remove(at).1)
     }
 
@@ -57,7 +58,7 @@ impl<'v> Object<'v> {
     }
 
     /// The members in the order of the line.
-    pub fn into_members(self) -> impl Iterator<Item = (Cow<'v, str>, Value<'v>)> {
+    pub fn into_members(self) -> impl Iterator<Item = (Cow<'v, [u8]>, Value<'v>)> {
         self.0.into_iter()
     }
 }
@@ -65,14 +66,23 @@ impl<'v> Object<'v> {
 impl<'v> Value<'v> {
     /// The value as Python prints it; null, lists and objects are no text.
     pub fn into_text(self) -> Option<Cow<'v, [u8]>> {
-        self.into_str().map(into_bytes)
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Digits(digits) => Some(Cow::Borrowed(digits)),
+            Self::Bool(true) => Some(Cow::Borrowed(b"True")),
+            Self::Bool(false) => Some(Cow::Borrowed(b"False")),
+            Self::Signed(number) => Some(number.to_string().into_bytes().into()),
+            Self::Unsigned(number) => Some(number.to_string().into_bytes().into()),
+            Self::Float(number) => Some(python_float(number).into_bytes().into()),
+            Self::Null | Self::List(_) | Self::Object(_) => None,
+        }
     }
 
     /// A copy of the text as Python prints it, see [`Value::into_text`].
     pub fn to_text(&self) -> Option<Cow<'_, [u8]>> {
         match self {
-            Self::Text(text) => Some(Cow::Borrowed(text.as_bytes())),
-            Self::Digits(digits) => Some(Cow::Borrowed(digits.as_bytes())),
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Digits(digits) => Some(Cow::Borrowed(digits)),
             Self::Bool(truth) => Value::Bool(*truth).into_text(),
             Self::Signed(number) => Value::Signed(*number).into_text(),
             Self::Unsigned(number) => Value::Unsigned(*number).into_text(),
@@ -81,24 +91,10 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// The same, as UTF-8.
-    pub fn into_str(self) -> Option<Cow<'v, str>> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Digits(digits) => Some(Cow::Borrowed(digits)),
-            Self::Bool(true) => Some(Cow::Borrowed("True")),
-            Self::Bool(false) => Some(Cow::Borrowed("False")),
-            Self::Signed(number) => Some(number.to_string().into()),
-            Self::Unsigned(number) => Some(number.to_string().into()),
-            Self::Float(number) => Some(python_float(number).into()),
-            Self::Null | Self::List(_) | Self::Object(_) => None,
-        }
-    }
-
     /// A number of bytes: a fraction is cut off, text stays as it is.
     pub fn into_length(self) -> Option<Cow<'v, [u8]>> {
         match self {
-            Self::Float(number) => Some(into_bytes(number.trunc().to_string().into())),
+            Self::Float(number) => Some(number.trunc().to_string().into_bytes().into()),
             other => other.into_text(),
         }
     }
@@ -110,17 +106,12 @@ impl<'v> Value<'v> {
             Self::Signed(number) => Some(*number as f64),
             Self::Unsigned(number) => Some(*number as f64),
             Self::Float(number) => Some(*number),
-            Self::Digits(digits) => digits.parse().ok(),
-            Self::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Self::Digits(digits) => str::from_utf8(digits).ok()?.parse().ok(),
+            Self::Text(text) => {
+                str::from_utf8(text).ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite())
+            }
             _ => None,
         }
-    }
-}
-
-fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 
@@ -172,11 +163,11 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Borrowed(value)))
+        Ok(Value::Text(Cow::Borrowed(value.as_bytes())))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Owned(value.to_owned())))
+        Ok(Value::Text(Cow::Owned(value.as_bytes().to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -197,7 +188,7 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 /// A key, borrowed unless it has escapes.
-struct Key<'v>(Cow<'v, str>);
+struct Key<'v>(Cow<'v, [u8]>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -238,6 +229,6 @@ mod tests {
     #[test]
     fn of_two_equal_keys_the_last_counts() {
         let object = Object::parse(r#"{"a": "1", "a": "2"}"#).unwrap();
-        assert!(matches!(object.get("a"), Some(Value::Text(text)) if text == "2"));
+        assert!(matches!(object.get("a"), Some(Value::Text(text)) if **text == *b"2"));
     }
 }
