@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// Between two looks at the memory of the child.
@@ -16,47 +19,48 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub struct Usage {
     /// Seconds from start to end.
     pub wall_seconds: f64,
-    /// User and system time of all threads, in seconds; the kernel counts in hundredths.
+    /// User and system time of all threads, in seconds.
     pub cpu_seconds: f64,
     /// Resident memory at its highest, in MiB.
     pub peak_mib: f64,
 }
 
-/// Run a command to its end and say what it used.
+/// Run a command to its end and say what it used. No other child may be waited for meanwhile: their bills come in one sum.
 pub fn of(command: &mut Command) -> anyhow::Result<Usage> {
+    let before = cpu_of_children()?;
     let begun = Instant::now();
     let mut child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let pid = Pid::from_child(&child);
-    let folder = format!("/proc/{}", child.id());
-    let mut peak_mib = 0.0;
-    // It is not reaped until its last line in /proc was read.
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    while waitid(WaitId::Pid(pid), options).context("cannot wait for the program")?.is_none() {
-        peak_mib = peak(&folder).unwrap_or(peak_mib);
-        thread::sleep(LOOK_AGAIN);
-    }
+    let status = format!("/proc/{}/status", child.id());
+    let (has_ended, ended) = mpsc::channel();
+    let looking = thread::spawn(move || {
+        let mut peak_mib = 0.0;
+        while ended.recv_timeout(LOOK_AGAIN) == Err(RecvTimeoutError::Timeout) {
+            peak_mib = peak(&status).unwrap_or(peak_mib);
+        }
+        peak_mib
+    });
+    // It is not reaped until nobody looks any more, so that its number is nobody else's.
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).context("cannot wait for the program")?;
     let wall_seconds = begun.elapsed().as_secs_f64();
-    let cpu_seconds = cpu(&folder).with_context(|| format!("cannot read {folder}/stat"))?;
+    has_ended.send(()).context("nobody looks at the program's memory")?;
+    let peak_mib = looking.join().map_err(|_| anyhow::anyhow!("the look at the program's memory failed"))?;
     let ended = child.wait()?;
     ensure!(ended.success(), "{} ended with {ended}", command.get_program().display());
-    Ok(Usage { wall_seconds, cpu_seconds, peak_mib })
+    Ok(Usage { wall_seconds, cpu_seconds: cpu_of_children()? - before, peak_mib })
 }
 
 /// `VmHWM` only grows, so the last look before the end is the peak but for its last moments.
-fn peak(folder: &str) -> Option<f64> {
-    let status = fs::read_to_string(format!("{folder}/status")).ok()?;
+fn peak(status: &str) -> Option<f64> {
+    let status = fs::read_to_string(status).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
-/// Fields 14 and 15 of `stat`, user and system time in hundredths of a second, counted after the name in brackets.
-fn cpu(folder: &str) -> Option<f64> {
-    const USER: usize = 11;
-    const SYSTEM: usize = 12;
-    let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: f64 = fields.get(USER)?.parse::<f64>().ok()? + fields.get(SYSTEM)?.parse::<f64>().ok()?;
-    Some(ticks / 100.0)
+/// Seconds on the processor of all children that have been waited for.
+fn cpu_of_children() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("the system does not tell what children used")?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
 }
 
 /// Instructions that a command executes in user space, by valgrind's count: the same each time, whatever else runs.

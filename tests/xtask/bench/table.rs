@@ -23,7 +23,7 @@ impl Table {
         for (name, runs) in &self.rows {
             let (hits, Usage { wall_seconds, cpu_seconds, peak_mib }) = middle(runs);
             let speed = hits as f64 / cpu_seconds.max(0.01);
-            println!("{name:<24} {hits:>9} {wall_seconds:>8.2} {cpu_seconds:>8.2} {peak_mib:>9.1} {speed:>11.0}");
+            println!("{name:<24} {hits:>9} {wall_seconds:>8.3} {cpu_seconds:>8.3} {peak_mib:>9.1} {speed:>11.0}");
         }
     }
 
