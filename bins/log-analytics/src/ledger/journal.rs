@@ -14,6 +14,8 @@ use super::LedgerError;
 use super::record::{Record, VERSION};
 
 const CHECKSUM_DIGITS: usize = 8;
+/// So much is gathered at most, or a takeover of many files would be held in memory as a whole.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Takes records one by one, so that a long journal is never held as a whole.
 pub type Telling<'t> = dyn FnMut(Record) -> io::Result<()> + 't;
@@ -90,11 +92,11 @@ impl Journal {
     /// Appends a record. It is in the file after the next [`Journal::keep`], and durable after the next [`Journal::sync`].
     ///
     /// # Errors
-    /// When it cannot be put into words.
+    /// When it cannot be written, as far as that is tried now; see [`Journal::sync`].
     pub fn append(&mut self, record: &Record) -> Result<(), LedgerError> {
         put_line(&mut self.gathered, record).map_err(|error| LedgerError::write(&self.path, error))?;
         self.appended += 1;
-        Ok(())
+        if self.gathered.len() < GATHERED_BYTES_MAX { Ok(()) } else { self.write_out() }
     }
 
     /// Makes everything appended so far survive a power cut.
@@ -417,6 +419,21 @@ mod tests {
         assert!(shared::words::sentence(&error).contains("Invalid argument"), "{error:?}");
         journal.file = disk;
         assert!(wait(&mut journal).is_err() && journal.sync().is_err());
+    }
+
+    #[test]
+    fn what_is_gathered_takes_little_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site-4.journal");
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
+        for ms in 0..10_000 {
+            journal.append(&Record::Slowest { ms }).unwrap();
+            assert!(journal.gathered.len() < GATHERED_BYTES_MAX);
+        }
+        drop(journal);
+        let mut records = 0;
+        Journal::peek(&path, |_| records += 1).unwrap();
+        assert_eq!(records, 10_000);
     }
 
     #[test]

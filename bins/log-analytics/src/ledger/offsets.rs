@@ -30,7 +30,7 @@ impl Offsets {
     }
 
     fn text(&self) -> String {
-        let mut text = Vec::with_capacity(self.0.len() * 3);
+        let mut text = String::with_capacity(self.0.len() * 3);
         let mut last = 0;
         for &offset in &self.0 {
             let mut distance = offset - last;
@@ -39,13 +39,13 @@ impl Offsets {
                 let low = distance % MORE;
                 distance >>= BITS_PER_DIGIT;
                 let digit = if distance > 0 { low + MORE } else { low };
-                text.push(DIGITS[digit as usize]);
+                text.push(DIGITS[digit as usize] as char);
                 if distance == 0 {
                     break;
                 }
             }
         }
-        String::from_utf8(text).unwrap_or_default()
+        text
     }
 
     fn from_text(text: &str) -> Option<Self> {
