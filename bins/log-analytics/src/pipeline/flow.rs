@@ -501,9 +501,8 @@ mod tests {
         Rc::new(Delivery { sink, patience, hands, size: Size::new(400), throttle, shutdown })
     }
 
-    fn flow(recorders: usize, delivery: &Rc<Delivery<Server>>, lease: &Lease) -> Flow<Server> {
+    fn flow(shape: Shape, delivery: &Rc<Delivery<Server>>, lease: &Lease) -> Flow<Server> {
         let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
-        let shape = Shape { recorders, window_hits_max: 100, ..Shape::default() };
         let mut flow = Flow::new(Rc::clone(delivery), shape, SiteId(4), days, Some(lease));
         flow.open(FileId(1), 7, 0);
         flow
@@ -518,7 +517,7 @@ mod tests {
 
     /// Sends so many hits, each of a visitor of his own.
     fn sent(hits: u64, delivery: &Rc<Delivery<Server>>, lease: &mut Lease) -> Result<(), Stop> {
-        let mut flow = flow(1, delivery, lease);
+        let mut flow = flow(Shape { window_hits_max: 100, ..Shape::default() }, delivery, lease);
         run(async {
             for number in 0..hits {
                 offer(&mut flow, number, number);
@@ -554,10 +553,32 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_seen_to_before_the_window_is_full_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (delivery, mut lease) = (delivery(100, 60), lease(&folder));
+        let shape = Shape { recorders: 4, window_hits_max: 6 * LOOK, ..Shape::default() };
+        let mut flow = flow(shape, &delivery, &lease);
+        run(async {
+            let shown = 6 * LOOK as u64;
+            (0..shown).for_each(|number| offer(&mut flow, number, number));
+            flow.turn(Some(&mut lease)).await.unwrap();
+            while delivery.sink.batches.borrow().len() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(flow.delivered().tracked, 0, "Matomo needs 40 seconds");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            (shown..).take(LOOK).for_each(|number| offer(&mut flow, number, number));
+            assert!(flow.is_due() && !flow.window.is_full());
+            flow.turn(Some(&mut lease)).await.unwrap();
+            assert_eq!(flow.delivered().tracked, 800);
+        });
+    }
+
+    #[test]
     fn a_batch_leaves_when_its_recorder_is_free_though_no_hit_comes() {
         let folder = tempfile::tempdir().unwrap();
         let (delivery, mut lease) = (delivery(100, 60), lease(&folder));
-        let mut flow = flow(4, &delivery, &lease);
+        let mut flow = flow(Shape { recorders: 4, window_hits_max: 100, ..Shape::default() }, &delivery, &lease);
         run(async {
             // All of one visitor, so that a second batch is filled behind the first one.
             for number in 0..850 {
