@@ -36,3 +36,14 @@ fn binary(name: &str, folder: &str) -> anyhow::Result<PathBuf> {
     ensure!(binary.is_file(), "cargo did not put the binary at {}", binary.display());
     Ok(binary)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::images::STATIC;
+
+    #[test]
+    fn the_image_is_built_with_the_flags_that_are_measured() {
+        let builder = include_str!("../../docker/builder.sh");
+        assert!(builder.contains(&format!("RUSTFLAGS='{STATIC}' cargo build")));
+    }
+}

@@ -5,8 +5,6 @@ mod binaries;
 mod peers;
 mod size;
 
-pub use binaries::STATIC;
-
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use tests::engine::{self, TAG, compose, said};
+
+pub use binaries::STATIC;
 
 /// Everything that this program makes in an engine carries it, so that it can be told from what is yours.
 const LABEL: &str = "org.matomo-sidecars.made-by=xtask";
