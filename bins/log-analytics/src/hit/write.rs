@@ -78,9 +78,9 @@ impl Judge {
 pub struct Common {
     /// How the hits of its site begin.
     opening: Rc<[u8]>,
-    /// What it shares with the hits of its user agent,
+    /// What the hits of its user agent share.
     agent: Rc<Agent>,
-    /// and where in its own part that belongs.
+    /// Where in its own part that belongs.
     agent_at: u32,
 }
 

@@ -117,7 +117,7 @@ impl Window {
         self.hits.push((hit, text));
     }
 
-    /// Whether hits should be taken out now.
+    /// Whether it holds as much as it may.
     pub fn is_full(&self) -> bool {
         self.hits.len() >= self.hits_max || self.bytes.len() >= self.bytes_max
     }
