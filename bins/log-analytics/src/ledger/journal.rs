@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::LedgerError;
 use super::record::{Record, VERSION};
+use super::tail::{BLANK, Tail};
 
 const CHECKSUM_DIGITS: usize = 8;
 /// So much is gathered at most, or a takeover of many files would be held in memory as a whole.
@@ -24,9 +25,7 @@ pub type Telling<'t> = dyn FnMut(Record) -> io::Result<()> + 't;
 /// much as reading a good many lines of a log.
 pub struct Journal {
     path: PathBuf,
-    file: Arc<File>,
-    /// Bytes of the file that are whole records.
-    good_bytes: u64,
+    tail: Tail,
     /// Records that are not in the file yet.
     gathered: Vec<u8>,
     /// Records since the journal was opened.
@@ -60,7 +59,7 @@ impl Journal {
     /// When it cannot be read or written, is damaged anywhere but in its last line, or of a newer version.
     pub fn open(path: &Path, take: impl FnMut(Record)) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::write(path, error);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         let good_bytes = read(path, &mut file, take)?;
         if good_bytes < file.metadata().map_err(failed)?.len() {
             file.set_len(good_bytes).and_then(|()| file.sync_data()).map_err(failed)?;
@@ -68,8 +67,7 @@ impl Journal {
         let keeper = Keeper { question: Mutex::default(), kept: watch::Sender::new(Ok(0)) };
         Ok(Self {
             path: path.to_owned(),
-            file: Arc::new(file),
-            good_bytes,
+            tail: Tail::new(file, good_bytes),
             gathered: Vec::new(),
             appended: 0,
             wanted: 0,
@@ -107,7 +105,7 @@ impl Journal {
         self.write_out()?;
         self.wanted = 0;
         if self.keeper.kept.borrow().as_ref() != Ok(&self.appended) {
-            self.keeper.heard(self.file.sync_data(), self.appended);
+            self.keeper.heard(self.tail.file().sync_data(), self.appended);
         }
         self.keeper.kept.borrow().as_ref().map(|_| ()).map_err(|why| refused(&self.path, why))
     }
@@ -137,24 +135,21 @@ impl Journal {
     pub fn keep(&mut self) -> Result<(), LedgerError> {
         self.write_out()?;
         if std::mem::take(&mut self.wanted) > 0 {
-            self.keeper.ask(Arc::clone(&self.file), self.appended);
+            self.keeper.ask(Arc::clone(self.tail.file()), self.appended);
         }
         Ok(())
     }
 
-    /// What cannot be written is not kept either; the file then ends where it ended before.
+    /// What cannot be written is not kept either.
     fn write_out(&mut self) -> Result<(), LedgerError> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.file.as_ref().write_all(&self.gathered) {
-            // Half a line would make the next record unreadable.
-            let _ = self.file.set_len(self.good_bytes);
+        if let Err(error) = self.tail.append(&self.gathered) {
             let refusal = refused(&self.path, &error.to_string());
             self.keeper.heard(Err(error), 0);
             return Err(refusal);
         }
-        self.good_bytes += self.gathered.len() as u64;
         self.gathered.clear();
         Ok(())
     }
@@ -162,13 +157,13 @@ impl Journal {
     /// From now on the disk refuses to keep anything, as a device does that is no disk.
     #[cfg(test)]
     pub fn break_disk(&mut self) {
-        let device = OpenOptions::new().append(true).open("/dev/null").unwrap();
-        self.file = Arc::new(device);
+        let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        self.tail.replace(Arc::new(device));
     }
 
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.good_bytes + self.gathered.len() as u64
+        self.tail.end() + self.gathered.len() as u64
     }
 
     /// Replaces the whole journal by what `tell` tells, record by record: the old one or the new one survives a crash, never a mixture.
@@ -186,10 +181,10 @@ impl Journal {
             })
         };
         files::replace_by(&self.path, MODE_DEFAULT, write).map_err(|error| failed(io::Error::other(error)))?;
-        let file = OpenOptions::new().read(true).append(true).open(&self.path).map_err(failed)?;
-        self.good_bytes = file.metadata().map_err(failed)?.len();
+        let file = OpenOptions::new().write(true).open(&self.path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
         self.gathered.clear();
-        self.file = Arc::new(file);
+        self.tail = Tail::new(file, bytes);
         Ok(())
     }
 }
@@ -260,15 +255,22 @@ fn checksum(json: &[u8]) -> u32 {
     xxh3_64(json) as u32
 }
 
-/// Answers how many bytes are whole records.
+/// Answers how many bytes are whole records, up to the room behind them or a torn last line.
 fn read(path: &Path, file: &mut File, mut take: impl FnMut(Record)) -> Result<u64, LedgerError> {
-    file.seek(SeekFrom::Start(0)).map_err(|error| LedgerError::read(path, error))?;
+    let failed = |error| LedgerError::read(path, error);
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let (mut good_bytes, mut line) = (0, Vec::new());
     let mut damaged = None;
     loop {
         line.clear();
-        let count = reader.read_until(b'\n', &mut line).map_err(|error| LedgerError::read(path, error))?;
+        // Room is not read as a line: it may be long.
+        let is_room = reader.fill_buf().map_err(failed)?.first() == Some(&BLANK);
+        if is_room && Tail::may_be_torn_at(good_bytes, length) {
+            return Ok(good_bytes);
+        }
+        let count = reader.read_until(b'\n', &mut line).map_err(failed)?;
         if count == 0 {
             return Ok(good_bytes);
         }
@@ -284,7 +286,9 @@ fn read(path: &Path, file: &mut File, mut take: impl FnMut(Record)) -> Result<u6
                 take(record);
                 good_bytes += count as u64;
             }
-            // Only a last line may be torn; if another follows, the journal is damaged.
+            // Behind a line torn by a power cut may stand others that nobody was told to be kept.
+            None if line.contains(&BLANK) && Tail::may_be_torn_at(good_bytes, length) => return Ok(good_bytes),
+            // Else only a last line may be torn; if another follows, the journal is damaged.
             None => damaged = Some(good_bytes),
         }
     }
@@ -320,7 +324,8 @@ mod tests {
             journal.append(&record).unwrap();
         }
         journal.keep().unwrap();
-        let whole = std::fs::read(&path).unwrap();
+        // The records, and the beginning of the room.
+        let whole = std::fs::read(&path).unwrap()[..journal.bytes() as usize + 3].to_vec();
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let mut records = Vec::new();
@@ -331,6 +336,52 @@ mod tests {
             let mut again = 0;
             Journal::open(&path, |_| again += 1).unwrap();
             assert_eq!(again, records.len() + 1, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_journal_that_was_never_closed_keeps_its_records_and_loses_its_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site-4.journal");
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
+        some_records().iter().for_each(|record| journal.append(record).unwrap());
+        journal.keep().unwrap();
+        let left = std::fs::read(&path).unwrap();
+        assert!(left.len() as u64 > journal.bytes(), "there is no room");
+        journal.append(&Record::Slowest { ms: 1 }).unwrap();
+        drop(journal);
+        let closed = std::fs::read(&path).unwrap();
+        assert_eq!(closed.last(), Some(&b'\n'));
+        std::fs::write(&path, &left).unwrap();
+        let mut records = Vec::new();
+        Journal::peek(&path, |record| records.push(record)).unwrap();
+        assert_eq!(records, some_records());
+        Journal::open(&path, |record| records.push(record)).unwrap().append(&Record::Slowest { ms: 1 }).unwrap();
+        assert_eq!(records[3..], some_records());
+        assert_eq!(std::fs::read(&path).unwrap(), closed);
+    }
+
+    #[test]
+    fn a_hole_near_the_end_is_where_the_journal_ends_and_any_other_is_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site-4.journal");
+        let mut journal = Journal::open(&path, |_| {}).unwrap();
+        (0..100).for_each(|ms| journal.append(&Record::Slowest { ms }).unwrap());
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        let line = whole.len() / 100;
+        for hole in [line * 3..line * 5, line * 3 + 4..line * 5 + 4, line * 3 - 1..line * 4] {
+            let mut torn = whole.clone();
+            torn[hole.clone()].fill(BLANK);
+            std::fs::write(&path, &torn).unwrap();
+            let mut before = 0;
+            Journal::peek(&path, |_| before += 1).unwrap();
+            assert_eq!(before, hole.start.div_euclid(line), "{hole:?}");
+            // The same hole, and so much behind it that it must have been synced once.
+            torn.extend(whole.repeat(1000));
+            std::fs::write(&path, &torn).unwrap();
+            assert!(matches!(Journal::open(&path, |_| {}), Err(LedgerError::Damaged { .. })));
+            assert_eq!(std::fs::read(&path).unwrap(), torn);
         }
     }
 
@@ -406,7 +457,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&folder.path().join("site-4.journal"), |_| {}).unwrap();
         journal.append(&Record::Slowest { ms: 1 }).unwrap();
-        let disk = Arc::clone(&journal.file);
+        let disk = Arc::clone(journal.tail.file());
         journal.break_disk();
         let wait = |journal: &mut Journal| {
             let kept = journal.synced();
@@ -417,7 +468,7 @@ mod tests {
         };
         let error = wait(&mut journal).unwrap_err();
         assert!(shared::words::sentence(&error).contains("Invalid argument"), "{error:?}");
-        journal.file = disk;
+        journal.tail.replace(disk);
         assert!(wait(&mut journal).is_err() && journal.sync().is_err());
     }
 
@@ -441,13 +492,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site-4.journal");
         let mut journal = Journal::open(&path, |_| {}).unwrap();
-        let disk = std::mem::replace(&mut journal.file, Arc::new(File::open(&path).unwrap()));
+        let disk = journal.tail.replace(Arc::new(File::open(&path).unwrap()));
         journal.append(&Record::Slowest { ms: 1 }).unwrap();
         let kept = journal.synced();
         assert!(journal.keep().is_err());
         let error = waited(kept).unwrap_err();
         assert!(shared::words::sentence(&error).contains("Bad file descriptor"), "{error:?}");
-        journal.file = disk;
+        journal.tail.replace(disk);
         assert!(journal.sync().is_err(), "it is opened anew before it is relied on again");
     }
 

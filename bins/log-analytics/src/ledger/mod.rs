@@ -6,6 +6,7 @@ mod lease;
 mod legacy;
 mod offsets;
 mod record;
+mod tail;
 mod tally;
 #[cfg(test)]
 mod tests;
