@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Body, Client, RequestBuilder, Response, Url, header, redirect};
+pub use reqwest::Url;
+use reqwest::{Body, Client, RequestBuilder, Response, header, redirect};
 
 pub use error::{HttpError, Place, SetupError, Trouble};
 pub use form::{FORM, form};
@@ -123,9 +124,13 @@ impl Http {
 
     /// Sends a body and reads the answer.
     pub async fn post(&self, url: &str, content_type: &str, body: impl Into<Body>) -> Result<Answer, HttpError> {
-        let url = parse(url)?;
+        self.post_to(&parse(url)?, content_type, body).await
+    }
+
+    /// The same to an address that was parsed before.
+    pub async fn post_to(&self, url: &Url, content_type: &str, body: impl Into<Body>) -> Result<Answer, HttpError> {
         let request = self.client.post(url.clone()).header(header::CONTENT_TYPE, content_type).body(body);
-        self.whole(&url, request).await
+        self.whole(url, request).await
     }
 
     /// As [`Http::post`], for an answer of any size: `reader` gets it piece by piece, and the body in the
@@ -190,7 +195,8 @@ impl Http {
     }
 }
 
-fn parse(url: &str) -> Result<Url, HttpError> {
+/// Reads the address of an http or https server.
+pub fn parse(url: &str) -> Result<Url, HttpError> {
     let refused = |source| HttpError::NotSent { place: Place::unknown(), source };
     let url = Url::parse(url).map_err(|error| refused(Trouble::from_text(error.to_string())))?;
     match url.scheme() {

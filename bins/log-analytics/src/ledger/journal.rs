@@ -3,11 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use shared::files::{self, MODE_DEFAULT};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::LedgerError;
@@ -32,25 +32,22 @@ pub struct Journal {
     appended: u64,
     /// How many of them somebody waits for.
     wanted: u64,
-    keeper: Arc<Keeper>,
+    keeper: Keeper,
 }
 
 /// Asks the disk on a thread of its own, one question at a time.
 struct Keeper {
-    question: Mutex<Question>,
-    /// How many records survive a power cut. None can be relied on once the disk has refused, and why: it may agree the
-    /// next time without having written anything.
-    kept: watch::Sender<Result<u64, String>>,
+    /// To that thread, once there was a question.
+    questions: Option<mpsc::Sender<Question>>,
+    kept: Arc<Kept>,
 }
 
-/// What the disk is to keep next.
-#[derive(Default)]
-struct Question {
-    /// The file, and the records in it.
-    next: Option<(Arc<File>, u64)>,
-    /// Somebody asks already, and will go on to the next question.
-    is_asking: bool,
-}
+/// What the disk is to keep: a file, and how many records are in it.
+type Question = (Arc<File>, u64);
+
+/// How many records survive a power cut. None can be relied on once the disk has refused, and why: it may agree the
+/// next time without having written anything.
+struct Kept(watch::Sender<Result<u64, String>>);
 
 impl Journal {
     /// Opens or creates the journal; `take` is told what it says, record by record.
@@ -64,14 +61,14 @@ impl Journal {
         if good_bytes < file.metadata().map_err(failed)?.len() {
             file.set_len(good_bytes).and_then(|()| file.sync_data()).map_err(failed)?;
         }
-        let keeper = Keeper { question: Mutex::default(), kept: watch::Sender::new(Ok(0)) };
+        let kept = Arc::new(Kept(watch::Sender::new(Ok(0))));
         Ok(Self {
             path: path.to_owned(),
             tail: Tail::new(file, good_bytes),
             gathered: Vec::new(),
             appended: 0,
             wanted: 0,
-            keeper: Arc::new(keeper),
+            keeper: Keeper { questions: None, kept },
         })
     }
 
@@ -104,10 +101,11 @@ impl Journal {
     pub fn sync(&mut self) -> Result<(), LedgerError> {
         self.write_out()?;
         self.wanted = 0;
-        if self.keeper.kept.borrow().as_ref() != Ok(&self.appended) {
-            self.keeper.heard(self.tail.file().sync_data(), self.appended);
+        let kept = &self.keeper.kept;
+        if kept.0.borrow().as_ref() != Ok(&self.appended) {
+            kept.hear(self.tail.file().sync_data(), self.appended);
         }
-        self.keeper.kept.borrow().as_ref().map(|_| ()).map_err(|why| refused(&self.path, why))
+        kept.0.borrow().as_ref().map(|_| ()).map_err(|why| refused(&self.path, why))
     }
 
     /// Waits until everything appended before the call is durable. That takes a [`Journal::keep`] after it.
@@ -116,7 +114,7 @@ impl Journal {
     /// When the disk refuses, or did so before.
     pub fn synced(&mut self) -> impl Future<Output = Result<(), LedgerError>> + use<> {
         self.wanted = self.appended;
-        let (path, wanted, mut kept) = (self.path.clone(), self.wanted, self.keeper.kept.subscribe());
+        let (path, wanted, mut kept) = (self.path.clone(), self.wanted, self.keeper.kept.0.subscribe());
         async move {
             let answer = kept.wait_for(|kept| kept.as_ref().map_or(true, |records| *records >= wanted)).await;
             match answer.as_deref() {
@@ -147,7 +145,7 @@ impl Journal {
         }
         if let Err(error) = self.tail.append(&self.gathered) {
             let refusal = refused(&self.path, &error.to_string());
-            self.keeper.heard(Err(error), 0);
+            self.keeper.kept.hear(Err(error), 0);
             return Err(refusal);
         }
         self.gathered.clear();
@@ -198,34 +196,37 @@ impl Drop for Journal {
 
 impl Keeper {
     /// Has the disk asked, on a thread of its own, to keep so many records of a file.
-    fn ask(self: &Arc<Self>, file: Arc<File>, records: u64) {
-        let mut question = self.question();
-        question.next = Some((file, records));
-        if std::mem::replace(&mut question.is_asking, true) {
-            return;
+    fn ask(&mut self, file: Arc<File>, records: u64) {
+        let questions = match &self.questions {
+            Some(questions) => questions,
+            None => match Self::begin(Arc::clone(&self.kept)) {
+                Ok(questions) => self.questions.insert(questions),
+                Err(error) => return self.kept.hear(Err(error), 0),
+            },
+        };
+        if questions.send((file, records)).is_err() {
+            self.kept.hear(Err(io::Error::other("nobody asks it any more")), 0);
         }
-        let keeper = Arc::clone(self);
-        spawn_blocking(move || {
-            while let Some((file, records)) = keeper.next() {
-                keeper.heard(file.sync_data(), records);
+    }
+
+    /// The thread ends with the journal.
+    fn begin(kept: Arc<Kept>) -> io::Result<mpsc::Sender<Question>> {
+        let (questions, asked) = mpsc::channel::<Question>();
+        thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            while let Ok(first) = asked.recv() {
+                // What was to be kept meanwhile is kept with the last of it, as it is one file.
+                let (file, records) = asked.try_iter().last().unwrap_or(first);
+                kept.hear(file.sync_data(), records);
             }
-        });
+        })?;
+        Ok(questions)
     }
+}
 
-    fn next(&self) -> Option<(Arc<File>, u64)> {
-        let mut question = self.question();
-        let next = question.next.take();
-        question.is_asking = next.is_some();
-        next
-    }
-
-    fn question(&self) -> std::sync::MutexGuard<'_, Question> {
-        self.question.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Kept {
     /// The disk answered.
-    fn heard(&self, answer: io::Result<()>, records: u64) {
-        self.kept.send_modify(|kept| match (kept, answer) {
+    fn hear(&self, answer: io::Result<()>, records: u64) {
+        self.0.send_modify(|kept| match (kept, answer) {
             (Ok(before), Ok(())) => *before = records.max(*before),
             (kept @ Ok(_), Err(error)) => *kept = Err(error.to_string()),
             (Err(_), _) => {}
@@ -405,7 +406,7 @@ mod tests {
     }
 
     fn kept(journal: &Journal) -> Result<u64, String> {
-        journal.keeper.kept.borrow().clone()
+        journal.keeper.kept.0.borrow().clone()
     }
 
     #[test]
@@ -424,7 +425,7 @@ mod tests {
             first.await.unwrap();
         });
         assert_eq!(kept(&journal), Ok(3), "all that was appended is durable, not only what was waited for");
-        // Without a runtime nothing could be synced any more, and nothing has to be.
+        // It need not wait for another answer.
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(std::pin::pin!(second).poll(&mut context).is_ready());
         journal.append(&Record::Slowest { ms: 4 }).unwrap();

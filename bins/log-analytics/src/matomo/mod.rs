@@ -9,11 +9,12 @@ mod recorder;
 mod reports;
 mod size;
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shared::http::{Answer, Http, HttpError};
+use shared::http::{self, Answer, Http, HttpError, Url};
 use shared::secret::Secret;
 
 pub use api::{ApiError, SiteFacts};
@@ -60,11 +61,20 @@ pub struct Address {
     pub ledger_site: Option<SiteId>,
 }
 
+impl Address {
+    fn tracker(&self) -> String {
+        let suffix = self.suffix.iter().flat_map(|suffix| ["&", suffix]).collect::<String>();
+        format!("{}{}?queuedtracking=0{suffix}", self.url, self.endpoint)
+    }
+}
+
 /// A Matomo server.
 #[derive(Clone)]
 pub struct Matomo {
     http: Http,
     address: Address,
+    /// Where batches go, once one was sent: to parse an address takes as long as to read a good many lines.
+    tracker: OnceCell<Url>,
     mark_json: Option<String>,
     /// `],"token_auth":"…"}`: the token travels in the body only.
     end: String,
@@ -77,7 +87,7 @@ impl Matomo {
             .token
             .as_ref()
             .map_or_else(String::new, |token| format!(",\"token_auth\":{}", serde_json::Value::from(token.reveal())));
-        Self { http, address, mark_json: None, end: format!("]{token}}}") }
+        Self { http, address, tracker: OnceCell::new(), mark_json: None, end: format!("]{token}}}") }
     }
 
     /// Its base address, as it may be shown: without user, password and query.
@@ -96,12 +106,14 @@ impl Matomo {
     }
 
     async fn bulk(&self, body: Bytes) -> Result<Answer, HttpError> {
-        let mut url = format!("{}{}?queuedtracking=0", self.address.url, self.address.endpoint);
-        if let Some(suffix) = &self.address.suffix {
-            url.push('&');
-            url.push_str(suffix);
-        }
-        self.http.post(&url, "application/json", body).await
+        let tracker = match self.tracker.get() {
+            Some(known) => known,
+            None => {
+                let url = http::parse(&self.address.tracker())?;
+                self.tracker.get_or_init(|| url)
+            }
+        };
+        self.http.post_to(tracker, "application/json", body).await
     }
 
     async fn send_body(&self, body: Bytes, hits: u64, sent: u64) -> Outcome {
