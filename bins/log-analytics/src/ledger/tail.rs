@@ -52,8 +52,8 @@ impl Tail {
         let written = self.make_room(end).and_then(|()| self.file.write_all_at(bytes, self.end));
         match written {
             Ok(()) => self.end = end,
-            // Half a line would make the next record unreadable.
-            Err(_) => self.close(),
+            // Half a line would make the next record unreadable, and half a room is none.
+            Err(_) => self.cut(),
         }
         written
     }
@@ -67,16 +67,19 @@ impl Tail {
             self.file.sync_data()?;
         }
         let room = end + (self.end - self.begin).clamp(ROOM_BYTES_MIN, ROOM_BYTES_MAX);
-        self.file.write_all_at(&vec![BLANK; (room - self.end) as usize], self.end)?;
+        let blanks = [BLANK; 4096];
+        for place in (self.end..room).step_by(blanks.len()) {
+            let length = blanks.len().min((room - place) as usize);
+            self.file.write_all_at(&blanks[..length], place)?;
+        }
         self.room = room;
         Ok(())
     }
 
-    /// Takes the room away.
-    pub(super) fn close(&mut self) {
-        if self.room > self.end && self.file.set_len(self.end).is_ok() {
-            self.room = self.end;
-        }
+    fn cut(&mut self) {
+        // Where that fails, whoever opens the file next does it.
+        let _ = self.file.set_len(self.end);
+        self.room = self.end;
     }
 
     /// From now on it is another file.
@@ -88,7 +91,9 @@ impl Tail {
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        self.close();
+        if self.room > self.end {
+            self.cut();
+        }
     }
 }
 
@@ -112,6 +117,11 @@ mod tests {
             assert!(read.len() as u64 <= tail.end() + ROOM_BYTES_MAX);
         }
         assert_eq!(tail.end(), written.len() as u64);
+        let file = tail.replace(Arc::new(File::open(&path).unwrap()));
+        assert!(tail.append(b"lost").is_err());
+        tail.replace(file);
+        tail.append(b"more").unwrap();
+        written.extend(b"more");
         drop(tail);
         assert_eq!(std::fs::read(&path).unwrap(), written);
     }
