@@ -589,6 +589,8 @@ mod tests {
             }
             // Lines that are no hits are read meanwhile.
             for _ in 0..60 {
+                // The clock of a test does not wait for the disk.
+                lease.sync().unwrap();
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 flow.turn(Some(&mut lease)).await.unwrap();
             }
