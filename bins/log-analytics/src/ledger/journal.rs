@@ -56,7 +56,8 @@ impl Journal {
     /// When it cannot be read or written, is damaged anywhere but in its last line, or of a newer version.
     pub fn open(path: &Path, take: impl FnMut(Record)) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::write(path, error);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         let good_bytes = read(path, &mut file, take)?;
         if good_bytes < file.metadata().map_err(failed)?.len() {
             file.set_len(good_bytes).and_then(|()| file.sync_data()).map_err(failed)?;
@@ -260,7 +261,8 @@ fn checksum(json: &[u8]) -> u32 {
 fn read(path: &Path, file: &mut File, mut take: impl FnMut(Record)) -> Result<u64, LedgerError> {
     let failed = |error| LedgerError::read(path, error);
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let torn_from = Tail::torn_from(file).map_err(failed)?;
+    let may_be_torn = |offset| torn_from.is_some_and(|torn_from| offset >= torn_from);
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let (mut good_bytes, mut line) = (0, Vec::new());
     let mut damaged = None;
@@ -268,7 +270,7 @@ fn read(path: &Path, file: &mut File, mut take: impl FnMut(Record)) -> Result<u6
         line.clear();
         // Room is not read as a line: it may be long.
         let is_room = reader.fill_buf().map_err(failed)?.first() == Some(&BLANK);
-        if is_room && Tail::may_be_torn_at(good_bytes, length) {
+        if is_room && may_be_torn(good_bytes) {
             return Ok(good_bytes);
         }
         let count = reader.read_until(b'\n', &mut line).map_err(failed)?;
@@ -288,7 +290,7 @@ fn read(path: &Path, file: &mut File, mut take: impl FnMut(Record)) -> Result<u6
                 good_bytes += count as u64;
             }
             // Behind a line torn by a power cut may stand others that nobody was told to be kept.
-            None if line.contains(&BLANK) && Tail::may_be_torn_at(good_bytes, length) => return Ok(good_bytes),
+            None if line.contains(&BLANK) && may_be_torn(good_bytes) => return Ok(good_bytes),
             // Else only a last line may be torn; if another follows, the journal is damaged.
             None => damaged = Some(good_bytes),
         }
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_near_the_end_is_where_the_journal_ends_and_any_other_is_damage() {
+    fn a_hole_in_the_room_is_where_the_journal_ends_and_any_other_is_damage() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site-4.journal");
         let mut journal = Journal::open(&path, |_| {}).unwrap();
@@ -374,15 +376,18 @@ mod tests {
         for hole in [line * 3..line * 5, line * 3 + 4..line * 5 + 4, line * 3 - 1..line * 4] {
             let mut torn = whole.clone();
             torn[hole.clone()].fill(BLANK);
-            std::fs::write(&path, &torn).unwrap();
+            let room = [BLANK; 100];
+            std::fs::write(&path, [&torn, &room[..]].concat()).unwrap();
             let mut before = 0;
             Journal::peek(&path, |_| before += 1).unwrap();
             assert_eq!(before, hole.start.div_euclid(line), "{hole:?}");
-            // The same hole, and so much behind it that it must have been synced once.
-            torn.extend(whole.repeat(1000));
-            std::fs::write(&path, &torn).unwrap();
-            assert!(matches!(Journal::open(&path, |_| {}), Err(LedgerError::Damaged { .. })));
-            assert_eq!(std::fs::read(&path).unwrap(), torn);
+            // The same in a journal that was closed, and with so much behind it that it must have been synced once.
+            let synced = [&torn, &*whole.repeat(1000), &room].concat();
+            for damaged in [torn, synced] {
+                std::fs::write(&path, &damaged).unwrap();
+                assert!(matches!(Journal::open(&path, |_| {}), Err(LedgerError::Damaged { .. })));
+                assert_eq!(std::fs::read(&path).unwrap(), damaged);
+            }
         }
     }
 

@@ -30,10 +30,15 @@ impl Tail {
         Self { file: Arc::new(file), begin: end, end, room: end }
     }
 
-    /// Where a blank may stand in a file of this length that was not closed: nothing before that place was ever left unsynced.
-    /// There a power cut may have kept later bytes and not the ones before them.
-    pub(super) fn may_be_torn_at(offset: u64, length: u64) -> bool {
-        length.saturating_sub(offset) <= TORN_BYTES_MAX
+    /// From where on a power cut may have kept later bytes of a file and not the ones before them: nothing before that was ever
+    /// left unsynced, and nothing in a file that has no room, as it was closed.
+    pub(super) fn torn_from(file: &File) -> io::Result<Option<u64>> {
+        let length = file.metadata()?.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.read_at(&mut last, length - 1)?;
+        }
+        Ok((last == [BLANK]).then(|| length.saturating_sub(TORN_BYTES_MAX)))
     }
 
     /// The file, to be synced.
@@ -59,7 +64,8 @@ impl Tail {
     }
 
     fn make_room(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.room {
+        // One blank at least is left, see `torn_from`.
+        if end < self.room {
             return Ok(());
         }
         // Then nothing unsynced lies further from the file's end than its room does.
