@@ -34,6 +34,9 @@ pub fn import(words: Vec<OsString>) -> Result<Exit, Failure> {
         }
         Err(error) => return Err(wrong(error)),
     };
+    if options.files.is_empty() {
+        return Err(Failure::new(WRONG_OPTIONS, "no log file is named").help("name files, or - for standard input"));
+    }
     options.files = super::argument::files(options.files);
     let settings = config::from_env::<ImportSettings>(&config::Neighbours::default())?.settings;
     shared::logging::start(&settings.log);
@@ -44,7 +47,12 @@ pub fn import(words: Vec<OsString>) -> Result<Exit, Failure> {
     let begin = Instant::now();
     let (counts, result) = super::block_on(LocalSet::new().run_until(run(&options, &settings, matomo)))?;
     write_counters(&options, &counts)?;
-    result.map_err(|error| Failure::new(Exit::Failed, error).help(advice(&counts)))?;
+    if let Err(error) = result {
+        // Where nothing was sent, nothing can be counted twice.
+        let help = matches!(error, AdhocError::Stopped { .. }) || counts.recorded > 0;
+        let failure = Failure::new(Exit::Failed, error);
+        return Err(if help { failure.help(advice(&counts)) } else { failure });
+    }
     super::say(&counts.text(begin.elapsed()));
     Ok(Exit::Done)
 }

@@ -1,6 +1,8 @@
 //! Bytes as they were before somebody compressed them; told by magic bytes, never by name.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::GzDecoder;
 
 /// The compressions that log rotation produces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl Compression {
         let buffered = |source| BufReader::with_capacity(READ_BUFFER_BYTES, source);
         Ok(match self {
             Self::None => Box::new(source),
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(source))),
+            Self::Gzip => Box::new(Members(Some(GzDecoder::new(buffered(source))))),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(source))),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(buffered(source))?),
             Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(buffered(source), true, XZ_MEMORY_KIB_MAX)),
@@ -54,8 +56,47 @@ impl Compression {
     }
 }
 
+/// The members of a gzip file, one after another. As for gzip and Python, zeros may stand between and behind them: tapes and
+/// preallocated files pad with them.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // An error within a member leaves it as it is; behind one nothing is left to be read after an error.
+        while let Some(member) = &mut self.0 {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            self.0 = pass_zeros(&mut rest)?.then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over zeros; answers whether something stands behind them.
+fn pass_zeros(source: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = match source.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        let (zeros, all) = (bytes.iter().take_while(|byte| **byte == 0).count(), bytes.len());
+        source.consume(zeros);
+        if zeros < all {
+            return Ok(true);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     /// "hello\n" packed by `xz`, without the size of its dictionary and the checksum over it.
@@ -67,6 +108,26 @@ mod tests {
         let mut text = Vec::new();
         Compression::of(&archive).decode(io::Cursor::new(archive))?.read_to_end(&mut text)?;
         Ok(text)
+    }
+
+    #[test]
+    fn zeros_between_and_behind_the_members_of_a_gzip_file_are_passed_over_and_nothing_else() {
+        let packed = |text: &str| {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap()
+        };
+        let (a, empty, b, zeros) = (packed("a\n"), packed(""), packed("b\n"), vec![0; READ_BUFFER_BYTES + 1]);
+        let read = |parts: &[&Vec<u8>]| {
+            let archive: Vec<u8> = parts.iter().copied().flatten().copied().collect();
+            let mut text = String::new();
+            let mut bytes = Compression::of(&archive).decode(io::Cursor::new(archive)).unwrap();
+            bytes.read_to_string(&mut text).map(|_| text)
+        };
+        assert_eq!(read(&[&a, &empty, &b]).unwrap(), "a\nb\n");
+        assert_eq!(read(&[&a, &zeros, &b, &zeros]).unwrap(), "a\nb\n");
+        assert!(read(&[&a, &zeros, &vec![1]]).is_err());
+        assert!(read(&[&a, &b[..b.len() - 1].to_vec()]).is_err());
     }
 
     #[test]

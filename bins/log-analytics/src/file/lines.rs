@@ -71,6 +71,21 @@ impl Lines {
         Ok(Some(Line { offset, end: self.offset, bytes, terminated: found.terminated, overlong: found.overlong }))
     }
 
+    /// The first byte of the next line, or of its terminator if it is empty; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Lines::next_line`].
+    pub fn peek(&mut self) -> Result<Option<u8>, ReadError> {
+        loop {
+            let unread = &self.buffer[self.start..self.filled];
+            if unread.len() > BYTE_ORDER_MARK.len() || self.ended {
+                let mark = unread.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.offset == 0);
+                return Ok(mark.unwrap_or(unread).first().copied());
+            }
+            self.fill().map_err(|error| ReadError::Read { path: self.path.clone(), error })?;
+        }
+    }
+
     fn find_line(&mut self) -> io::Result<Option<Found>> {
         let mut scanned = 0;
         loop {

@@ -66,6 +66,14 @@ pub enum FormatError {
         /// The letter behind the `%`.
         directive: char,
     },
+    /// `--log-date-format` says something that is not known.
+    #[error("--log-date-format={date_format} has %{directive}, which is none of {}", strptime::KNOWN)]
+    UnknownDirective {
+        /// The format as given.
+        date_format: String,
+        /// What stands behind the `%`.
+        directive: String,
+    },
     /// A pattern of `--w3c-field-regex` is none, or names no group.
     #[error("the pattern of the W3C field {field:?} is no pattern with a group (?P<name>...): {regex}")]
     W3cFieldRegex {
@@ -121,8 +129,13 @@ pub fn named(options: &FormatOptions) -> Result<Option<Choice>, FormatError> {
 }
 
 fn check_date_format(date_format: Option<&str>) -> Result<(), FormatError> {
-    match date_format.and_then(|format| Some((format, strptime::repeated(format)?))) {
-        Some((format, directive)) => Err(FormatError::RepeatedDirective { date_format: format.to_owned(), directive }),
+    let Some(format) = date_format else { return Ok(()) };
+    let date_format = || format.to_owned();
+    if let Some(directive) = strptime::unknown(format) {
+        return Err(FormatError::UnknownDirective { date_format: date_format(), directive });
+    }
+    match strptime::repeated(format) {
+        Some(directive) => Err(FormatError::RepeatedDirective { date_format: date_format(), directive }),
         None => Ok(()),
     }
 }

@@ -54,7 +54,7 @@ pub const ELB: Lines = Lines {
 /// HAProxy's HTTP log as syslog writes it. It names no zone: UTC.
 pub const HAPROXY: Lines = Lines {
     name: "haproxy",
-    pattern: r#".*:\s+(?P<ip>[\w*.:]+).*\[(?P<date>.*)\].*\s(?P<status>\b\d{3}\b)\s(?P<length>\d+)\s-.*"(?P<method>\S+)\s(?P<path>\S+).*"#,
+    pattern: r#".*:\s+(?P<ip>(?:[\w*.]|::)[\w*.:]*).*\[(?P<date>.*)\].*\s(?P<status>\b\d{3}\b)\s(?P<length>\d+)\s-.*"(?P<method>\S+)\s(?P<path>\S+).*"#,
     groups: 6,
     with_host: false,
     plausible: |line| {

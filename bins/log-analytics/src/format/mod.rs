@@ -86,6 +86,11 @@ pub trait LineParser {
         false
     }
 
+    /// Whether the header that lays out the lines is still to come: it is consumed and counted nowhere.
+    fn awaits_header(&self) -> bool {
+        false
+    }
+
     /// How well a line fits, if it does and outweighs a rival match of so many groups.
     fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit>;
 }

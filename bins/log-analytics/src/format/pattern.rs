@@ -41,9 +41,11 @@ impl Ascii {
 }
 
 impl Pattern {
-    /// Compiles a pattern that has to match at the start of the line. `\s` and `\S` mean what they mean to Python.
+    /// Compiles a pattern that has to match at the start of the line. `\s`, `\S` and `\Z` mean what they mean to Python.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        let regex = RegexBuilder::new(&anchored(pattern, BLANK)).dfa_size_limit(SEARCH_CACHE_BYTES_MAX).build()?;
+        let regex = RegexBuilder::new(&anchored(pattern, BLANK)).dfa_size_limit(SEARCH_CACHE_BYTES_MAX).build();
+        // What is wrong is shown in the words of whoever wrote it, if it is his.
+        let regex = regex.map_err(|error| Regex::new(pattern).err().unwrap_or(error))?;
         let fields =
             regex.capture_names().enumerate().filter_map(|(group, name)| Some((group, Field::named(name?)))).collect();
         let groups = regex.captures_len() - 1;
@@ -107,7 +109,7 @@ pub fn group_names(pattern: &str) -> impl Iterator<Item = &str> {
     opened.filter_map(|group| Some(group.split_once('>')?.0))
 }
 
-/// Replaces `\s` and `\S`; other escapes are left alone.
+/// Replaces `\s`, `\S` and Python's word for the end; other escapes are left alone.
 fn with_blanks(pattern: &str, [blank, word]: [&str; 2]) -> String {
     let mut out = String::with_capacity(pattern.len() * 2);
     let mut rest = pattern;
@@ -118,6 +120,7 @@ fn with_blanks(pattern: &str, [blank, word]: [&str; 2]) -> String {
         match &escape[..length] {
             r"\s" => out.push_str(blank),
             r"\S" => out.push_str(word),
+            r"\Z" => out.push_str(r"\z"),
             other => out.push_str(other),
         }
         rest = &escape[length..];

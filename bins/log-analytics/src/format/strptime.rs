@@ -1,9 +1,12 @@
 //! Reads a date by a strptime pattern the way Python does: for formats and widths that `time` has no short way for.
 //!
 //! Numbers may be one digit shorter than usual, names are English in any case, white space in the pattern stands for
-//! any white space. Known: `%a %A %b %B %d %f %H %I %j %m %M %p %S %u %w %y %Y %z %Z %%`.
+//! any white space.
 
 use super::time::{Civil, days_since_epoch};
+
+/// All directives that are known.
+pub const KNOWN: &str = "%a %A %b %B %d %f %H %I %j %m %M %p %S %u %w %y %Y %z %Z %%";
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -53,6 +56,20 @@ impl Reading {
         }
         Some(civil)
     }
+}
+
+/// A directive that no text follows, as it is not known, or as nothing stands behind its `%`.
+pub fn unknown(pattern: &str) -> Option<String> {
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character == '%' {
+            let directive = characters.next().map_or_else(String::new, String::from);
+            if !KNOWN.split(' ').any(|known| known[1..] == directive) {
+                return Some(directive);
+            }
+        }
+    }
+    None
 }
 
 /// A directive that a pattern has twice. As in Python there may be none: else what a number means would be decided by the last

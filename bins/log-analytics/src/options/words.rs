@@ -152,10 +152,10 @@ pub(super) struct Words {
     track_http_method: Option<String>,
     /// Fields to send as visit variables: field=Name,field=Name.
     #[arg(long, value_name = "PAIRS", value_parser = value::pairs)]
-    regex_group_to_visit_cvar: Option<Pairs>,
+    regex_group_to_visit_cvar: Vec<Pairs>,
     /// Fields to send as page variables: field=Name,field=Name.
     #[arg(long, value_name = "PAIRS", value_parser = value::pairs)]
-    regex_group_to_page_cvar: Option<Pairs>,
+    regex_group_to_page_cvar: Vec<Pairs>,
     /// Fields to forget once the variables are made.
     #[arg(long, value_name = "LIST")]
     ignore_groups: Option<String>,
@@ -274,7 +274,7 @@ impl Words {
             regex: self.log_format_regex.take(),
             date_format: self.log_date_format.take(),
             w3c_fields: self.w3c_fields.take(),
-            w3c_map_fields: std::mem::take(&mut self.w3c_map_field).into_iter().flat_map(|pairs| pairs.0).collect(),
+            w3c_map_fields: all(std::mem::take(&mut self.w3c_map_field)),
             w3c_field_regexes: std::mem::take(&mut self.w3c_field_regex),
             w3c_time_taken_millisecs: self.w3c_time_taken_millisecs,
         }
@@ -303,8 +303,8 @@ impl Words {
             title_category_delimiter: self.title_category_delimiter.unwrap_or(defaults.title_category_delimiter),
             reverse_dns: self.enable_reverse_dns,
             track_http_method: self.track_http_method.is_some_and(|text| !text.is_empty()),
-            visit_variables: self.regex_group_to_visit_cvar.unwrap_or_default().0,
-            page_variables: self.regex_group_to_page_cvar.unwrap_or_default().0,
+            visit_variables: all(self.regex_group_to_visit_cvar),
+            page_variables: all(self.regex_group_to_page_cvar),
             ignore_groups: self.ignore_groups.as_deref().map(value::list).unwrap_or_default(),
             add_to_date_seconds: self.add_to_date.unwrap_or_default(),
             log_hostname: given(self.log_hostname),
@@ -328,6 +328,11 @@ impl Words {
         let sentence = |(option, _, instead): (&str, bool, &str)| format!("{option} has no effect: {instead}");
         given.into_iter().filter(|(_, given, _)| *given).map(sentence).collect()
     }
+}
+
+/// The pairs of all lists, one after another.
+fn all(lists: Vec<Pairs>) -> Vec<(String, String)> {
+    lists.into_iter().flat_map(|pairs| pairs.0).collect()
 }
 
 /// As in the reference, an empty value is none.

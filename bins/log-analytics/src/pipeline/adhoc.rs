@@ -42,6 +42,14 @@ pub enum AdhocError {
         /// Its format.
         format: &'static str,
     },
+    /// A file in a named W3C format does not begin with its header.
+    #[error("{} has no line `#Fields: ...` above its first line ({format}): give --w3c-fields", path.display())]
+    NoColumns {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: &'static str,
+    },
     /// Matomo knows no site of this number, or cannot be asked.
     #[error("cannot get the main address of site {site} from Matomo")]
     Site {
@@ -159,6 +167,9 @@ impl Adhoc<'_> {
             None => Sites::Several { by_host: HashMap::new(), by_id: self.replayed_sites().await? },
         };
         let site = SiteId(options.site.idsite.unwrap_or_default());
+        // As in the reference, a site that is given counts though nothing is sent to it.
+        let mut counts = Counts::default();
+        counts.sites.extend(options.site.idsite);
         let days = Days::new(TimeZone::UTC, Timestamp::now());
         Ok(Under {
             adhoc: self,
@@ -167,7 +178,7 @@ impl Adhoc<'_> {
             sites,
             flow: Flow::new(Rc::clone(&self.delivery), self.shape.clone(), site, days, None),
             left_to_skip: options.skip,
-            counts: Counts::default(),
+            counts,
             progress: progress(),
         })
     }
@@ -217,16 +228,19 @@ impl Under<'_> {
     async fn import(&mut self, file: FileId, path: &Path) -> Result<(), AdhocError> {
         let Some((Found { name: format, parser }, lines)) = self.open(path)? else { return Ok(()) };
         let options = self.adhoc.options;
-        let hostless =
-            options.site.idsite.is_none() && options.hits.log_hostname.is_none() && options.hits.replay.is_none();
-        if hostless && !format.ends_with("_json") && !parser.carries_host() {
-            return Err(AdhocError::NoHost { path: path.to_owned(), format });
-        }
         let encoding = self.reading.encoding;
         let wanted = Wanted::all();
         let opened = Opened { file, lines, parser, wanted, begins_cut: false, ending: Ending::Final, encoding };
         self.flow.open(file, u64::from(file.0), 0);
         let mut cursor = Cursor::new(opened, super::now());
+        if !cursor.read_header().map_err(OpenError::from)? {
+            return Err(AdhocError::NoColumns { path: path.to_owned(), format });
+        }
+        let hostless =
+            options.site.idsite.is_none() && options.hits.log_hostname.is_none() && options.hits.replay.is_none();
+        if hostless && !format.ends_with("_json") && !cursor.carries_host() {
+            return Err(AdhocError::NoHost { path: path.to_owned(), format });
+        }
         self.left_to_skip = cursor.leave_out(self.left_to_skip).map_err(OpenError::from)?;
         let result = self.read(&mut cursor).await;
         self.counts += &cursor.counts;
@@ -234,7 +248,8 @@ impl Under<'_> {
     }
 
     async fn read(&mut self, cursor: &mut Cursor) -> Result<(), AdhocError> {
-        let limit = self.adhoc.options.debug_request_limit.unwrap_or(u64::MAX);
+        // As in the reference, none at all is no limit.
+        let limit = self.adhoc.options.debug_request_limit.filter(|limit| *limit > 0).unwrap_or(u64::MAX);
         let mut hits = 1;
         while hits < limit {
             let step =

@@ -118,13 +118,38 @@ impl Cursor {
         self.read_to
     }
 
+    /// Reads the header that lays out the lines, if that is still to come; answers whether it is there, or nothing at all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_header(&mut self) -> Result<bool, ReadError> {
+        let Opened { lines, parser, .. } = &mut self.opened;
+        while parser.awaits_header() {
+            if !matches!(lines.peek()?, None | Some(b'#' | b'\n' | b'\r')) {
+                return Ok(false);
+            }
+            let Some(line) = lines.next_line()? else { return Ok(true) };
+            let _ = parser.parse(line.bytes);
+            self.read_to = line.end;
+            self.counts.lines += 1;
+        }
+        Ok(true)
+    }
+
+    /// Whether the lines name the host they are for.
+    pub fn carries_host(&self) -> bool {
+        self.opened.parser.carries_host()
+    }
+
     /// Leaves out the next lines; answers how many there were to leave out beyond the end of the file.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn leave_out(&mut self, lines: u64) -> Result<u64, ReadError> {
+        let Opened { lines: all, parser, .. } = &mut self.opened;
         for left in (1..=lines).rev() {
-            let Some(line) = self.opened.lines.next_line()? else { return Ok(left) };
+            let Some(line) = all.next_line()? else { return Ok(left) };
+            take_header(&mut **parser, line.bytes);
             self.read_to = line.end;
         }
         Ok(0)
@@ -157,10 +182,7 @@ impl Cursor {
         for _ in 0..LINES_PER_TURN {
             let Some(line) = opened.lines.next_line()? else { return Ok(Step::End(Ended::default())) };
             if std::mem::take(&mut opened.begins_cut) || !opened.wanted.wants(line.offset) {
-                // A header line shapes the lines after it even where it is settled itself.
-                if reading.parser.needs_header() && line.bytes.starts_with(b"#") {
-                    let _ = reading.parser.parse(line.bytes);
-                }
+                take_header(reading.parser, line.bytes);
                 (*read_to, *cut) = (line.end, !line.terminated);
                 continue;
             }
@@ -198,6 +220,13 @@ impl Cursor {
         self.current = Some(hit);
         self.newest = self.newest.max(Some(hit.seconds));
         Step::Hit
+    }
+}
+
+/// A header line shapes the lines after it even where it is not wanted itself.
+fn take_header(parser: &mut (dyn LineParser + Send), line: &[u8]) {
+    if parser.needs_header() && line.starts_with(b"#") {
+        let _ = parser.parse(line);
     }
 }
 

@@ -29,7 +29,7 @@ impl Counts {
 
     fn push_requests(&self, text: &mut String) {
         let skipped = |reason| self.skipped(reason);
-        // The reference counts a hit without a site here as well as below.
+        // The reference counts a hit without a site here, below, and among those imported to sites.
         push(text, 4, &format!("{} requests imported successfully", self.recorded + self.no_site));
         push(text, 4, &format!("{} requests were downloads", self.downloads));
         push(text, 4, &format!("{} requests ignored:", self.ignored()));
@@ -58,7 +58,7 @@ impl Counts {
     }
 
     fn push_sites(&self, text: &mut String) {
-        push(text, 4, &format!("{} requests imported to {} sites", self.recorded, self.sites.len()));
+        push(text, 4, &format!("{} requests imported to {} sites", self.recorded + self.no_site, self.sites.len()));
         push(text, 8, &format!("{} sites already existed", self.sites_existing()));
         push(text, 8, &format!("{} sites were created:", self.sites_created.len()));
         for (host, id) in &self.sites_created {

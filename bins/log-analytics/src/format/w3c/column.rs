@@ -22,7 +22,7 @@ pub enum Accepts {
     Time,
     /// `/` and anything.
     Path,
-    /// The same, or behind `rtmp:/`.
+    /// The same, and `rtmp:/` in front of it, which is dropped.
     StreamPath,
     /// Letters, digits and `_*.:-`.
     Address,
@@ -52,7 +52,9 @@ impl Accepts {
             Self::Date => word.len() > 1 && word[0].is_ascii_digit() && of(word, b"-"),
             Self::Time => return time_of_day(word),
             Self::Path => word.starts_with(b"/"),
-            Self::StreamPath => word.starts_with(b"/") || word.starts_with(b"rtmp://"),
+            Self::StreamPath => {
+                return Some(word.strip_prefix(b"rtmp:/").unwrap_or(word)).filter(|path| path.starts_with(b"/"));
+            }
             Self::Address => word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_*.:-".contains(byte)),
             Self::Digits => of(word, b""),
             Self::Decimal => of(word, b"."),
@@ -80,9 +82,9 @@ impl Columns {
 }
 
 /// A column the format does not know: text in quotes, or a word.
-pub static UNKNOWN: Column = column("", r#"(?:".*?"|\S+)"#, Accepts::Word);
+pub const UNKNOWN: Column = column("", r#"(?:".*?"|\S+)"#, Accepts::Word);
 /// `time-taken`, where the operator says it is in milliseconds.
-pub static TIME_TAKEN_MILLISECONDS: Column =
+pub const TIME_TAKEN_MILLISECONDS: Column =
     column("time-taken", r"(?P<generation_time_milli>[.\d]+)", Accepts::Decimal);
 
 pub const W3C_EXTENDED: Columns = Columns { own: &[], shared: &STANDARD, status_optional: false };
@@ -93,10 +95,6 @@ pub const INCAPSULA_W3C: Columns = Columns { own: &OWN_INCAPSULA, shared: &[], s
 
 const fn column(name: &'static str, pattern: &'static str, accepts: Accepts) -> Column {
     Column { name, pattern, accepts }
-}
-
-const fn landmark(name: &'static str) -> Column {
-    Column { name, pattern: r"\S+", accepts: Accepts::Word }
 }
 
 static STANDARD: [Column; 13] = [
@@ -115,18 +113,17 @@ static STANDARD: [Column; 13] = [
     column("time-taken", r"(?P<generation_time_secs>[.\d]+)", Accepts::Decimal),
 ];
 
-static OWN_IIS: [Column; 2] =
-    [column("time-taken", r"(?P<generation_time_milli>[.\d]+)", Accepts::Decimal), landmark("sc-win32-status")];
+static OWN_IIS: [Column; 2] = [TIME_TAKEN_MILLISECONDS, column("sc-win32-status", r"\S+", Accepts::Word)];
 
 static OWN_CLOUDFRONT: [Column; 8] = [
     column("x-event", r"(?P<event_action>\S+)", Accepts::Word),
     column("x-sname", r"(?P<event_name>\S+)", Accepts::Word),
-    column("cs-uri-stem", r"(?P<path>(?:rtmp:/)?/\S*)", Accepts::StreamPath),
+    column("cs-uri-stem", r"(?:rtmp:/)?(?P<path>/\S*)", Accepts::StreamPath),
     column("c-user-agent", r#"(?P<user_agent>".*?"|\S+)"#, Accepts::Word),
-    column("x-host-header", r"(?P<host>\S+)", Accepts::Word),
-    landmark("x-edge-location"),
-    landmark("x-edge-result-type"),
-    landmark("x-edge-request-id"),
+    column("x-host-header", r#"(?P<host>".*?"|\S+)"#, Accepts::Word),
+    column("x-edge-location", UNKNOWN.pattern, Accepts::Word),
+    column("x-edge-result-type", UNKNOWN.pattern, Accepts::Word),
+    column("x-edge-request-id", UNKNOWN.pattern, Accepts::Word),
 ];
 
 static OWN_SHOUTCAST: [Column; 2] = [

@@ -134,6 +134,10 @@ impl LineParser for Parser {
         true
     }
 
+    fn awaits_header(&self) -> bool {
+        matches!(self.header, Header::Consumed)
+    }
+
     fn fit(&mut self, line: &[u8], rival: usize) -> Option<Fit> {
         if self.is_header(line) {
             self.read_header(line);
