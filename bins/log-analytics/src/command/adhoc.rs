@@ -106,9 +106,8 @@ fn connect(options: &ImportOptions, settings: &ImportSettings) -> Result<Matomo,
         );
     };
     if let Some(unknown) = options.encoding.as_deref().filter(|label| TextEncoding::named(label).is_none()) {
-        return Err(
-            Failure::new(WRONG_OPTIONS, format!("unknown encoding `{unknown}`")).help("give --encoding=utf8 or latin1")
-        );
+        return Err(Failure::new(WRONG_OPTIONS, format!("logs cannot be read as `{unknown}`"))
+            .help("give --encoding=utf8, latin1, cp1252, or another of one byte or more whose lines end as in ASCII"));
     }
     crate::format::named(&options.format).map_err(|error| Failure::new(WRONG_OPTIONS, error))?;
     let timeout = options.server.request_timeout_seconds.map_or(REQUEST_TIMEOUT, Duration::from_secs);

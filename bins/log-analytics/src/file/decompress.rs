@@ -62,7 +62,6 @@ struct Members<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // An error within a member leaves it as it is; behind one nothing is left to be read after an error.
         while let Some(member) = &mut self.0 {
             let count = member.read(buffer)?;
             if count > 0 || buffer.is_empty() {

@@ -16,14 +16,15 @@ pub enum TextEncoding {
 }
 
 impl TextEncoding {
-    /// The encoding of a name; `None` if nobody knows it.
+    /// The encoding of a name; `None` if nobody knows it, or if its lines do not end as lines of ASCII do.
     pub fn named(label: &str) -> Option<Self> {
         Some(match &*label.to_ascii_lowercase().replace('_', "-") {
             "ascii" | "us-ascii" | "646" => Self::Utf8,
             "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "8859" | "cp819" | "l1" => Self::Latin1,
             label => match Encoding::for_label(label.as_bytes())? {
                 encoding if encoding == encoding_rs::UTF_8 => Self::Utf8,
-                encoding => Self::Other(encoding),
+                encoding if encoding.is_ascii_compatible() => Self::Other(encoding),
+                _ => return None,
             },
         })
     }
@@ -50,6 +51,7 @@ mod tests {
         assert_eq!(read("cp1252").as_deref(), Some("a‚é"));
         assert_eq!(read("ascii"), None);
         assert_eq!(read("utf8"), None);
-        assert_eq!(TextEncoding::named("klingon"), None);
+        assert_eq!(read("koi8_r").as_deref(), Some("a┌И"));
+        assert!(["klingon", "utf-16", "iso-2022-jp"].iter().all(|label| TextEncoding::named(label).is_none()));
     }
 }

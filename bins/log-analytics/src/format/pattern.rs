@@ -16,11 +16,18 @@ const SEARCH_CACHE_BYTES_MAX: usize = 256 * 1024;
 /// A compiled pattern with the fields its groups fill.
 #[derive(Debug, Clone)]
 pub struct Pattern {
-    regex: Regex,
     fields: Vec<(usize, Field)>,
     groups: usize,
-    locations: CaptureLocations,
+    /// None only if there is one for ASCII; then that reads all lines.
+    any: Option<Any>,
     ascii: Option<Ascii>,
+}
+
+/// The pattern for lines of any text.
+#[derive(Debug, Clone)]
+struct Any {
+    regex: Regex,
+    locations: CaptureLocations,
 }
 
 /// The same pattern for lines of nothing but ASCII, as nearly all are: without the thousands of letters and the blanks of
@@ -43,14 +50,21 @@ impl Ascii {
 impl Pattern {
     /// Compiles a pattern that has to match at the start of the line. `\s`, `\S` and `\Z` mean what they mean to Python.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        let regex = RegexBuilder::new(&anchored(pattern, BLANK)).dfa_size_limit(SEARCH_CACHE_BYTES_MAX).build();
-        // What is wrong is shown in the words of whoever wrote it, if it is his.
-        let regex = regex.map_err(|error| Regex::new(pattern).err().unwrap_or(error))?;
-        let fields =
-            regex.capture_names().enumerate().filter_map(|(group, name)| Some((group, Field::named(name?)))).collect();
-        let groups = regex.captures_len() - 1;
-        let locations = regex.capture_locations();
-        Ok(Self { regex, fields, groups, locations, ascii: Ascii::new(pattern) })
+        let any = RegexBuilder::new(&anchored(pattern, BLANK)).dfa_size_limit(SEARCH_CACHE_BYTES_MAX).build();
+        match (any, Ascii::new(pattern)) {
+            (Ok(regex), ascii) => {
+                let (fields, groups) = fields(regex.capture_names());
+                let any = Some(Any { locations: regex.capture_locations(), regex });
+                Ok(Self { fields, groups, any, ascii })
+            }
+            // It passes over case, and which letters of all scripts are alike would take a table of 70 KB.
+            (Err(_), Some(ascii)) => {
+                let (fields, groups) = fields(ascii.regex.capture_names());
+                Ok(Self { fields, groups, any: None, ascii: Some(ascii) })
+            }
+            // What is wrong is shown in the words of whoever wrote it, if it is his.
+            (Err(error), None) => Err(Regex::new(pattern).err().unwrap_or(error)),
+        }
     }
 
     /// How many capturing groups it has: the weight of a match when formats are detected.
@@ -71,7 +85,7 @@ impl Pattern {
     /// The fields of a line, if it matches. A group that took no part stays unfilled.
     pub fn read<'l>(&mut self, line: &'l [u8]) -> Option<Draft<'l>> {
         match &mut self.ascii {
-            Some(ascii) if line.is_ascii() => {
+            Some(ascii) if line.is_ascii() || self.any.is_none() => {
                 ascii.regex.captures_read(&mut ascii.locations, line)?;
                 let bytes_of = |group| ascii.locations.get(group).map(|(start, end)| &line[start..end]);
                 Some(drafted(&self.fields, bytes_of))
@@ -81,11 +95,20 @@ impl Pattern {
     }
 
     fn read_any<'l>(&mut self, line: &'l [u8]) -> Option<Draft<'l>> {
+        let any = self.any.as_mut()?;
         let readable = Readable::new(line);
-        self.regex.captures_read(&mut self.locations, readable.text())?;
-        let bytes_of = |group| self.locations.get(group).map(|(start, end)| readable.bytes(start..end));
+        any.regex.captures_read(&mut any.locations, readable.text())?;
+        let bytes_of = |group| any.locations.get(group).map(|(start, end)| readable.bytes(start..end));
         Some(drafted(&self.fields, bytes_of))
     }
+}
+
+/// The fields that groups of these names fill, and how many groups there are.
+fn fields<'n>(names: impl Iterator<Item = Option<&'n str>>) -> (Vec<(usize, Field)>, usize) {
+    let names: Vec<_> = names.collect();
+    // The first group is the whole match.
+    let groups = names.len() - 1;
+    (names.into_iter().enumerate().filter_map(|(group, name)| Some((group, Field::named(name?)))).collect(), groups)
 }
 
 fn drafted<'l>(fields: &[(usize, Field)], bytes_of: impl Fn(usize) -> Option<&'l [u8]>) -> Draft<'l> {
@@ -165,6 +188,17 @@ mod tests {
                 prop_assert_eq!(pattern.read(line.as_bytes()).map(Draft::finish_clf), any);
             }
         }
+    }
+
+    #[test]
+    fn a_pattern_that_passes_over_case_reads_all_lines_by_its_form_for_ascii() {
+        let mut pattern = Pattern::new(r"(?i)(?P<method>get) (?P<path>\S+) (?P<status>\d+)\Z").unwrap();
+        assert_eq!(pattern.groups(), 3);
+        let mut path = |line: &[u8]| pattern.read(line).map(|draft| draft.record.path.into_owned());
+        assert_eq!(path(b"GeT /a 200").as_deref(), Some(&b"/a"[..]));
+        assert_eq!(path("get /é 200".as_bytes()).as_deref(), Some("/é".as_bytes()));
+        assert_eq!(path(b"get /\xff 200").as_deref(), Some(&b"/\xff"[..]));
+        assert_eq!(path(b"put /a 200"), None);
     }
 
     #[test]
