@@ -28,11 +28,14 @@ pub fn sidecar(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
     binary(name, if profile == "dev" { "debug" } else { profile })
 }
 
-/// This program lies in the folder of its own profile, so the other profiles lie beside that folder.
-fn binary(name: &str, folder: &str) -> anyhow::Result<PathBuf> {
+/// Where Cargo puts what it builds: this program lies there, in the folder of its own profile.
+pub fn target() -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program lies")?;
-    let target = own.ancestors().nth(2).context("this program lies outside of a target folder")?;
-    let binary = target.join(folder).join(name);
+    Ok(own.ancestors().nth(2).context("this program lies outside of a target folder")?.to_owned())
+}
+
+fn binary(name: &str, folder: &str) -> anyhow::Result<PathBuf> {
+    let binary = target()?.join(folder).join(name);
     ensure!(binary.is_file(), "cargo did not put the binary at {}", binary.display());
     Ok(binary)
 }

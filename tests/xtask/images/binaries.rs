@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use tests::engine::said;
 
 use super::{IMAGES, done};
+use crate::build;
 
 /// Where the binaries for operators lie, by architecture.
 pub const DIST: &str = "target/dist";
@@ -30,7 +31,7 @@ pub fn for_operators() -> anyhow::Result<()> {
         command.args(names.iter().flat_map(|name| ["--package", name]));
         done(command.env("RUSTFLAGS", STATIC))?;
         for name in names {
-            lay(&crate::root().join("target").join(host).join(profile).join(name), DIST)?;
+            lay(&build::target()?.join(host).join(profile).join(name), DIST)?;
         }
     }
     relink("demo", DIST)
@@ -50,7 +51,7 @@ fn relink(name: &str, dist: &str) -> anyhow::Result<()> {
     // Only the last step differs from what the tests are built of.
     command.args(["rustc", "--quiet", "--package", "tests", "--bin", name, "--"]).args(STATIC.split(' '));
     done(command.args(["-C", "strip=symbols"]))?;
-    lay(&crate::root().join("target/debug").join(name), dist)
+    lay(&build::target()?.join("debug").join(name), dist)
 }
 
 fn cargo() -> Command {
