@@ -1,5 +1,5 @@
 //! Corners of Matomo's own importer that its examples do not show: W3C headers, lines to skip, repeated options, patterns as
-//! Python writes them. Expected is what it does, as recorded of it.
+//! Python writes them. Hits and counters are expected as it sends and counts them; refusals and their words are our own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tests::matomo::Setup;

@@ -57,7 +57,8 @@ impl Pattern {
                 let any = Some(Any { locations: regex.capture_locations(), regex });
                 Ok(Self { fields, groups, any, ascii })
             }
-            // It passes over case, and which letters of all scripts are alike would take a table of 70 KB.
+            // It passes over case, and which letters of all scripts are alike would take a table of 70 KB; or it is too large
+            // with the letters of all scripts.
             (Err(_), Some(ascii)) => {
                 let (fields, groups) = fields(ascii.regex.capture_names());
                 Ok(Self { fields, groups, any: None, ascii: Some(ascii) })

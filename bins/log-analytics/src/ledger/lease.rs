@@ -25,6 +25,7 @@ pub struct Lease {
     book: Book,
     journal: Journal,
     rewrite_at_bytes: u64,
+    // The last to be dropped: closing the journal cuts its room off, and nobody else may have written there by then.
     _lock: Lock,
 }
 
