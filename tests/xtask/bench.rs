@@ -2,6 +2,7 @@
 //! counts. Runs of all contestants alternate, so that a slow moment of the machine hits each of them.
 
 mod log;
+pub mod profile;
 mod table;
 
 use std::fs;
@@ -53,12 +54,7 @@ pub struct Options {
 
 /// Measure and print.
 pub fn measure(options: &Options) -> anyhow::Result<()> {
-    let bench = Bench {
-        binary: crate::build::log_analytics(true)?,
-        folder: tempfile::Builder::new().prefix("bench-").tempdir().context("no folder for the log")?,
-        sink: Sink::start().context("no port for the server that counts")?,
-        recorders: options.recorders,
-    };
+    let bench = Bench::of(crate::build::log_analytics(true)?, options.recorders)?;
     if options.instructions {
         return bench.instructions(options);
     }
@@ -73,6 +69,12 @@ struct Bench {
 }
 
 impl Bench {
+    fn of(binary: PathBuf, recorders: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir().context("no folder for the log")?;
+        let sink = Sink::start().context("no port for the server that counts")?;
+        Ok(Self { binary, folder, sink, recorders })
+    }
+
     fn times(&self, options: &Options) -> anyhow::Result<()> {
         let log = self.folder.path().join("access.log");
         log::generate(&log, options.lines, &options.format, options.odd)?;

@@ -6,26 +6,23 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::images::STATIC;
-
 /// Build `log-analytics` and say where it is.
 pub fn log_analytics(release: bool) -> anyhow::Result<PathBuf> {
     sidecar("log-analytics", if release { "release" } else { "dev" })
 }
 
-/// Build a sidecar with a profile of Cargo and say where it is. What is to be measured is linked statically, as in its
-/// image.
+/// Build a sidecar with a profile of Cargo and say where it is. What is to be measured is built as in its image.
 pub fn sidecar(name: &str, profile: &str) -> anyhow::Result<PathBuf> {
-    println!("Building {name} ({profile}) ...");
+    if profile != "dev" {
+        return existing(crate::images::compile(profile, &[name])?.join(name));
+    }
+    println!("Building {name} ...");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["rustc", "--quiet", "--package", name, "--bin", name, "--profile", profile, "--"]);
-    if profile != "dev" {
-        command.args(STATIC.split(' '));
-    }
+    command.args(["build", "--quiet", "--package", name, "--bin", name]);
     let built = command.current_dir(crate::root()).status().context("cannot start cargo")?;
     ensure!(built.success(), "{name} does not build");
-    binary(name, if profile == "dev" { "debug" } else { profile })
+    existing(target()?.join("debug").join(name))
 }
 
 /// Where Cargo puts what it builds: this program lies there, in the folder of its own profile.
@@ -34,19 +31,21 @@ pub fn target() -> anyhow::Result<PathBuf> {
     Ok(own.ancestors().nth(2).context("this program lies outside of a target folder")?.to_owned())
 }
 
-fn binary(name: &str, folder: &str) -> anyhow::Result<PathBuf> {
-    let binary = target()?.join(folder).join(name);
+fn existing(binary: PathBuf) -> anyhow::Result<PathBuf> {
     ensure!(binary.is_file(), "cargo did not put the binary at {}", binary.display());
     Ok(binary)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::images::STATIC;
+    use crate::images::{PROFDATA, PROFILE_USE, STATIC};
 
     #[test]
     fn the_image_is_built_with_the_flags_that_are_measured() {
-        let builder = include_str!("../../docker/builder.sh");
-        assert!(builder.contains(&format!("RUSTFLAGS='{STATIC}' cargo build")));
+        let (builder, dockerfile) = (include_str!("../../docker/builder.sh"), include_str!("../../docker/Dockerfile"));
+        let name = PROFDATA.strip_prefix("docker/").unwrap();
+        assert!(builder.contains(&format!("flags='{STATIC}'")));
+        assert!(builder.contains(&format!("flags=\"$flags {PROFILE_USE}/brought/{name}\"")));
+        assert!(dockerfile.contains(&format!("COPY docker/builder.sh {PROFDATA} ")));
     }
 }

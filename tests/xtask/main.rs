@@ -42,6 +42,8 @@ enum Chore {
     DemoStack(images::Options),
     /// Measure an import of a generated log against a server that only counts.
     Bench(bench::Options),
+    /// Learn which ways an import takes, for the compiler of the release binary: writes docker/log-analytics.profdata.
+    Profile,
     /// Stand in for Matomo, taking every hit and only counting: for measurements by hand. Ends with Ctrl-C.
     Sink {
         /// Milliseconds that a connection waits for every KiB of a batch before it answers.
@@ -62,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Images(options) => images::build(&options),
         Chore::DemoStack(options) => images::demo_stack(&options),
         Chore::Bench(options) => bench::measure(&options),
+        Chore::Profile => bench::profile::learn(),
         Chore::Sink { ms_per_kib } => sink::stay(Duration::from_secs_f64(ms_per_kib / 1000.0)),
         Chore::BenchBackup(options) => backup::measure(&options),
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use tests::engine::said;
 
-use super::{IMAGES, done};
+use super::{IMAGES, done, stamp};
 use crate::build;
 
 /// Where the binaries for operators lie, by architecture.
@@ -17,24 +17,51 @@ pub const DIST: &str = "target/dist";
 pub const TEST_DIST: &str = "target/test-dist";
 /// As `docker/builder.sh` has it.
 pub const STATIC: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+/// What was changed since the profile was made is compiled without it, and nobody needs to be told.
+pub const PROFILE_USE: &str = "-C llvm-args=-no-pgo-warn-mismatch -C profile-use=";
+
+/// Where the compiler reads which ways an import takes; also for `docker/builder.sh`. `cargo xtask profile` writes it.
+pub const PROFDATA: &str = "docker/log-analytics.profdata";
 
 /// Compile what is not up to date, small and fast.
 pub fn for_operators() -> anyhow::Result<()> {
-    let version = said(Command::new("rustc").arg("-vV"))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
     for profile in ["release", "small"] {
         let names: Vec<&str> = IMAGES.iter().filter(|image| image.profile == profile).map(|image| image.name).collect();
-        println!("== binaries: {}, static, profile {profile}", names.join(", "));
-        let mut command = cargo();
-        command.args(["build", "--quiet", "--locked", "--profile", profile, "--target", host]);
-        // Together they compile what they share once; what one of them does not use, the linker leaves out.
-        command.args(names.iter().flat_map(|name| ["--package", name]));
-        done(command.env("RUSTFLAGS", STATIC))?;
+        let folder = compile(profile, &names)?;
         for name in names {
-            lay(&build::target()?.join(host).join(profile).join(name), DIST)?;
+            lay(&folder.join(name), DIST)?;
         }
     }
     relink("demo", DIST)
+}
+
+/// Compile sidecars as they are in the images, and say in which folder they lie.
+pub fn compile(profile: &str, names: &[&str]) -> anyhow::Result<PathBuf> {
+    let mut flags = STATIC.to_owned();
+    if profile == "release" {
+        stamp::look()?;
+        flags += &format!(" {}{}", PROFILE_USE, crate::root().join(PROFDATA).canonicalize()?.display());
+    }
+    compile_with(&flags, &build::target()?, profile, names)
+}
+
+/// The same with flags of one's own, below another target folder.
+pub fn compile_with(flags: &str, target: &Path, profile: &str, names: &[&str]) -> anyhow::Result<PathBuf> {
+    println!("== binaries: {}, static, profile {profile}", names.join(", "));
+    let host = host()?;
+    let mut command = cargo();
+    command.args(["build", "--quiet", "--locked", "--profile", profile, "--target", &host]);
+    // Together they compile what they share once; what one of them does not use, the linker leaves out.
+    command.args(names.iter().flat_map(|name| ["--package", name]));
+    done(command.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", target))?;
+    Ok(target.join(host).join(profile))
+}
+
+/// What the compiler calls this machine.
+pub fn host() -> anyhow::Result<String> {
+    let version = said(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    Ok(host.to_owned())
 }
 
 /// Link once more, statically, what `cargo xtask` and the tests are made of: nothing else is compiled.

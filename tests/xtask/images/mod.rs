@@ -4,6 +4,7 @@ mod base;
 mod binaries;
 mod peers;
 mod size;
+pub mod stamp;
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -13,7 +14,9 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use tests::engine::{self, TAG, compose, said};
 
-pub use binaries::STATIC;
+#[cfg(test)]
+pub use binaries::PROFILE_USE;
+pub use binaries::{PROFDATA, STATIC, compile, compile_with, host};
 
 /// Everything that this program makes in an engine carries it, so that it can be told from what is yours.
 const LABEL: &str = "org.matomo-sidecars.made-by=xtask";
