@@ -163,3 +163,33 @@ fn a_client_of_haproxy_has_an_address() {
     let sent = import("cip", &[SITE, "--log-format-name=haproxy"], &log).sent;
     assert_eq!(sent, ["192.0.2.1", "2001:db8::1", "::1"]);
 }
+
+#[test]
+fn a_column_mapped_to_the_clients_address_goes_before_the_plain_one() {
+    let log = "#Fields: date time c-ip cs-uri-stem sc-status x-forwarded-for\n\
+               2024-06-05 08:00:00 10.0.0.1 /p 200 192.0.2.9\n";
+    let clients =
+        |words: &[&str]| import("cip", &[&["--log-format-name=w3c_extended", SITE], words].concat(), log).sent;
+    assert_eq!(clients(&[]), ["10.0.0.1"]);
+    assert_eq!(clients(&["--w3c-map-field=x-forwarded-for=c-ip"]), ["192.0.2.9"]);
+    assert_eq!(clients(&["--w3c-map-field=x-real-ip=c-ip"]), ["10.0.0.1"]);
+}
+
+#[test]
+fn an_event_without_an_action_is_none() {
+    let log = "#Fields: date time c-ip cs-uri-stem sc-status x-event x-sname\n\
+               2024-06-05 08:00:00 192.0.2.1 /p 200 play one\n2024-06-05 08:00:01 192.0.2.1 /p 200 - two\n";
+    let words = ["--log-format-name=amazon_cloudfront", SITE];
+    for (parameter, expected) in [("e_c", "cloudfront_rtmp"), ("e_a", "play"), ("e_n", "one")] {
+        assert_eq!(import(parameter, &words, log).sent, [expected, ""]);
+    }
+}
+
+#[test]
+fn a_redirect_that_is_kept_has_a_title_in_a_replay_too() {
+    let log = combined(&["/matomo.php?idsite=4&url=x", "/matomo.php?idsite=4&action_name=own"]);
+    let log = log.replace(" 200 ", " 301 ");
+    let titles = import("action_name", &["--replay-tracking", "--enable-http-redirects", SITE], &log).sent;
+    assert!(titles[0].starts_with("301/URL = "), "{titles:?}");
+    assert_eq!(titles[1], "own");
+}

@@ -36,7 +36,7 @@ pub(super) fn status(rules: &Rules, status: &[u8]) -> Result<bool, Skip> {
         [b'4' | b'5', ..] if rules.options.enable_http_errors => Ok(true),
         [b'4' | b'5', ..] => Err(Skip::HttpError),
         b"304" => Ok(false),
-        [b'3', ..] if rules.options.enable_http_redirects => Ok(rules.options.replay.is_none()),
+        [b'3', ..] if rules.options.enable_http_redirects => Ok(true),
         [b'3', ..] => Err(Skip::HttpRedirect),
         _ => Ok(false),
     }

@@ -214,13 +214,15 @@ impl<'r> Judged<'r> {
         rules.unless_ignored(&group::of_generation_time(time), number::milliseconds(time))
     }
 
-    /// The parts of a streaming server's event, by their parameters.
-    pub(super) fn event(&self, rules: &Rules) -> Option<[(&'static str, &'r [u8]); 3]> {
+    /// The parts of a streaming server's event, by their parameters. Matomo knows none without category and action.
+    pub(super) fn event(&self, rules: &Rules) -> Option<[(&'static str, Option<&'r [u8]>); 3]> {
         let event = self.record.event.as_deref()?;
-        let part = |group: Group, text: &'r [u8]| rules.unless_ignored(&group, Some(text)).unwrap_or_default();
+        let part = |group: Group, text: &'r [u8]| {
+            rules.unless_ignored(&group, Some(text)).filter(|text| !matches!(*text, b"" | b"-"))
+        };
         Some([
-            ("e_c", part(Group::EventCategory, &event.category)),
-            ("e_a", part(Group::EventAction, &event.action)),
+            ("e_c", Some(part(Group::EventCategory, &event.category)?)),
+            ("e_a", Some(part(Group::EventAction, &event.action)?)),
             ("e_n", part(Group::EventName, &event.name)),
         ])
     }

@@ -350,7 +350,7 @@ fn push_rest(out: &mut Vec<u8>, hit: &Judged<'_>, rules: &Rules) {
         push_number(out, milliseconds);
     }
     for (name, value) in hit.event(rules).into_iter().flatten() {
-        if !matches!(value, b"" | b"-") {
+        if let Some(value) = value {
             push_text(out, name, value);
         }
     }
