@@ -40,6 +40,9 @@ pub enum Verdict<'r> {
     Skip(Skipped),
 }
 
+/// A parameter of an event and what the line says of it.
+type EventPart<'r> = (&'static str, Option<&'r [u8]>);
+
 /// A record that passed every filter, ready for [`Judge::write`].
 #[derive(Debug)]
 pub struct Judged<'r> {
@@ -215,7 +218,7 @@ impl<'r> Judged<'r> {
     }
 
     /// The parts of a streaming server's event, by their parameters. Matomo knows none without category and action.
-    pub(super) fn event(&self, rules: &Rules) -> Option<[(&'static str, Option<&'r [u8]>); 3]> {
+    pub(super) fn event(&self, rules: &Rules) -> Option<[EventPart<'r>; 3]> {
         let event = self.record.event.as_deref()?;
         let part = |group: Group, text: &'r [u8]| {
             rules.unless_ignored(&group, Some(text)).filter(|text| !matches!(*text, b"" | b"-"))
