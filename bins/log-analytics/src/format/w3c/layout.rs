@@ -45,16 +45,10 @@ impl Layout {
         if names.split_whitespace().nth(COLUMNS_MAX).is_some() {
             return layout;
         }
-        let patterns: Vec<&str> = names
-            .split_whitespace()
-            .map(|name| {
-                // Behind a balancer the header has the client's column too, and the operator said which one to take.
-                let replaced = options.w3c_map_fields.iter().any(|(own, known)| {
-                    known == name && own != name && names.split_whitespace().any(|other| other == own)
-                });
-                if replaced { layout.pass_over() } else { layout.add(name, columns, options) }
-            })
-            .collect();
+        let add = |name| {
+            if is_replaced(name, names, options) { layout.pass_over() } else { layout.add(name, columns, options) }
+        };
+        let patterns: Vec<&str> = names.split_whitespace().map(add).collect();
         layout.exact = Exact::new(joined(&patterns));
         let status = columns.status_optional || layout.has("status");
         layout.makes_a_hit = status && layout.has("date") && layout.has("path") && layout.has("ip");
@@ -154,6 +148,14 @@ fn word_end(text: &[u8]) -> usize {
     let (near, far) = text.split_at(text.len().min(WORD_BYTES_USUAL));
     let in_near = near.iter().position(|byte| matches!(byte, b' ' | b'\t'));
     in_near.unwrap_or_else(|| near.len() + memchr2(b' ', b'\t', far).unwrap_or(far.len()))
+}
+
+/// Whether another column of the header is mapped to this name. Behind a balancer `c-ip` is the balancer, and the operator
+/// said which column has the client.
+fn is_replaced(name: &str, names: &str, options: &FormatOptions) -> bool {
+    let stands_for_it = |(own, known): &(String, String)| known == name && own != name;
+    let mut mapped = options.w3c_map_fields.iter().filter(|pair| stands_for_it(pair));
+    mapped.any(|(own, _)| names.split_whitespace().any(|other| other == own))
 }
 
 fn known(name: &str, columns: Columns, options: &FormatOptions) -> Option<&'static Column> {
