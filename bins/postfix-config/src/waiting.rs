@@ -41,11 +41,19 @@ pub struct ListError {
     source: serde_json::Error,
 }
 
-/// The messages, those that wait longest first.
+/// The messages, those that wait longest first. One that moved to another part of the queue while Postfix was listing is
+/// listed in both; the later place is where it is.
 pub fn read(list: &str) -> Result<Vec<Message>, ListError> {
     let lines = list.lines().filter(|line| !line.trim().is_empty());
     let mut messages = lines.map(serde_json::from_str::<Message>).collect::<Result<Vec<_>, _>>()?;
     messages.sort_by(|a, b| (a.arrival_time, &a.queue_id).cmp(&(b.arrival_time, &b.queue_id)));
+    messages.dedup_by(|later, kept| {
+        let is_same = later.queue_id == kept.queue_id;
+        if is_same {
+            std::mem::swap(later, kept);
+        }
+        is_same
+    });
     Ok(messages)
 }
 
@@ -137,6 +145,14 @@ mod tests {
 {"queue_name": "deferred", "queue_id": "B2", "arrival_time": 1000, "message_size": 20480, "forced_expire": false, "sender": "a@b.example", "recipients": [{"address": "c@d.example", "delay_reason": "connect to r[1.2.3.4]:25: Connection refused"}, {"address": "e@d.example"}]}
 {"queue_name": "active", "queue_id": "A1", "arrival_time": 900, "message_size": 300, "sender": "", "recipients": [{"address": "c@d.example"}]}
 "#;
+
+    #[test]
+    fn a_message_that_moves_while_the_queue_is_listed_is_one() {
+        let line = |place| format!(r#"{{"queue_name": "{place}", "queue_id": "B2", "arrival_time": 1000}}"#);
+        let messages = read(&[line("active"), line("deferred")].join("\n")).unwrap();
+        let places: Vec<&str> = messages.iter().map(|message| &*message.queue_name).collect();
+        assert_eq!(places, ["deferred"]);
+    }
 
     #[test]
     fn the_longest_wait_is_on_top_and_every_row_says_why() {

@@ -193,13 +193,21 @@ fn kill(pid: Pid) {
     let _ = kill_process(pid, Signal::KILL);
 }
 
-/// The processes that work in this queue: master and services have it as their folder.
+/// The processes that work in this queue: master and services have it as their folder. So has the `postqueue` with which
+/// this journey itself pushes the queue now and then; nobody left that behind.
 pub fn family(queue: &Path) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let inside =
         numbers.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(queue)));
-    inside.filter_map(Pid::from_raw).collect()
+    inside.filter(|pid| parent(*pid) != Some(std::process::id())).filter_map(Pid::from_raw).collect()
+}
+
+/// Who started it, or adopted it.
+fn parent(pid: i32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `123 (a name) S 1 …`; the name may hold parentheses.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 /// No service of this queue is left.
