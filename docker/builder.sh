@@ -21,9 +21,13 @@ compile() {
         if [ -n "$packages" ]; then
             # Packed, the table of addresses to adjust at the start is read within a page instead of seventy.
             flags='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs'
-            # Which ways an import takes, written by `cargo xtask profile`; without effect for another compiler.
+            # Which ways an import takes and which functions it runs, written by `cargo xtask profile`; without effect for
+            # another compiler. Only lld lays functions in order, and Rust links with it on x86_64 alone.
             if [ "$profile" = release ]; then
                 flags="$flags -C llvm-args=-no-pgo-warn-mismatch -C profile-use=/brought/log-analytics.profdata"
+            fi
+            if [ "$profile" = release ] && [ "$target" = x86_64-unknown-linux-gnu ]; then
+                flags="$flags -C link-arg=-Wl,--no-warn-symbol-ordering -C link-arg=-Wl,--symbol-ordering-file=/brought/log-analytics.order"
             fi
             # Only with a target of its own do the flags leave procedural macros alone, which cannot be static.
             # shellcheck disable=SC2086

@@ -2,6 +2,7 @@
 //! counts. Runs of all contestants alternate, so that a slow moment of the machine hits each of them.
 
 mod log;
+mod order;
 pub mod profile;
 mod table;
 

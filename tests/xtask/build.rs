@@ -38,14 +38,16 @@ fn existing(binary: PathBuf) -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use crate::images::{PROFDATA, PROFILE_USE, STATIC};
+    use crate::images::{LINKED_BY_LLD, ORDER, ORDER_USE, PROFDATA, PROFILE_USE, STATIC};
 
     #[test]
     fn the_image_is_built_with_the_flags_that_are_measured() {
         let (builder, dockerfile) = (include_str!("../../docker/builder.sh"), include_str!("../../docker/Dockerfile"));
-        let name = PROFDATA.strip_prefix("docker/").unwrap();
+        let brought = |file: &str| file.replace("docker/", "/brought/");
         assert!(builder.contains(&format!("flags='{STATIC}'")));
-        assert!(builder.contains(&format!("flags=\"$flags {PROFILE_USE}/brought/{name}\"")));
-        assert!(dockerfile.contains(&format!("COPY docker/builder.sh {PROFDATA} ")));
+        assert!(builder.contains(&format!("flags=\"$flags {PROFILE_USE}{}\"", brought(PROFDATA))));
+        assert!(builder.contains(&format!("flags=\"$flags {ORDER_USE}{}\"", brought(ORDER))));
+        assert!(builder.contains(&format!("\"$target\" = {LINKED_BY_LLD} ]")));
+        assert!(dockerfile.contains(&format!("COPY docker/builder.sh {PROFDATA} {ORDER} ")));
     }
 }

@@ -42,7 +42,8 @@ enum Chore {
     DemoStack(images::Options),
     /// Measure an import of a generated log against a server that only counts.
     Bench(bench::Options),
-    /// Learn which ways an import takes, for the compiler of the release binary: writes docker/log-analytics.profdata.
+    /// Learn which ways an import takes, for the compiler of the release binary, and which functions it runs, for the linker:
+    /// writes docker/log-analytics.profdata and docker/log-analytics.order.
     Profile,
     /// Stand in for Matomo, taking every hit and only counting: for measurements by hand. Ends with Ctrl-C.
     Sink {

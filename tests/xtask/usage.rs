@@ -1,6 +1,7 @@
 //! What a child process used: time on the wall, time on the processor, memory at its peak.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -65,8 +66,14 @@ fn cpu_of_children() -> anyhow::Result<f64> {
 
 /// Instructions that a command executes in user space, by valgrind's count: the same each time, whatever else runs.
 pub fn instructions(command: &Command) -> anyhow::Result<f64> {
+    instructions_in(command, Path::new("/dev/null"))
+}
+
+/// The same, with a report of callgrind in which functions have the linker's names.
+pub fn instructions_in(command: &Command, report: &Path) -> anyhow::Result<f64> {
     let mut counted = Command::new("valgrind");
-    counted.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(command.get_program());
+    counted.args(["--tool=callgrind", "--demangle=no", "--compress-strings=no"]);
+    counted.arg(format!("--callgrind-out-file={}", report.display())).arg(command.get_program());
     counted.args(command.get_args()).env_clear();
     for (name, value) in command.get_envs() {
         counted.env(name, value.unwrap_or_default());

@@ -1,5 +1,6 @@
 //! `cargo xtask profile`: a binary that counts which ways it takes imports logs of every layout; the compiler of the release
-//! binary reads the counts. The logs are the repository's own, so that what is measured is not what was learned.
+//! binary reads the counts. What is compiled by them does so once more, watched by valgrind, which writes down for the linker
+//! what functions were run. The logs are the repository's own, so that what is measured is not what was learned.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use anyhow::{Context, ensure};
 use tests::engine::said;
 use tests::log::{self, Format, HOST, Line, Traffic};
 
+use super::order;
 use super::{Bench, quiet};
-use crate::images::{PROFDATA, STATIC, compile_with, host, stamp};
+use crate::images::{ORDER, PROFDATA, STATIC, compile_with, host, learned, stamp};
 
 /// The usual layout is most of what is learned.
 const USUAL_LINES: usize = 100_000;
@@ -18,10 +20,12 @@ const OTHER_LINES: usize = 30_000;
 /// Of so many lines one is none that a server should have written.
 const ODD_EVERY: usize = 100;
 const RECORDERS: usize = 4;
+/// Valgrind is slow, and a function that is run is run soon.
+const WATCHED_LINES: usize = 3_000;
 
-/// Build, import, and write the profile.
+/// Build, import, and write the profile; then the same for the order of the functions.
 pub fn learn() -> anyhow::Result<()> {
-    let tool = merger()?;
+    let tools = tools()?;
     let target = crate::build::target()?.join("profile");
     let counts = target.join("counts");
     if counts.exists() {
@@ -30,33 +34,41 @@ pub fn learn() -> anyhow::Result<()> {
     let flags = format!("{STATIC} -C profile-generate={}", counts.display());
     let binary = compile_with(&flags, &target, "release", &["log-analytics"])?.join("log-analytics");
     let bench = Bench::of(binary, RECORDERS)?;
-    for log in logs(bench.folder.path())? {
+    for log in logs(bench.folder.path(), USUAL_LINES, OTHER_LINES)? {
         let mut pass = bench.once(&log)?;
         let ended = quiet(&mut pass).status().context("cannot start the binary that counts")?;
         ensure!(ended.success(), "the import of {} ended with {ended}", log.display());
     }
     let profile = crate::root().join(PROFDATA);
-    let mut merge = Command::new(tool);
+    let mut merge = Command::new(tools.join("llvm-profdata"));
     // Sparse: what never ran is not written down.
     said(merge.args(["merge", "--sparse", "-o"]).arg(&profile).arg(&counts))?;
-    stamp::put()?;
     println!("{PROFDATA}: {} KB, of {} hits", fs::metadata(&profile)?.len() / 1000, bench.sink.take_hits());
+    let flags = format!("{} -C strip=none", learned()?);
+    let binary = compile_with(&flags, &target, "release", &["log-analytics"])?.join("log-analytics");
+    let bench = Bench::of(binary, RECORDERS)?;
+    let logs = logs(bench.folder.path(), WATCHED_LINES, WATCHED_LINES)?;
+    let imports = logs.iter().map(|log| bench.once(log)).collect::<anyhow::Result<Vec<_>>>()?;
+    let names = order::of(&imports, &bench.binary, &tools.join("llvm-nm"))?;
+    fs::write(crate::root().join(ORDER), names.join("\n") + "\n").with_context(|| format!("cannot write {ORDER}"))?;
+    stamp::put()?;
+    println!("{ORDER}: {} functions", names.len());
     Ok(())
 }
 
-/// What adds up counts; it has to be of the compiler's own LLVM.
-fn merger() -> anyhow::Result<PathBuf> {
+/// Where the tools of the compiler's own LLVM lie: those of another cannot read what it writes.
+fn tools() -> anyhow::Result<PathBuf> {
     let sysroot = said(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let tool = Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("bin/llvm-profdata");
-    ensure!(tool.is_file(), "{} is missing; run: rustup component add llvm-tools", tool.display());
-    Ok(tool)
+    let tools = Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("bin");
+    let has_all = tools.join("llvm-profdata").is_file() && tools.join("llvm-nm").is_file();
+    ensure!(has_all, "llvm-profdata and llvm-nm are not in {}; run: rustup component add llvm-tools", tools.display());
+    Ok(tools)
 }
 
-/// A log of every layout, and the usual one packed.
-fn logs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// A log of every layout, so long the usual one and so long each other, and the usual one packed.
+fn logs(folder: &Path, usual: usize, other: usize) -> anyhow::Result<Vec<PathBuf>> {
     let mut traffic = Traffic::seeded(11);
-    let usual = traffic.lines(USUAL_LINES);
-    let other = traffic.lines(OTHER_LINES);
+    let (usual, other) = (traffic.lines(usual), traffic.lines(other));
     let combined = |lines: &[Line]| lines.iter().map(|line| Format::Combined.write(line)).collect::<Vec<_>>();
     let of = |format: Format| other.iter().map(|line| format.write(line)).collect::<Vec<_>>();
     let texts = [

@@ -22,6 +22,13 @@ pub const PROFILE_USE: &str = "-C llvm-args=-no-pgo-warn-mismatch -C profile-use
 
 /// Where the compiler reads which ways an import takes; also for `docker/builder.sh`. `cargo xtask profile` writes it.
 pub const PROFDATA: &str = "docker/log-analytics.profdata";
+/// Where the linker reads which functions an import runs, to lay them side by side: pages of others stay on the disk. Names
+/// that are gone do not matter.
+pub const ORDER_USE: &str = "-C link-arg=-Wl,--no-warn-symbol-ordering -C link-arg=-Wl,--symbol-ordering-file=";
+/// Also for `docker/builder.sh`, and written by `cargo xtask profile`.
+pub const ORDER: &str = "docker/log-analytics.order";
+/// Elsewhere Rust does not link with lld by default, and other linkers know no such file.
+pub const LINKED_BY_LLD: &str = "x86_64-unknown-linux-gnu";
 
 /// Compile what is not up to date, small and fast.
 pub fn for_operators() -> anyhow::Result<()> {
@@ -37,12 +44,23 @@ pub fn for_operators() -> anyhow::Result<()> {
 
 /// Compile sidecars as they are in the images, and say in which folder they lie.
 pub fn compile(profile: &str, names: &[&str]) -> anyhow::Result<PathBuf> {
-    let mut flags = STATIC.to_owned();
-    if profile == "release" {
+    let flags = if profile == "release" {
         stamp::look()?;
-        flags += &format!(" {}{}", PROFILE_USE, crate::root().join(PROFDATA).canonicalize()?.display());
-    }
+        learned()?
+    } else {
+        STATIC.to_owned()
+    };
     compile_with(&flags, &build::target()?, profile, names)
+}
+
+/// The flags of a binary that is compiled by what `cargo xtask profile` wrote down.
+pub fn learned() -> anyhow::Result<String> {
+    let file = |name: &str| Ok::<_, anyhow::Error>(crate::root().join(name).canonicalize()?.display().to_string());
+    let mut flags = format!("{STATIC} {PROFILE_USE}{}", file(PROFDATA)?);
+    if host()? == LINKED_BY_LLD {
+        flags += &format!(" {ORDER_USE}{}", file(ORDER)?);
+    }
+    Ok(flags)
 }
 
 /// The same with flags of one's own, below another target folder.

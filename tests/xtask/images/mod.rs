@@ -15,8 +15,8 @@ use clap::Args;
 use tests::engine::{self, TAG, compose, said};
 
 #[cfg(test)]
-pub use binaries::PROFILE_USE;
-pub use binaries::{PROFDATA, STATIC, compile, compile_with, host};
+pub use binaries::{LINKED_BY_LLD, ORDER_USE, PROFILE_USE};
+pub use binaries::{ORDER, PROFDATA, STATIC, compile, compile_with, host, learned};
 
 /// Everything that this program makes in an engine carries it, so that it can be told from what is yours.
 const LABEL: &str = "org.matomo-sidecars.made-by=xtask";
