@@ -27,6 +27,7 @@ pub mod mariadb;
 pub mod matomo;
 pub mod milter;
 pub mod postfix;
+mod processes;
 pub mod random;
 pub mod repository;
 pub mod sshd;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::processes;
+
 /// A loaded machine may take its time to start a server.
 const START_MAX: Duration = Duration::from_secs(30);
 /// Another test may take a free port in the moment between finding and using it.
@@ -183,7 +185,7 @@ fn greets(port: u16) -> bool {
 
 /// The processes that came from a process, as the kernel tells now.
 pub fn descendants(ancestor: Pid) -> Vec<Pid> {
-    let parents: Vec<(i32, i32)> = processes().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let parents: Vec<(i32, i32)> = processes::all().filter_map(|pid| Some((pid, processes::parent(pid)?))).collect();
     let mut found = vec![ancestor.as_raw_pid()];
     let mut at = 0;
     while at < found.len() {
@@ -196,20 +198,9 @@ pub fn descendants(ancestor: Pid) -> Vec<Pid> {
 
 /// Processes whose command line holds a text.
 pub fn processes_with(text: &str) -> Vec<String> {
-    let lines = processes().filter(|pid| *pid != std::process::id() as i32).filter_map(|pid| {
+    let lines = processes::all().filter(|pid| *pid != std::process::id() as i32).filter_map(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         Some(String::from_utf8_lossy(&line).replace('\0', " "))
     });
     lines.filter(|line| line.contains(text)).collect()
-}
-
-fn processes() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn parent(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything, blanks and parentheses included.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

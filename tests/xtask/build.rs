@@ -38,7 +38,7 @@ fn existing(binary: PathBuf) -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use crate::images::{LINKED_BY_LLD, ORDER, ORDER_USE, PROFDATA, PROFILE_USE, STATIC};
+    use crate::images::{IMAGES, LINKED_BY_LLD, ORDER, ORDER_USE, PROFDATA, PROFILE_USE, STATIC};
 
     #[test]
     fn the_image_is_built_with_the_flags_that_are_measured() {
@@ -49,5 +49,15 @@ mod tests {
         assert!(builder.contains(&format!("flags=\"$flags {ORDER_USE}{}\"", brought(ORDER))));
         assert!(builder.contains(&format!("\"$target\" = {LINKED_BY_LLD} ]")));
         assert!(dockerfile.contains(&format!("COPY docker/builder.sh {PROFDATA} {ORDER} ")));
+    }
+
+    #[test]
+    fn no_sidecar_loses_its_strip_by_a_level_of_its_own() {
+        let manifest = include_str!("../../Cargo.toml");
+        assert!(manifest.contains("\nstrip = true\n"));
+        for image in IMAGES {
+            let forms = [format!("package.{}]", image.name), format!("\n{}.opt-level", image.name)];
+            assert!(!forms.iter().any(|form| manifest.contains(form)), "{}", image.name);
+        }
     }
 }

@@ -80,6 +80,7 @@ pub fn instructions_in(command: &Command, report: &Path) -> anyhow::Result<f64> 
     }
     let ended = counted.output().context("cannot start valgrind")?;
     let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(ended.status.success(), "{} ended with {}:\n{text}", command.get_program().display(), ended.status);
     let count = text.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim().to_owned());
     count.and_then(|count| count.parse().ok()).with_context(|| format!("valgrind counted nothing:\n{text}"))
 }

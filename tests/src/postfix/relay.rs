@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::submit;
+use crate::processes;
 
 /// Far beyond anything a healthy journey needs; only a hung one meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -196,18 +197,9 @@ fn kill(pid: Pid) {
 /// The processes that work in this queue: master and services have it as their folder. So has the `postqueue` with which
 /// this journey itself pushes the queue now and then; nobody left that behind.
 pub fn family(queue: &Path) -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let inside =
-        numbers.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(queue)));
-    inside.filter(|pid| parent(*pid) != Some(std::process::id())).filter_map(Pid::from_raw).collect()
-}
-
-/// Who started it, or adopted it.
-fn parent(pid: i32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // `123 (a name) S 1 …`; the name may hold parentheses.
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    let is_inside = |pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(queue));
+    let is_ours = |pid: &i32| processes::parent(*pid) == Some(std::process::id() as i32);
+    processes::all().filter(is_inside).filter(|pid| !is_ours(pid)).filter_map(Pid::from_raw).collect()
 }
 
 /// No service of this queue is left.

@@ -10,8 +10,7 @@ use anyhow::{Context, ensure};
 use tests::engine::said;
 use tests::log::{self, Format, HOST, Line, Traffic};
 
-use super::order;
-use super::{Bench, quiet};
+use super::{Bench, order, quiet};
 use crate::images::{ORDER, PROFDATA, STATIC, compile_with, host, learned, stamp};
 
 /// The usual layout is most of what is learned.
@@ -23,17 +22,21 @@ const RECORDERS: usize = 4;
 /// Valgrind is slow, and a function that is run is run soon.
 const WATCHED_LINES: usize = 3_000;
 
-/// Build, import, and write the profile; then the same for the order of the functions.
+/// Write the profile, and then the order of what is compiled by it.
 pub fn learn() -> anyhow::Result<()> {
-    let tools = tools()?;
-    let target = crate::build::target()?.join("profile");
+    let (tools, target) = (tools()?, crate::build::target()?.join("profile"));
+    learn_ways(&tools, &target)?;
+    learn_order(&tools, &target)?;
+    stamp::put()
+}
+
+/// Build, import, and write the profile.
+fn learn_ways(tools: &Path, target: &Path) -> anyhow::Result<()> {
     let counts = target.join("counts");
     if counts.exists() {
         fs::remove_dir_all(&counts).context("cannot empty the folder of the counts")?;
     }
-    let flags = format!("{STATIC} -C profile-generate={}", counts.display());
-    let binary = compile_with(&flags, &target, "release", &["log-analytics"])?.join("log-analytics");
-    let bench = Bench::of(binary, RECORDERS)?;
+    let bench = built(&format!("{STATIC} -C profile-generate={}", counts.display()), target)?;
     for log in logs(bench.folder.path(), USUAL_LINES, OTHER_LINES)? {
         let mut pass = bench.once(&log)?;
         let ended = quiet(&mut pass).status().context("cannot start the binary that counts")?;
@@ -44,16 +47,22 @@ pub fn learn() -> anyhow::Result<()> {
     // Sparse: what never ran is not written down.
     said(merge.args(["merge", "--sparse", "-o"]).arg(&profile).arg(&counts))?;
     println!("{PROFDATA}: {} KB, of {} hits", fs::metadata(&profile)?.len() / 1000, bench.sink.take_hits());
-    let flags = format!("{} -C strip=none", learned()?);
-    let binary = compile_with(&flags, &target, "release", &["log-analytics"])?.join("log-analytics");
-    let bench = Bench::of(binary, RECORDERS)?;
+    Ok(())
+}
+
+/// Build by the profile, import, and write down what functions were run.
+fn learn_order(tools: &Path, target: &Path) -> anyhow::Result<()> {
+    let bench = built(&format!("{} -C strip=none", learned()?), target)?;
     let logs = logs(bench.folder.path(), WATCHED_LINES, WATCHED_LINES)?;
     let imports = logs.iter().map(|log| bench.once(log)).collect::<anyhow::Result<Vec<_>>>()?;
     let names = order::of(&imports, &bench.binary, &tools.join("llvm-nm"))?;
     fs::write(crate::root().join(ORDER), names.join("\n") + "\n").with_context(|| format!("cannot write {ORDER}"))?;
-    stamp::put()?;
     println!("{ORDER}: {} functions", names.len());
     Ok(())
+}
+
+fn built(flags: &str, target: &Path) -> anyhow::Result<Bench> {
+    Bench::of(compile_with(flags, target, "release", &["log-analytics"])?.join("log-analytics"), RECORDERS)
 }
 
 /// Where the tools of the compiler's own LLVM lie: those of another cannot read what it writes.

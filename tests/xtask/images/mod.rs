@@ -24,14 +24,15 @@ const DEMO: &str = "compose/demo/compose.yml";
 const DEMO_MAX: Duration = Duration::from_secs(240);
 
 /// An image, its profile, and what it may weigh beyond its base and the packages.
-struct Image {
-    name: &'static str,
+pub struct Image {
+    /// Also the sidecar's.
+    pub name: &'static str,
     profile: &'static str,
     megabytes_max: f64,
 }
 
 /// In the order of the Dockerfile: an old builder makes every stage before the one it is asked for.
-const IMAGES: [Image; 5] = [
+pub const IMAGES: [Image; 5] = [
     Image { name: "log-analytics", profile: "release", megabytes_max: 12.0 },
     Image { name: "archiver", profile: "small", megabytes_max: 6.0 },
     Image { name: "rsync-client", profile: "small", megabytes_max: 10.0 },
