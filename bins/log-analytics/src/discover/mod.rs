@@ -6,6 +6,7 @@ mod site;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
 pub use fingerprint::{Fingerprint, HEAD_BYTES_MAX, Head};
+use settled::Judge;
 pub use settled::{LogFile, Settled, Unsettled, nanoseconds};
 pub use site::SiteId;
 
@@ -87,10 +89,11 @@ pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(logs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     folders.sort();
+    let judge = Judge::at(now, settle);
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match name.parse() {
-            Ok(site) if folder.is_dir() => list_site(&mut found, site, &folder, names, now, settle),
+            Ok(site) if folder.is_dir() => list_site(&mut found, site, &folder, names, &judge),
             _ if is_hidden(&name) => {}
             _ => found.remarks.push(format!("{} is not the folder of a site", folder.display())),
         }
@@ -98,16 +101,16 @@ pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -
     Ok(found)
 }
 
-fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, now: SystemTime, settle: Duration) {
+fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, judge: &Judge) {
     let settled = found.settled.entry(site).or_default();
     let unsettled = found.unsettled.entry(site).or_default();
-    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    // By name: what is compared lies in the same folder, and names are found slowly in paths.
+    let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
+    let entries = WalkDir::new(folder).follow_links(true).sort_by(by_name).into_iter();
     for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(&entry.file_name().to_string_lossy())) {
-        match entry.map_err(io::Error::from).and_then(|entry| log_file(&entry, names)) {
-            Ok(Some(file)) => match settled::settle(file, now, settle) {
-                Ok(file) => settled.push(file),
-                Err(waiting) => unsettled.push(waiting),
-            },
+        match entry.map_err(io::Error::from).and_then(|entry| log_file(entry, names, judge)) {
+            Ok(Some(Ok(file))) => settled.push(file),
+            Ok(Some(Err(waiting))) => unsettled.push(waiting),
             Ok(None) => {}
             // It went away between the listing and the look: rotation at work.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -116,14 +119,20 @@ fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, 
     }
 }
 
-fn log_file(entry: &DirEntry, names: &Names) -> io::Result<Option<LogFile>> {
-    let name = entry.file_name().to_string_lossy();
-    if !entry.file_type().is_file() || is_temporary(&name) || !names.takes(&name) {
+fn log_file(
+    entry: DirEntry,
+    names: &Names,
+    judge: &Judge,
+) -> io::Result<Option<Result<Settled, (LogFile, Unsettled)>>> {
+    let name = entry.file_name().to_owned();
+    let text = name.to_string_lossy();
+    if !entry.file_type().is_file() || is_temporary(&text) || !names.takes(&text) {
         return Ok(None);
     }
     let about = entry.metadata().map_err(io::Error::from)?;
     let modified_ns = nanoseconds(about.modified()?);
-    Ok(Some(LogFile { path: entry.path().to_owned(), size: about.len(), modified_ns }))
+    let file = LogFile { path: entry.into_path(), size: about.len(), modified_ns };
+    Ok(Some(judge.settle(name.as_bytes(), file)))
 }
 
 /// Hidden names are nobody's logs; rsync writes into `.name.XXXXXX` and `.~tmp~/` before it renames.

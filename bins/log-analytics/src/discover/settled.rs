@@ -40,23 +40,38 @@ impl Settled {
     }
 }
 
-/// Judges a file at `now`; one that was last written `settle` ago or earlier is settled.
-///
-/// # Errors
-/// The reason why the file is left alone.
-pub fn settle(file: LogFile, now: SystemTime, settle: Duration) -> Result<Settled, (LogFile, Unsettled)> {
-    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if names_hour_of(&name, now) {
-        return Err((file, Unsettled::CurrentHour));
+/// Judges files by the time of one listing.
+pub struct Judge {
+    now_ns: i64,
+    settle_ns: i64,
+    /// Year, month, day and hour of that time in UTC.
+    hour: String,
+}
+
+impl Judge {
+    /// At `now`; a file that was last written `settle` ago or earlier is settled.
+    pub fn at(now: SystemTime, settle: Duration) -> Self {
+        let hour = Timestamp::try_from(now).map(|now| now.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H").to_string());
+        let settle_ns = i64::try_from(settle.as_nanos()).unwrap_or(i64::MAX);
+        Self { now_ns: nanoseconds(now), settle_ns, hour: hour.unwrap_or_default() }
     }
-    let age_ns = nanoseconds(now).saturating_sub(file.modified_ns);
-    let settle_ns = i64::try_from(settle.as_nanos()).unwrap_or(i64::MAX);
-    // A date in the future is a clock that differs, not a file being written for ever.
-    if (0..settle_ns).contains(&age_ns) {
-        let remaining = Duration::from_nanos(u64::try_from(settle_ns - age_ns).unwrap_or(u64::MAX));
-        return Err((file, Unsettled::Young { remaining }));
+
+    /// Judges a file by its name and date.
+    ///
+    /// # Errors
+    /// The reason why the file is left alone.
+    pub fn settle(&self, name: &[u8], file: LogFile) -> Result<Settled, (LogFile, Unsettled)> {
+        if names_hour(name, self.hour.as_bytes()) {
+            return Err((file, Unsettled::CurrentHour));
+        }
+        let age_ns = self.now_ns.saturating_sub(file.modified_ns);
+        // A date in the future is a clock that differs, not a file being written for ever.
+        if (0..self.settle_ns).contains(&age_ns) {
+            let remaining = Duration::from_nanos(u64::try_from(self.settle_ns - age_ns).unwrap_or(u64::MAX));
+            return Err((file, Unsettled::Young { remaining }));
+        }
+        Ok(Settled(file))
     }
-    Ok(Settled(file))
 }
 
 /// Nanoseconds since 1970, negative before.
@@ -67,22 +82,24 @@ pub fn nanoseconds(time: SystemTime) -> i64 {
     }
 }
 
-/// Whether a name holds the hour of `now` in UTC, as `2026-01-31-23`, `2026013123` or with other separators.
-fn names_hour_of(name: &str, now: SystemTime) -> bool {
-    let Ok(now) = Timestamp::try_from(now) else { return false };
-    let hour = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H").to_string();
-    digit_groups(name).any(|digits| digits == hour)
+/// Whether a name holds an hour, `2026013123` being looked for as `2026-01-31-23` and with other separators too.
+fn names_hour(name: &[u8], hour: &[u8]) -> bool {
+    let begins_number = |&at: &usize| name[at].is_ascii_digit() && (at == 0 || !name[at - 1].is_ascii_digit());
+    !hour.is_empty() && (0..name.len()).filter(begins_number).any(|at| begins_with_hour(&name[at..], hour))
 }
 
-/// The ten digits of every date-and-hour in a name.
-fn digit_groups(name: &str) -> impl Iterator<Item = String> + '_ {
-    let parts: Vec<&str> = name.split(|c: char| !c.is_ascii_digit()).collect();
-    let joined: Vec<String> = (0..parts.len())
-        .flat_map(|first| (1..=4).filter_map(move |count| Some((first, first.checked_add(count)?))))
-        .filter(|&(_, end)| end <= parts.len())
-        .map(|(first, end)| parts[first..end].concat())
-        .collect();
-    joined.into_iter().filter(|digits| digits.len() == 10)
+/// Whether a text begins with the digits, in four numbers at most, and the last number ends with the last digit.
+fn begins_with_hour(text: &[u8], mut digits: &[u8]) -> bool {
+    let mut separators_left = 3;
+    for byte in text {
+        match digits.split_first() {
+            None => return !byte.is_ascii_digit(),
+            Some((digit, rest)) if byte == digit => digits = rest,
+            Some(_) if byte.is_ascii_digit() || separators_left == 0 => return false,
+            Some(_) => separators_left -= 1,
+        }
+    }
+    digits.is_empty()
 }
 
 #[cfg(test)]
@@ -93,28 +110,32 @@ mod tests {
         SystemTime::from(text.parse::<Timestamp>().unwrap())
     }
 
-    fn file(name: &str, modified: &str) -> LogFile {
-        LogFile { path: PathBuf::from("/logs/4").join(name), size: 1, modified_ns: nanoseconds(at(modified)) }
+    fn settle(name: &str, modified: &str, now: SystemTime, settle: Duration) -> Result<Settled, (LogFile, Unsettled)> {
+        let path = PathBuf::from("/logs/4").join(name);
+        let file = LogFile { path, size: 1, modified_ns: nanoseconds(at(modified)) };
+        Judge::at(now, settle).settle(name.as_bytes(), file)
     }
 
     #[test]
     fn the_current_hour_in_utc_is_still_being_written() {
         let now = at("2026-01-31T23:10:00Z");
-        for name in ["access_log.2026-01-31-23", "access.2026013123.log", "a_2026-01-31_23.gz", "a-20260131-23"] {
-            let judged = settle(file(name, "2026-01-31T20:00:00Z"), now, Duration::ZERO);
+        for name in ["access_log.2026-01-31-23", "access.2026013123.log", "a_2026-01-31_23.gz", "a-20260131-23", "1-2026-01-31-23"] {
+            let judged = settle(name, "2026-01-31T20:00:00Z", now, Duration::ZERO);
             assert!(matches!(judged, Err((_, Unsettled::CurrentHour))), "{name}");
         }
-        for name in ["access_log.2026-01-31-22", "access_log.2026-01-31", "access_log", "access_log.12026013123"] {
-            assert!(settle(file(name, "2026-01-31T20:00:00Z"), now, Duration::ZERO).is_ok(), "{name}");
+        let others = ["access_log.2026-01-31-22", "access_log.2026-01-31", "access_log", "access_log.12026013123"];
+        let long = ["access_log.20260131234", "access_log.2026-01-31-2-3", "access_log.2026-01-31-2"];
+        for name in others.into_iter().chain(long) {
+            assert!(settle(name, "2026-01-31T20:00:00Z", now, Duration::ZERO).is_ok(), "{name}");
         }
     }
 
     #[test]
     fn a_young_file_says_how_long_it_has_to_rest() {
         let now = at("2026-01-31T23:10:00Z");
-        let judged = settle(file("a.log", "2026-01-31T23:09:56Z"), now, Duration::from_secs(10));
+        let judged = settle("a.log", "2026-01-31T23:09:56Z", now, Duration::from_secs(10));
         assert!(matches!(judged, Err((_, Unsettled::Young { remaining })) if remaining == Duration::from_secs(6)));
-        assert!(settle(file("a.log", "2026-01-31T23:09:50Z"), now, Duration::from_secs(10)).is_ok());
-        assert!(settle(file("a.log", "2030-01-01T00:00:00Z"), now, Duration::from_secs(10)).is_ok());
+        assert!(settle("a.log", "2026-01-31T23:09:50Z", now, Duration::from_secs(10)).is_ok());
+        assert!(settle("a.log", "2030-01-01T00:00:00Z", now, Duration::from_secs(10)).is_ok());
     }
 }

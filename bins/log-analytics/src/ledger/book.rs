@@ -1,5 +1,6 @@
 //! What the journal amounts to: files with their checkpoints, batches on the way, days to invalidate.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use jiff::civil::Date;
 
 use super::journal::Telling;
 use super::offsets::Offsets;
-use super::record::{FileId, Intent, IntentId, Record, VERSION};
+use super::record::{FileId, Intent, IntentId, Part, Record, VERSION};
 use super::tally::{TakeOver, Tally, TurnEnded};
 use crate::discover::{Fingerprint, Head, LogFile, SiteId};
 
@@ -18,7 +19,8 @@ pub struct Book {
     site: SiteId,
     files: BTreeMap<FileId, FileEntry>,
     sightings: HashMap<Arc<str>, Sighting>,
-    by_first_line: BTreeSet<(u64, FileId)>,
+    /// Made when the first file comes that is not known by its path; most passes see none.
+    by_first_line: OnceCell<BTreeSet<(u64, FileId)>>,
     intents: BTreeMap<IntentId, Pending>,
     next_intent: u64,
     slowest_ms: Option<u64>,
@@ -106,7 +108,7 @@ impl Book {
             site,
             files: BTreeMap::new(),
             sightings: HashMap::new(),
-            by_first_line: BTreeSet::new(),
+            by_first_line: OnceCell::new(),
             intents: BTreeMap::new(),
             next_intent: 0,
             slowest_ms: None,
@@ -197,10 +199,10 @@ impl Book {
     fn seen(&mut self, id: FileId, print: Fingerprint, path: String, size: u64, modified_ns: i64) {
         let path: Arc<str> = path.into();
         self.sightings.insert(Arc::clone(&path), Sighting { file: id, size, modified_ns, done: false });
-        let entry = self.files.entry(id).or_insert_with(|| {
-            self.by_first_line.insert((print.first_line, id));
-            FileEntry::new(id, print, Arc::clone(&path))
-        });
+        if let Some(known) = self.by_first_line.get_mut() {
+            known.insert((print.first_line, id));
+        }
+        let entry = self.files.entry(id).or_insert_with(|| FileEntry::new(id, print, Arc::clone(&path)));
         // A changed file deserves new attempts, a quarantined one too: somebody may have repaired it.
         (entry.state, entry.failures) = (FileState::Waiting, 0);
         entry.path = path;
@@ -233,7 +235,9 @@ impl Book {
                 entry.newest = entry.newest.max(Some(intent.newest));
             });
         }
-        self.forget_behind_checkpoints();
+        // Not with every checkpoint: there are many more of them.
+        let files = &self.files;
+        self.intents.retain(|_, pending| Self::matters(files, pending));
     }
 
     fn undone(&mut self, intent: IntentId) {
@@ -263,19 +267,15 @@ impl Book {
                 (entry.checkpoint, entry.cut) = (offset, false);
             }
         });
-        self.forget_behind_checkpoints();
     }
 
     /// A received batch matters only while one of its lines lies beyond its file's checkpoint.
-    fn forget_behind_checkpoints(&mut self) {
-        let files = &self.files;
-        let beyond = |intent: &Intent| {
-            intent.parts.iter().any(|part| {
-                let checkpoint = files.get(&part.file).map_or(0, |entry| entry.checkpoint);
-                part.lines.as_slice().last().is_some_and(|&last| last >= checkpoint)
-            })
+    fn matters(files: &BTreeMap<FileId, FileEntry>, pending: &Pending) -> bool {
+        let lies_beyond = |part: &Part| {
+            let checkpoint = files.get(&part.file).map_or(0, |entry| entry.checkpoint);
+            part.lines.as_slice().last().is_some_and(|&last| last >= checkpoint)
         };
-        self.intents.retain(|_, pending| pending.standing != Standing::Received || beyond(&pending.intent));
+        pending.standing != Standing::Received || pending.intent.parts.iter().any(lies_beyond)
     }
 
     /// The site.
@@ -295,7 +295,7 @@ impl Book {
 
     /// Batches that are open, withheld, or received beyond a checkpoint.
     pub fn pending(&self) -> impl Iterator<Item = &Pending> {
-        self.intents.values()
+        self.intents.values().filter(|pending| Self::matters(&self.files, pending))
     }
 
     /// Days whose reports wait for invalidation.
@@ -354,7 +354,11 @@ impl Book {
                 return Some(sighting.file);
             }
         }
-        let known = self.by_first_line.range((first_line, FileId(0))..=(first_line, FileId(u32::MAX)));
+        let by_first_line = self.by_first_line.get_or_init(|| {
+            let first_lines = self.files.values().map(|entry| (entry.print.first_line, entry.id));
+            first_lines.collect()
+        });
+        let known = by_first_line.range((first_line, FileId(0))..=(first_line, FileId(u32::MAX)));
         let known = known.filter_map(|(_, id)| self.files.get(id));
         let candidates = known.filter(|entry| head.continues(&entry.print));
         let best = candidates.max_by_key(|entry| entry.print.bytes)?;
@@ -405,7 +409,7 @@ impl Book {
         for entry in self.files.values() {
             entry.sighted(of_file(entry.id)).into_iter().try_for_each(&mut *tell)?;
         }
-        for pending in self.intents.values() {
+        for pending in self.pending() {
             let id = pending.intent.intent;
             let mut intent = pending.intent.clone();
             if pending.standing == Standing::Received {
