@@ -48,6 +48,9 @@ pub struct Options {
     /// Piwik PRO's fork of it (`pip install piwik-pro-log-analytics`), to be measured likewise.
     #[arg(long)]
     fork: Option<PathBuf>,
+    /// Take the times of passes over so many files of a line each that are imported already.
+    #[arg(long)]
+    known_files: Option<usize>,
     /// Count instructions per line with valgrind instead of taking times.
     #[arg(long)]
     instructions: bool,
@@ -58,6 +61,9 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
     let bench = Bench::of(crate::build::log_analytics(true)?, options.recorders)?;
     if options.instructions {
         return bench.instructions(options);
+    }
+    if let Some(files) = options.known_files {
+        return bench.known_files(files, options);
     }
     bench.times(options)
 }
@@ -136,18 +142,51 @@ impl Bench {
         Ok(())
     }
 
+    fn known_files(&self, files: usize, options: &Options) -> anyhow::Result<()> {
+        let log = self.folder.path().join("access.log");
+        log::generate(&log, files, &options.format, options.odd)?;
+        let state = self.many(&log)?;
+        let mut table = Table::default();
+        table.add("first pass", self.hits_of(&mut self.pass(&state))?);
+        for _ in 0..options.rounds.max(1) {
+            table.add("known files", self.hits_of(&mut self.pass(&state))?);
+        }
+        table.show();
+        Ok(())
+    }
+
     /// A pass over one log, with state of its own: a log that was imported before would not be imported again.
     fn once(&self, log: &Path) -> anyhow::Result<Command> {
+        let (state, site) = self.state()?;
+        let name = log.file_name().context("a log without a name")?;
+        fs::hard_link(log, site.join(name)).context("cannot link the log into the site's folder")?;
+        Ok(self.pass(&state))
+    }
+
+    /// State with a file for every line of a log.
+    fn many(&self, log: &Path) -> anyhow::Result<PathBuf> {
+        let (state, site) = self.state()?;
+        let text = fs::read(log).context("cannot read the log")?;
+        for (number, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            fs::write(site.join(format!("access_log.{number:06}")), line).context("cannot write a log")?;
+        }
+        Ok(state)
+    }
+
+    /// The folder of a pass, and within it the folder of the site's logs.
+    fn state(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
         let state = tempfile::tempdir_in(self.folder.path()).context("no folder for the state")?.keep();
         let site = state.join("logs/1");
         fs::create_dir_all(&site)?;
-        let name = log.file_name().context("a log without a name")?;
-        fs::hard_link(log, site.join(name)).context("cannot link the log into the site's folder")?;
+        Ok((state, site))
+    }
+
+    fn pass(&self, state: &Path) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("once").env_clear().env("ANALYTICS_DIR", state).env("LOG_LEVEL", "warn");
         command.env("MATOMO_URL", self.sink.url()).env("MATOMO_TOKEN", TOKEN).env("SETTLE_TIME", "0s");
         command.env("MATOMO_RECORDERS", self.recorders.to_string());
-        Ok(command)
+        command
     }
 
     fn reference(&self, program: &Path, log: &Path) -> Command {
