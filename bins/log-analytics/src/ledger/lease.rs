@@ -208,20 +208,12 @@ impl Lease {
         self.journal.sync()
     }
 
-    /// Writes down that a file was read to its end at a path.
+    /// Writes down that a file was read to its end at a path. On disk with whatever is next to be: without it the file would
+    /// be read once more, and its hits be known.
     ///
     /// # Errors
     /// When the journal cannot be written.
     pub fn finish(&mut self, file: FileId, end: Finish) -> Result<(), LedgerError> {
-        self.write(end.record(file))?;
-        self.journal.sync()
-    }
-
-    /// Writes down that the shell image imported a file; on disk with the takeover.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
-    pub fn was_imported(&mut self, file: FileId, end: Finish) -> Result<(), LedgerError> {
         self.write(end.record(file))
     }
 

@@ -70,7 +70,9 @@ pub struct Round<'a, S> {
     flow: Flow<S>,
     sites: Sites,
     order: Order,
-    open: Vec<Option<(Work, Cursor, Instant)>>,
+    /// In the order in which they were opened, as of equal hits the first file's goes first. A closed one leaves its place
+    /// empty, so that has to be small.
+    open: Vec<Option<Box<(Work, Cursor, Instant)>>>,
     open_count: usize,
     leaving: Vec<Leaving>,
 }
@@ -113,6 +115,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         if matches!(result, Err(Stop::TurnOver)) {
             self.put_away(lease, report)?;
         }
+        lease.sync()?;
         result
     }
 
@@ -142,7 +145,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
     fn offer_in_order(&mut self, next_work: Option<&Work>, judge: &mut Judge) -> Next {
         loop {
             let Some(index) = self.order.pop() else { return Next::Nothing };
-            let Some((_, cursor, _)) = &mut self.open[index] else { continue };
+            let Some((_, cursor, _)) = self.open[index].as_deref_mut() else { continue };
             // The hit that made this file the oldest one was kept back until now.
             if let Some(hit) = cursor.current.take() {
                 self.flow.offer(index, hit);
@@ -161,7 +164,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
 
     /// Reads a file on to its next hit and puts it back in order; answers with what came instead of a hit.
     fn read_on(&mut self, index: usize, judge: &mut Judge) -> Option<Result<Step, ReadError>> {
-        let (_, cursor, _) = self.open[index].as_mut()?;
+        let (_, cursor, _) = self.open[index].as_deref_mut()?;
         match self.flow.write(index, |json, common| cursor.step(judge, &self.sites, json, common)) {
             Ok(Step::Hit) => {
                 let read_to = cursor.read_to();
@@ -209,7 +212,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
                 }
             };
             self.flow.open(work.id, work.identity, checkpoint);
-            self.open.push(Some((work, Cursor::new(opened, now()), Instant::now())));
+            self.open.push(Some(Box::new((work, Cursor::new(opened, now()), Instant::now()))));
             self.open_count += 1;
             self.step(self.open.len() - 1, judge, lease, report).await?;
         }
@@ -240,7 +243,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         lease: &mut Lease,
         report: &mut SiteReport,
     ) -> Result<bool, Stop> {
-        let Some((_, cursor, _)) = &self.open[index] else { return Ok(false) };
+        let Some((_, cursor, _)) = self.open[index].as_deref() else { return Ok(false) };
         let (file, read_to) = (cursor.file(), cursor.read_to());
         match step {
             Ok(Step::Pause) => {
@@ -251,13 +254,12 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             Ok(Step::Hit | Step::AskSite(_)) => {}
             Ok(Step::End(ended)) => {
                 self.flow.tracker.read_to(file, read_to);
-                self.leave(index, ended);
-                self.see_off(lease, report)?;
+                self.leave(index, ended, lease, report)?;
             }
             Err(error) => {
                 self.import.fail(lease, file, &OpenError::Read(error), report)?;
-                if let Some((work, ..)) = self.open[index].take() {
-                    self.turn.done_with(work.path);
+                if let Some(open) = self.open[index].take() {
+                    self.turn.done_with(open.0.path);
                 }
                 self.open_count -= 1;
             }
@@ -279,7 +281,8 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
     /// Writes down how far the open files were read. What was offered has come back by now; the hit that each file is
     /// known by in the order was not, and is read again.
     fn put_away(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
-        for (work, cursor, _) in std::mem::take(&mut self.open).into_iter().flatten() {
+        for open in std::mem::take(&mut self.open).into_iter().flatten() {
+            let (work, cursor, _) = *open;
             let mut counts = cursor.counts;
             if cursor.current.is_some() {
                 counts.lines = counts.lines.saturating_sub(1);
@@ -291,10 +294,12 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
         Ok(())
     }
 
-    fn leave(&mut self, index: usize, ended: Ended) {
-        let Some((work, cursor, opened_at)) = self.open[index].take() else { return };
+    /// Closes a file that was read to its end, or notes that it is to be closed once all of its hits have come back.
+    fn leave(&mut self, index: usize, ended: Ended, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+        let Some(open) = self.open[index].take() else { return Ok(()) };
+        let (work, cursor, opened_at) = *open;
         self.open_count -= 1;
-        self.leaving.push(Leaving {
+        let leaving = Leaving {
             work,
             ended,
             cut: cursor.is_cut(),
@@ -302,23 +307,27 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
             counts: cursor.counts,
             newest: cursor.newest,
             opened_at,
-        });
+        };
+        if self.flow.tracker.is_settled(leaving.work.id) {
+            return self.let_go(leaving, lease, report);
+        }
+        self.leaving.push(leaving);
+        Ok(())
     }
 
     /// Closes the files all of whose hits have come back.
     fn see_off(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
         let tracker = &self.flow.tracker;
-        let (gone, rest) = std::mem::take(&mut self.leaving)
-            .into_iter()
-            .partition(|leaving: &Leaving| tracker.is_settled(leaving.work.id));
-        self.leaving = rest;
-        for leaving in gone {
-            self.flow.tracker.close(leaving.work.id);
-            self.close(&leaving, lease)?;
-            self.turn.done_with(leaving.work.path.clone());
-            report.files += 1;
-            report.counts += &leaving.counts;
-        }
+        let gone: Vec<Leaving> = self.leaving.extract_if(.., |leaving| tracker.is_settled(leaving.work.id)).collect();
+        gone.into_iter().try_for_each(|leaving| self.let_go(leaving, lease, report))
+    }
+
+    fn let_go(&mut self, leaving: Leaving, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+        self.flow.tracker.close(leaving.work.id);
+        self.close(&leaving, lease)?;
+        self.turn.done_with(leaving.work.path);
+        report.files += 1;
+        report.counts += &leaving.counts;
         Ok(())
     }
 

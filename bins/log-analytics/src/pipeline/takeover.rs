@@ -121,7 +121,7 @@ fn note(
     } else {
         match file::extent(&file.path) {
             Ok(extent) => {
-                lease.was_imported(id, finish(file, extent))?;
+                lease.finish(id, finish(file, extent))?;
                 return Ok(Some(FileState::Finished));
             }
             // What was imported must not be imported again when it can be read once more.
