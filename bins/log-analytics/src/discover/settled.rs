@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn the_current_hour_in_utc_is_still_being_written() {
         let now = at("2026-01-31T23:10:00Z");
-        for name in ["access_log.2026-01-31-23", "access.2026013123.log", "a_2026-01-31_23.gz", "a-20260131-23", "1-2026-01-31-23"] {
+        let with_hour = ["access_log.2026-01-31-23", "access.2026013123.log", "a_2026-01-31_23.gz", "a-20260131-23"];
+        for name in with_hour.into_iter().chain(["1-2026-01-31-23"]) {
             let judged = settle(name, "2026-01-31T20:00:00Z", now, Duration::ZERO);
             assert!(matches!(judged, Err((_, Unsettled::CurrentHour))), "{name}");
         }
