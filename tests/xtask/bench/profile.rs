@@ -18,9 +18,6 @@ const USUAL_LINES: usize = 100_000;
 const OTHER_LINES: usize = 30_000;
 /// Of so many lines one is none that a server should have written.
 const ODD_EVERY: usize = 100;
-/// Files of a line each, and how often they are looked at once they are imported: what most passes have most of.
-const KNOWN_FILES: usize = 3_000;
-const KNOWN_PASSES: usize = 10;
 const RECORDERS: usize = 4;
 /// Valgrind is slow, and a function that is run is run soon.
 const WATCHED_LINES: usize = 3_000;
@@ -40,16 +37,10 @@ fn learn_ways(tools: &Path, target: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(&counts).context("cannot empty the folder of the counts")?;
     }
     let bench = built(&format!("{STATIC} -C profile-generate={}", counts.display()), target)?;
-    let logs = logs(bench.folder.path(), USUAL_LINES, OTHER_LINES)?;
-    let mut passes = logs.iter().map(|log| bench.once(log)).collect::<anyhow::Result<Vec<_>>>()?;
-    let short = bench.folder.path().join("short.log");
-    log::write(&short, &Traffic::seeded(12).lines(KNOWN_FILES), Format::Combined)?;
-    let state = bench.many(&short)?;
-    // Imported by the first pass, and found to be by the others.
-    passes.extend((0..=KNOWN_PASSES).map(|_| bench.pass(&state)));
-    for mut pass in passes {
+    for log in logs(bench.folder.path(), USUAL_LINES, OTHER_LINES)? {
+        let mut pass = bench.once(&log)?;
         let ended = quiet(&mut pass).status().context("cannot start the binary that counts")?;
-        ensure!(ended.success(), "an import ended with {ended}");
+        ensure!(ended.success(), "the import of {} ended with {ended}", log.display());
     }
     let profile = crate::root().join(PROFDATA);
     let mut merge = Command::new(tools.join("llvm-profdata"));
