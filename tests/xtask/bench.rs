@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use clap::Args;
+use tests::log::{Format, Traffic};
 use tests::stack::EVERYTHING;
 
 use crate::sink::Sink;
@@ -63,7 +64,7 @@ pub fn measure(options: &Options) -> anyhow::Result<()> {
         return bench.instructions(options);
     }
     if let Some(files) = options.known_files {
-        return bench.known_files(files, options);
+        return bench.known_files(files, options.rounds);
     }
     bench.times(options)
 }
@@ -142,13 +143,16 @@ impl Bench {
         Ok(())
     }
 
-    fn known_files(&self, files: usize, options: &Options) -> anyhow::Result<()> {
-        let log = self.folder.path().join("access.log");
-        log::generate(&log, files, &options.format, options.odd)?;
-        let state = self.many(&log)?;
+    fn known_files(&self, files: usize, rounds: usize) -> anyhow::Result<()> {
+        let (state, site) = self.state()?;
+        println!("Writing {files} logs of a line each ...");
+        for (number, line) in Traffic::seeded(7).lines(files).iter().enumerate() {
+            let log = site.join(format!("access_log.{number:06}"));
+            fs::write(log, Format::Combined.write(line) + "\n").context("cannot write a log")?;
+        }
         let mut table = Table::default();
         table.add("first pass", self.hits_of(&mut self.pass(&state))?);
-        for _ in 0..options.rounds.max(1) {
+        for _ in 0..rounds.max(1) {
             table.add("known files", self.hits_of(&mut self.pass(&state))?);
         }
         table.show();
@@ -161,16 +165,6 @@ impl Bench {
         let name = log.file_name().context("a log without a name")?;
         fs::hard_link(log, site.join(name)).context("cannot link the log into the site's folder")?;
         Ok(self.pass(&state))
-    }
-
-    /// State with a file for every line of a log.
-    fn many(&self, log: &Path) -> anyhow::Result<PathBuf> {
-        let (state, site) = self.state()?;
-        let text = fs::read(log).context("cannot read the log")?;
-        for (number, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            fs::write(site.join(format!("access_log.{number:06}")), line).context("cannot write a log")?;
-        }
-        Ok(state)
     }
 
     /// The folder of a pass, and within it the folder of the site's logs.
