@@ -3,7 +3,7 @@
 use super::book::Book;
 use super::record::{FileId, Intent, IntentId, Mark, Part, Record};
 use super::{FileState, Offsets, Receipt, TakeOver, Totals, TurnEnded};
-use crate::discover::{Fingerprint, SiteId};
+use crate::discover::{Fingerprint, Head, LogFile, SiteId};
 
 const FILE: FileId = FileId(1);
 
@@ -88,4 +88,37 @@ fn that_a_line_was_cut_is_forgotten_once_the_checkpoint_moved_on() {
     assert!(cut(vec![seen(100), finished(100, true), seen(300), Record::Checkpoint { file: FILE, offset: 100 }]));
     let moved = vec![seen(100), finished(100, true), seen(300), Record::Checkpoint { file: FILE, offset: 200 }];
     assert!(!cut(moved), "the first line after a crash would be taken for the rest of another one and be lost");
+}
+
+#[test]
+fn batches_behind_the_checkpoints_are_forgotten_and_those_beyond_are_not() {
+    let mut book = read([seen(10_000)]);
+    let (beyond, day) = (9_000, "2026-11-23");
+    for number in 0..1000 {
+        let [sent, receipt] = arrived(number, if number == 500 { beyond } else { number }, day, 1);
+        [sent, receipt, Record::Checkpoint { file: FILE, offset: number + 1 }].map(|record| book.apply(record));
+    }
+    let left = |book: &Book| book.pending().map(|pending| pending.intent.intent.0).collect::<Vec<_>>();
+    assert_eq!((left(&book), left(&again(&book)), book.taken(FILE)), (vec![500], vec![500], vec![beyond]));
+    // Counted by what is held: a long import must not gather batches in memory.
+    assert!(book.lines_at_least() < 20, "{}", book.lines_at_least());
+    assert_eq!(book.next_intent(), IntentId(1000));
+}
+
+#[test]
+fn a_copy_is_known_by_a_file_that_was_seen_just_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut book = Book::new(SiteId(4));
+    let contents = ["first\nlog\n", "other\nlog\n", "first\nlog\n", "other\nlog\nthat grew\n"];
+    let known = contents.iter().zip(1..).map(|(content, id)| {
+        let path = folder.path().join(id.to_string());
+        std::fs::write(&path, content).unwrap();
+        let head = Head::read(&path).unwrap();
+        let (size, modified_ns, print) = (content.len() as u64, 0, head.fingerprint());
+        let known = book.identify(&LogFile { path: path.clone(), size, modified_ns }, &head, |_, _, _| false);
+        let file = known.unwrap_or(FileId(id));
+        book.apply(Record::Seen { file, print, path: path.to_string_lossy().into_owned(), size, modified_ns });
+        known
+    });
+    assert_eq!(known.collect::<Vec<_>>(), [None, None, Some(FileId(1)), Some(FileId(2))]);
 }
