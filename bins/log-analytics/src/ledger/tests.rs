@@ -96,7 +96,8 @@ fn batches_behind_the_checkpoints_are_forgotten_and_those_beyond_are_not() {
     let (beyond, day) = (9_000, "2026-11-23");
     for number in 0..1000 {
         let [sent, receipt] = arrived(number, if number == 500 { beyond } else { number }, day, 1);
-        [sent, receipt, Record::Checkpoint { file: FILE, offset: number + 1 }].map(|record| book.apply(record));
+        let checkpoint = Record::Checkpoint { file: FILE, offset: number + 1 };
+        [sent, receipt, checkpoint].into_iter().for_each(|record| book.apply(record));
     }
     let left = |book: &Book| book.pending().map(|pending| pending.intent.intent.0).collect::<Vec<_>>();
     assert_eq!((left(&book), left(&again(&book)), book.taken(FILE)), (vec![500], vec![500], vec![beyond]));
