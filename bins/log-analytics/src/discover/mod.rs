@@ -14,7 +14,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
 pub use fingerprint::{Fingerprint, HEAD_BYTES_MAX, Head};
-use settled::Judge;
+use settled::{Judged, SettleRule};
 pub use settled::{LogFile, Settled, Unsettled, nanoseconds};
 pub use site::SiteId;
 
@@ -89,11 +89,11 @@ pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(logs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     folders.sort();
-    let judge = Judge::at(now, settle);
+    let rule = SettleRule::at(now, settle);
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match name.parse() {
-            Ok(site) if folder.is_dir() => list_site(&mut found, site, &folder, names, &judge),
+            Ok(site) if folder.is_dir() => list_site(&mut found, site, &folder, names, &rule),
             _ if is_hidden(&name) => {}
             _ => found.remarks.push(format!("{} is not the folder of a site", folder.display())),
         }
@@ -101,14 +101,14 @@ pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -
     Ok(found)
 }
 
-fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, judge: &Judge) {
+fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, rule: &SettleRule) {
     let settled = found.settled.entry(site).or_default();
     let unsettled = found.unsettled.entry(site).or_default();
     // By name: what is compared lies in the same folder, and names are found slowly in paths.
     let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
     let entries = WalkDir::new(folder).follow_links(true).sort_by(by_name).into_iter();
     for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(&entry.file_name().to_string_lossy())) {
-        match entry.map_err(io::Error::from).and_then(|entry| log_file(entry, names, judge)) {
+        match entry.map_err(io::Error::from).and_then(|entry| log_file(entry, names, rule)) {
             Ok(Some(Ok(file))) => settled.push(file),
             Ok(Some(Err(waiting))) => unsettled.push(waiting),
             Ok(None) => {}
@@ -119,11 +119,7 @@ fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, 
     }
 }
 
-fn log_file(
-    entry: DirEntry,
-    names: &Names,
-    judge: &Judge,
-) -> io::Result<Option<Result<Settled, (LogFile, Unsettled)>>> {
+fn log_file(entry: DirEntry, names: &Names, rule: &SettleRule) -> io::Result<Option<Judged>> {
     let name = entry.file_name().to_owned();
     let text = name.to_string_lossy();
     if !entry.file_type().is_file() || is_temporary(&text) || !names.takes(&text) {
@@ -132,7 +128,7 @@ fn log_file(
     let about = entry.metadata().map_err(io::Error::from)?;
     let modified_ns = nanoseconds(about.modified()?);
     let file = LogFile { path: entry.into_path(), size: about.len(), modified_ns };
-    Ok(Some(judge.settle(name.as_bytes(), file)))
+    Ok(Some(rule.judge(name.as_bytes(), file)))
 }
 
 /// Hidden names are nobody's logs; rsync writes into `.name.XXXXXX` and `.~tmp~/` before it renames.

@@ -40,15 +40,18 @@ impl Settled {
     }
 }
 
-/// Judges files by the time of one listing.
-pub struct Judge {
+/// A file as it was judged: settled, or why it is left alone.
+pub type Judged = Result<Settled, (LogFile, Unsettled)>;
+
+/// Judges the files of one listing.
+pub struct SettleRule {
     now_ns: i64,
     settle_ns: i64,
     /// Year, month, day and hour of that time in UTC.
     hour: String,
 }
 
-impl Judge {
+impl SettleRule {
     /// At `now`; a file that was last written `settle` ago or earlier is settled.
     pub fn at(now: SystemTime, settle: Duration) -> Self {
         let hour = Timestamp::try_from(now).map(|now| now.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H").to_string());
@@ -60,7 +63,7 @@ impl Judge {
     ///
     /// # Errors
     /// The reason why the file is left alone.
-    pub fn settle(&self, name: &[u8], file: LogFile) -> Result<Settled, (LogFile, Unsettled)> {
+    pub fn judge(&self, name: &[u8], file: LogFile) -> Judged {
         if names_hour(name, self.hour.as_bytes()) {
             return Err((file, Unsettled::CurrentHour));
         }
@@ -110,10 +113,10 @@ mod tests {
         SystemTime::from(text.parse::<Timestamp>().unwrap())
     }
 
-    fn settle(name: &str, modified: &str, now: SystemTime, settle: Duration) -> Result<Settled, (LogFile, Unsettled)> {
+    fn settle(name: &str, modified: &str, now: SystemTime, settle: Duration) -> Judged {
         let path = PathBuf::from("/logs/4").join(name);
         let file = LogFile { path, size: 1, modified_ns: nanoseconds(at(modified)) };
-        Judge::at(now, settle).settle(name.as_bytes(), file)
+        SettleRule::at(now, settle).judge(name.as_bytes(), file)
     }
 
     #[test]

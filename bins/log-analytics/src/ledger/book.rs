@@ -354,10 +354,8 @@ impl Book {
                 return Some(sighting.file);
             }
         }
-        let by_first_line = self.by_first_line.get_or_init(|| {
-            let first_lines = self.files.values().map(|entry| (entry.print.first_line, entry.id));
-            first_lines.collect()
-        });
+        let first_lines = || self.files.values().map(|entry| (entry.print.first_line, entry.id)).collect();
+        let by_first_line = self.by_first_line.get_or_init(first_lines);
         let known = by_first_line.range((first_line, FileId(0))..=(first_line, FileId(u32::MAX)));
         let known = known.filter_map(|(_, id)| self.files.get(id));
         let candidates = known.filter(|entry| head.continues(&entry.print));
