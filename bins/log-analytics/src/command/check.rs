@@ -36,7 +36,7 @@ fn volume(settings: &Settings, findings: &mut Findings) {
 /// Site folders that hold files to import, and the number of files.
 fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
     let folder = settings.logs_folder();
-    match discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get()) {
+    match discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get(), &|| false) {
         Ok(found) => {
             let files: usize = found.settled.values().map(Vec::len).sum();
             findings.good(&format!(

@@ -18,6 +18,8 @@ use settled::{Judged, SettleRule};
 pub use settled::{LogFile, Settled, Unsettled, nanoseconds};
 pub use site::SiteId;
 
+use crate::file::GiveUp;
+
 /// Endings of files that a copy in progress or an editor leaves behind.
 const TEMPORARY_ENDINGS: [&str; 6] = ["~", ".tmp", ".part", ".partial", ".filepart", ".swp"];
 
@@ -82,9 +84,17 @@ impl Discovery {
 
 /// Lists the files of every site below `logs`: the folder's name is the site's id, whatever lies deeper is the site's.
 ///
+/// Not all of them, if `give_up` says so meanwhile.
+///
 /// # Errors
 /// When `logs` itself cannot be listed.
-pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -> io::Result<Discovery> {
+pub fn discover(
+    logs: &Path,
+    names: &Names,
+    now: SystemTime,
+    settle: Duration,
+    give_up: GiveUp<'_>,
+) -> io::Result<Discovery> {
     let mut found = Discovery::default();
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(logs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
@@ -93,7 +103,7 @@ pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match name.parse() {
-            Ok(site) if folder.is_dir() => list_site(&mut found, site, &folder, names, &rule),
+            Ok(site) if folder.is_dir() => list_site(&mut found, site, &folder, names, &rule, give_up),
             _ if is_hidden(&name) => {}
             _ => found.remarks.push(format!("{} is not the folder of a site", folder.display())),
         }
@@ -101,13 +111,23 @@ pub fn discover(logs: &Path, names: &Names, now: SystemTime, settle: Duration) -
     Ok(found)
 }
 
-fn list_site(found: &mut Discovery, site: SiteId, folder: &Path, names: &Names, rule: &SettleRule) {
+fn list_site(
+    found: &mut Discovery,
+    site: SiteId,
+    folder: &Path,
+    names: &Names,
+    rule: &SettleRule,
+    give_up: GiveUp<'_>,
+) {
     let settled = found.settled.entry(site).or_default();
     let unsettled = found.unsettled.entry(site).or_default();
     // By name: what is compared lies in the same folder, and names are found slowly in paths.
     let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
     let entries = WalkDir::new(folder).follow_links(true).sort_by(by_name).into_iter();
     for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(&entry.file_name().to_string_lossy())) {
+        if give_up() {
+            return;
+        }
         match entry.map_err(io::Error::from).and_then(|entry| log_file(entry, names, rule)) {
             Ok(Some(Ok(file))) => settled.push(file),
             Ok(Some(Err(waiting))) => unsettled.push(waiting),
@@ -162,7 +182,8 @@ mod tests {
         }
         let names = Names::parse("*access*,*.log,*.log.*,!*error*").unwrap();
         let found =
-            discover(folder.path(), &names, SystemTime::now() + Duration::from_secs(60), Duration::ZERO).unwrap();
+            discover(folder.path(), &names, SystemTime::now() + Duration::from_secs(60), Duration::ZERO, &|| false)
+                .unwrap();
         let paths = |site| {
             let files = found.settled[&SiteId(site)].iter();
             files

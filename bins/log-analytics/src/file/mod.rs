@@ -40,7 +40,16 @@ pub enum ReadError {
         #[source]
         error: io::Error,
     },
+    /// Reading it through took longer than somebody would wait.
+    #[error("asked to stop while reading {} through", path.display())]
+    GivenUp {
+        /// The file.
+        path: PathBuf,
+    },
 }
+
+/// Asked again and again by what may take long: whether to give it up.
+pub type GiveUp<'a> = &'a dyn Fn() -> bool;
 
 impl ReadError {
     /// Whether the file is simply not there any more.
@@ -67,15 +76,14 @@ pub fn open(path: &Path) -> Result<(Compression, Box<dyn Read + Send>), ReadErro
 /// The lines of a file from `offset` (in original bytes) on.
 ///
 /// # Errors
-/// When the file cannot be opened, or an archive is damaged before `offset`.
-pub fn lines_from(path: &Path, offset: u64) -> Result<Lines, ReadError> {
+/// When the file cannot be opened, or an archive is damaged before `offset`, or too long before it for whoever wants to give up.
+pub fn lines_from(path: &Path, offset: u64, give_up: GiveUp<'_>) -> Result<Lines, ReadError> {
     let (compression, mut bytes) = open(path)?;
     if offset > 0 {
         if compression == Compression::None {
             bytes = Box::new(seek_to(path, offset)?);
         } else {
-            io::copy(&mut bytes.by_ref().take(offset), &mut io::sink())
-                .map_err(|error| ReadError::Read { path: path.to_owned(), error })?;
+            read_through(path, &mut bytes.by_ref().take(offset), give_up, |_| {})?;
         }
     }
     let lines = Lines::new(path.to_owned(), bytes, offset);
@@ -93,16 +101,10 @@ fn seek_to(path: &Path, offset: u64) -> Result<File, ReadError> {
 /// A plain file has no end to verify.
 ///
 /// # Errors
-/// When the archive is cut short or damaged.
-pub fn verify(path: &Path) -> Result<(), ReadError> {
+/// When the archive is cut short or damaged, or too long for whoever wants to give up.
+pub fn verify(path: &Path, give_up: GiveUp<'_>) -> Result<(), ReadError> {
     let (compression, mut bytes) = open(path)?;
-    if compression == Compression::None {
-        return Ok(());
-    }
-    let mut buffer = vec![0; UNPACKED_BYTES];
-    let mut next = || read_full(&mut bytes, &mut buffer);
-    while next().map_err(|error| ReadError::Read { path: path.to_owned(), error })? > 0 {}
-    Ok(())
+    if compression == Compression::None { Ok(()) } else { read_through(path, &mut bytes, give_up, |_| {}) }
 }
 
 /// How far a file goes.
@@ -117,22 +119,40 @@ pub struct Extent {
 /// How far a file goes; an archive is read to its end for it.
 ///
 /// # Errors
-/// When it cannot be read, or is an archive cut short.
-pub fn extent(path: &Path) -> Result<Extent, ReadError> {
+/// When it cannot be read, or is an archive cut short, or too long for whoever wants to give up.
+pub fn extent(path: &Path, give_up: GiveUp<'_>) -> Result<Extent, ReadError> {
     let failed = |error| ReadError::Read { path: path.to_owned(), error };
     let (compression, mut source) = open(path)?;
-    let mut buffer = vec![0; UNPACKED_BYTES];
     let mut extent = Extent { bytes: 0, ends_a_line: true };
     if compression == Compression::None {
         let size = std::fs::metadata(path).map_err(failed)?.len();
         extent.bytes = size.saturating_sub(1);
         source = Box::new(seek_to(path, extent.bytes)?);
     }
+    read_through(path, &mut source, give_up, |piece| {
+        extent.bytes += piece.len() as u64;
+        extent.ends_a_line = matches!(piece.last(), Some(b'\n' | b'\r'));
+    })?;
+    Ok(extent)
+}
+
+/// Reads to the end, piece by piece, none of them empty.
+fn read_through(
+    path: &Path,
+    source: &mut impl Read,
+    give_up: GiveUp<'_>,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), ReadError> {
+    let mut buffer = vec![0; UNPACKED_BYTES];
     loop {
-        let count = read_full(&mut source, &mut buffer).map_err(failed)?;
-        let Some(last) = buffer[..count].last() else { return Ok(extent) };
-        extent.bytes += count as u64;
-        extent.ends_a_line = matches!(last, b'\n' | b'\r');
+        if give_up() {
+            return Err(ReadError::GivenUp { path: path.to_owned() });
+        }
+        match read_full(source, &mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => take(&buffer[..count]),
+            Err(error) => return Err(ReadError::Read { path: path.to_owned(), error }),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::http::{BasicAuth, Http, HttpOptions, SetupError};
 use shared::secret::Secret;
+use shared::shutdown::Shutdown;
 
 use super::{ImportOptions, ServerOptions};
 use crate::discover::SiteId;
@@ -51,8 +52,13 @@ impl ServerOptions {
 
 impl ImportOptions {
     /// How lines are read.
-    pub fn reading(&self) -> Reading {
-        Reading { format: self.format.clone(), encoding: self.encoding(), zone: self.hits.zone.clone() }
+    pub fn reading(&self, shutdown: &Shutdown) -> Reading {
+        Reading {
+            format: self.format.clone(),
+            encoding: self.encoding(),
+            zone: self.hits.zone.clone(),
+            shutdown: shutdown.clone(),
+        }
     }
 
     /// How the bytes of a line become text: as `--encoding` says.

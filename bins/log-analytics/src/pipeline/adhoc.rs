@@ -173,7 +173,7 @@ impl Adhoc<'_> {
         let days = Days::new(TimeZone::UTC, Timestamp::now());
         Ok(Under {
             adhoc: self,
-            reading: options.reading(),
+            reading: options.reading(&self.delivery.shutdown),
             judge: Judge::new(&options.hits, host_mode)?,
             sites,
             flow: Flow::new(Rc::clone(&self.delivery), self.shape.clone(), site, days, None),
@@ -291,9 +291,14 @@ impl Under<'_> {
         if path.as_os_str() == STANDARD_INPUT {
             return self.open_stream(Box::new(std::io::stdin()));
         }
-        file::verify(path).map_err(OpenError::from)?;
+        match self.reading.verify(path) {
+            Err(file::ReadError::GivenUp { .. }) => {
+                return Err(AdhocError::Stopped { tracked: self.flow.delivered().tracked, stop: Stop::Asked });
+            }
+            other => other.map_err(OpenError::from)?,
+        }
         let Some(found) = self.reading.parser(path)? else { return Ok(None) };
-        Ok(Some((found, file::lines_from(path, 0).map_err(OpenError::from)?)))
+        Ok(Some((found, self.reading.lines_from(path, 0).map_err(OpenError::from)?)))
     }
 
     /// A stream cannot be read twice: what detection reads is kept and read again.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use shared::shutdown::Shutdown;
+
 use super::cursor::{Ending, Opened};
 use super::wanted::Wanted;
 use crate::file::{self, Lines, ReadError, TextEncoding};
@@ -18,6 +20,8 @@ pub struct Reading {
     pub encoding: TextEncoding,
     /// Zone of dates in formats that write none.
     pub zone: Option<jiff::tz::TimeZone>,
+    /// The wish to stop: an archive may be long.
+    pub shutdown: Shutdown,
 }
 
 /// Why a file cannot be imported.
@@ -64,7 +68,7 @@ impl Reading {
             return Ok(Glance { format: None, begins: None });
         };
         let begin = if parser.needs_header() { 0 } else { wanted.begin() };
-        let mut lines = file::lines_from(path, begin)?;
+        let mut lines = self.lines_from(path, begin)?;
         let mut clock = Clock::new(self.zone.clone());
         let mut begins = None;
         for _ in 0..UNDATED_LINES_MAX {
@@ -91,10 +95,10 @@ impl Reading {
         wanted: Wanted,
         begins_cut: bool,
     ) -> Result<Option<Opened>, OpenError> {
-        file::verify(path)?;
+        self.verify(path)?;
         let Some(Found { parser, .. }) = self.parser(path)? else { return Ok(None) };
         let begin = if parser.needs_header() { 0 } else { wanted.begin() };
-        let lines = file::lines_from(path, begin)?;
+        let lines = self.lines_from(path, begin)?;
         let begins_cut = begins_cut && begin > 0 && begin == wanted.begin();
         let encoding = self.encoding;
         Ok(Some(Opened { file, lines, parser, wanted, begins_cut, ending: Ending::MayGrow, encoding }))
@@ -107,8 +111,24 @@ impl Reading {
     pub fn parser(&self, path: &Path) -> Result<Option<Found>, OpenError> {
         match self.named() {
             Some(choice) => Ok(Some(Found { name: choice.name(), parser: choice.parser() })),
-            None => self.detect(&mut file::lines_from(path, 0)?, path),
+            None => self.detect(&mut self.lines_from(path, 0)?, path),
         }
+    }
+
+    /// See [`file::verify`].
+    ///
+    /// # Errors
+    /// When the archive is cut short or damaged, or there is a wish to stop.
+    pub fn verify(&self, path: &Path) -> Result<(), ReadError> {
+        file::verify(path, &|| self.shutdown.requested())
+    }
+
+    /// See [`file::lines_from`].
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is a wish to stop.
+    pub fn lines_from(&self, path: &Path, offset: u64) -> Result<Lines, ReadError> {
+        file::lines_from(path, offset, &|| self.shutdown.requested())
     }
 
     /// The format that the operator named, if any. Its options were checked when they were read.

@@ -222,7 +222,8 @@ impl<'a> Pass<'a> {
     fn list(&self) -> Result<Discovery, (Exit, String)> {
         let Settings { files, settle_time, .. } = self.settings;
         let folder = self.settings.logs_folder();
-        discover::discover(&folder, files, SystemTime::now(), settle_time.get()).map_err(|problem| {
+        let give_up = || self.shutdown.requested();
+        discover::discover(&folder, files, SystemTime::now(), settle_time.get(), &give_up).map_err(|problem| {
             let sentence = format!("cannot list the folder of the logs {}: {problem}", folder.display());
             error!(folder = %folder.display(), why = %problem,
                 help = "mount the volume with the logs, or set ANALYTICS_DIR to the folder that holds `logs`",

@@ -192,6 +192,10 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
     ) -> Result<(), Stop> {
         while self.open_count < OPEN_FILES_MAX {
             let Some(work) = works.pop_front_if(|work| self.is_due(work)) else { return Ok(()) };
+            // Where no line becomes a hit, this is the only place that is passed again and again.
+            if self.import.asked() {
+                return Err(Stop::Asked);
+            }
             let wanted = Wanted::of(lease.book(), work.id);
             let (cut, checkpoint) =
                 lease.book().file(work.id).map_or((false, 0), |entry| (entry.cut, entry.checkpoint));
@@ -269,7 +273,7 @@ impl<'a, S: Sink + 'static> Round<'a, S> {
 
     /// Lets the deliveries do their work, and others have theirs.
     async fn give_way(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
-        if self.import.delivery.shutdown.requested() {
+        if self.import.asked() {
             return Err(Stop::Asked);
         }
         self.flow.turn(Some(lease)).await?;

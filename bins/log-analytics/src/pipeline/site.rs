@@ -15,7 +15,7 @@ use super::round::{Round, Work};
 use super::turn::Turn;
 use super::wanted::Wanted;
 use crate::discover::{Head, LogFile, Settled};
-use crate::file::ReadError;
+use crate::file::{GiveUp, ReadError};
 use crate::format::Moment;
 use crate::hit::HitOptions;
 use crate::ledger::{FileId, FileState, Lease, LedgerError, path_text};
@@ -64,11 +64,12 @@ pub struct Recognised {
     pub unreadable: Vec<(PathBuf, ReadError)>,
 }
 
-/// Files of which something may be left to import, without reading more than their first bytes.
+/// Files of which something may be left to import, without reading more than their first bytes. Not all of them, if that
+/// took longer than somebody would wait.
 ///
 /// # Errors
 /// When the ledger cannot be written.
-pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Recognised, LedgerError> {
+pub fn recognise(lease: &mut Lease, files: &[Settled], give_up: GiveUp<'_>) -> Result<Recognised, LedgerError> {
     // Wanted only where a file is new.
     let here: LazyCell<HashMap<Cow<'_, str>, (u64, i64)>, _> =
         LazyCell::new(|| files.iter().map(Settled::file).map(place).collect());
@@ -79,6 +80,7 @@ pub fn recognise(lease: &mut Lease, files: &[Settled]) -> Result<Recognised, Led
         let id = match known {
             Some((_, true)) => continue,
             Some((id, false)) => id,
+            None if give_up() => break,
             None => {
                 let head = match Head::read(&file.path) {
                     Ok(head) if head.bytes().is_empty() => continue,
@@ -126,7 +128,10 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         loop {
             // Two files of the same content, or one and its rotated copy, are looked at one after the other.
             let mut ids = HashSet::new();
-            let found = recognise(lease, files)?;
+            let found = recognise(lease, files, &|| self.asked())?;
+            if self.asked() {
+                return Err(Stop::Asked);
+            }
             self.report_unreadable(lease, found.unreadable, turn, report);
             let mut round = found.waiting;
             round.retain(|(id, file)| turn.wants(&file.path) && ids.insert(*id));
@@ -138,6 +143,11 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
             Round::new(self, lease, turn).run(works, lease, report).await?;
             tried.into_iter().for_each(|path| turn.done_with(path));
         }
+    }
+
+    /// Whether there is a wish to stop.
+    pub(super) fn asked(&self) -> bool {
+        self.delivery.shutdown.requested()
     }
 
     /// Nothing is known about such files, so nothing can be counted: they are tried again in every pass.
@@ -166,6 +176,9 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     ) -> Result<Vec<Work>, Stop> {
         let mut works = Vec::new();
         for (id, file) in files {
+            if self.asked() {
+                return Err(Stop::Asked);
+            }
             let identity = lease.book().file(id).map_or(0, |entry| entry.print.first_line);
             match self.reading.glance(&file.path, &Wanted::of(lease.book(), id)) {
                 Ok(glance) => {
@@ -190,6 +203,9 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         error: &OpenError,
         report: &mut SiteReport,
     ) -> Result<(), Stop> {
+        if matches!(error, OpenError::Read(ReadError::GivenUp { .. })) {
+            return Err(Stop::Asked);
+        }
         let site = lease.book().site();
         let why = sentence(error);
         if matches!(error, OpenError::Read(error) if error.is_gone()) {

@@ -6,7 +6,7 @@ use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
 use crate::discover::{Head, LogFile, Settled};
-use crate::file;
+use crate::file::{self, ReadError};
 use crate::ledger::{FileId, FileState, Finish, Lease, LedgerError, ShellState, TakeOver, Totals, path_text};
 use crate::matomo::sentence;
 
@@ -77,7 +77,7 @@ pub fn take_over(
         if shutdown.requested() {
             return Err(TakeOverError::Asked);
         }
-        match note(lease, known, file, was_given_up)? {
+        match note(lease, known, file, was_given_up, shutdown)? {
             Some(FileState::Finished) => imported += 1,
             Some(_) => given_up += 1,
             None => {}
@@ -105,7 +105,8 @@ fn note(
     known: Option<FileId>,
     file: &LogFile,
     given_up: bool,
-) -> Result<Option<FileState>, LedgerError> {
+    shutdown: &Shutdown,
+) -> Result<Option<FileState>, TakeOverError> {
     let head = match Head::read(&file.path) {
         Ok(head) if head.bytes().is_empty() => return Ok(None),
         Ok(head) => head,
@@ -115,19 +116,22 @@ fn note(
             return Ok(None);
         }
     };
-    let id = lease.see(known, file, &head)?;
     let why = if given_up {
         "the shell image gave it up after two failures, perhaps half imported".to_owned()
     } else {
-        match file::extent(&file.path) {
+        match file::extent(&file.path, &|| shutdown.requested()) {
             Ok(extent) => {
+                let id = lease.see(known, file, &head)?;
                 lease.finish(id, finish(file, extent))?;
                 return Ok(Some(FileState::Finished));
             }
+            // Not even seen: a later pass would take it for a file of our own that is still to be imported.
+            Err(ReadError::GivenUp { .. }) => return Err(TakeOverError::Asked),
             // What was imported must not be imported again when it can be read once more.
             Err(error) => format!("the shell image marked it as imported, and now: {}", sentence(&error)),
         }
     };
+    let id = lease.see(known, file, &head)?;
     lease.fail(id, &why, 1, now_ms())?;
     Ok(Some(FileState::Quarantined(why)))
 }

@@ -82,7 +82,10 @@ impl Pass<'_> {
         let (legacy, logs) = (self.settings.legacy_folder(), self.settings.logs_folder());
         take_over(&mut lease, files, Folders { legacy: &legacy, logs: &logs }, self.shutdown)?;
         let in_doubt = lease.book().pending().any(|pending| pending.standing == Standing::Open);
-        let found = recognise(&mut lease, files)?;
+        let found = recognise(&mut lease, files, &|| self.shutdown.requested())?;
+        if self.shutdown.requested() {
+            return Err(SiteProblem::Asked);
+        }
         let unreadable = found.unreadable.iter().any(|(path, _)| turn.wants(path));
         let waiting = found.waiting.iter().filter(|(_, file)| turn.wants(&file.path));
         let bytes: Vec<u64> = waiting.map(|(id, file)| left(&lease, *id, file.size)).collect();
@@ -155,7 +158,7 @@ impl Pass<'_> {
             throttle: Throttle::new(self.settings.requests_per_second.map(|count| count.get() as u32)),
             shutdown: self.shutdown.clone(),
         };
-        let reading = options.reading();
+        let reading = options.reading(self.shutdown);
         let import = SiteImport {
             delivery: Rc::new(delivery),
             shape,
@@ -249,7 +252,8 @@ impl Pass<'_> {
     /// In the quiet hours, asks Matomo to compute again the reports of the days that received hits.
     async fn invalidate(&self, lease: &mut Lease) -> Result<(), SiteProblem> {
         let local = Timestamp::now().to_zoned(self.settings.zone.clone()).time();
-        if lease.book().days().is_empty() || !self.settings.quiet_hours.contains(local) {
+        let is_time = self.settings.quiet_hours.contains(local) && !self.shutdown.requested();
+        if lease.book().days().is_empty() || !is_time {
             return Ok(());
         }
         let site = lease.book().site();

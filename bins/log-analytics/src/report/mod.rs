@@ -70,7 +70,7 @@ pub type Standings = Vec<(SiteId, Result<SiteStanding, LedgerError>)>;
 /// When the folder of the logs cannot be listed. A ledger that cannot be read is the answer for its site.
 pub fn sites(settings: &Settings) -> Result<Standings, ReportError> {
     let folder = settings.logs_folder();
-    let found = discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get())
+    let found = discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get(), &|| false)
         .map_err(|error| ReportError::Logs { folder, error })?;
     let ledger = Ledger::look(&settings.ledger_folder());
     let sites: BTreeSet<SiteId> = found.settled.keys().copied().chain(ledger.sites()).collect();
