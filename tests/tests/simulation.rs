@@ -144,7 +144,7 @@ enum Life {
 
 async fn live(folder: &Path, world: &World, shape: Shape, turn_length: Option<Duration>) -> Life {
     let names = Names::parse("*").unwrap();
-    let found = discover::discover(&folder.join("logs"), &names, SystemTime::now(), Duration::ZERO).unwrap();
+    let found = discover::discover(&folder.join("logs"), &names, SystemTime::now(), Duration::ZERO, &|| false).unwrap();
     let ledger = Ledger::open(&folder.join("ledger")).unwrap();
     let mut lease = ledger.claim(SITE).unwrap().unwrap();
     let patience = Patience {
@@ -154,18 +154,20 @@ async fn live(folder: &Path, world: &World, shape: Shape, turn_length: Option<Du
         grace: Duration::from_secs(1),
         slowest: Cell::new(None),
     };
+    let shutdown = Shutdown::never();
     let delivery = Delivery {
         sink: world.clone(),
         patience,
         hands: Hands::new(shape.recorders),
         size: Size::new(shape.batch_hits_max),
         throttle: Throttle::new(None),
-        shutdown: Shutdown::never(),
+        shutdown: shutdown.clone(),
     };
+    let reading = Reading { format: FormatOptions::default(), encoding: TextEncoding::Utf8, zone: None, shutdown };
     let import = SiteImport {
         delivery: Rc::new(delivery),
         shape,
-        reading: &Reading { format: FormatOptions::default(), encoding: TextEncoding::Utf8, zone: None },
+        reading: &reading,
         hits: &HitOptions {
             enable_http_errors: true,
             enable_http_redirects: true,

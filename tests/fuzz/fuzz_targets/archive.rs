@@ -39,7 +39,7 @@ fn packed(compression: Compression, text: &[u8]) -> io::Result<Vec<u8>> {
 
 /// All lines with their offsets; an error if the file does not end well, nothing if it holds too much.
 fn lines(path: &Path) -> Option<Result<Vec<(u64, Vec<u8>)>, file::ReadError>> {
-    let mut lines = match file::lines_from(path, 0) {
+    let mut lines = match file::lines_from(path, 0, &|| false) {
         Ok(lines) => lines,
         Err(error) => return Some(Err(error)),
     };
@@ -63,15 +63,15 @@ fn lines(path: &Path) -> Option<Result<Vec<(u64, Vec<u8>)>, file::ReadError>> {
 fn any_bytes(bytes: &[u8]) {
     fs::write(&*PATH, bytes).expect("memory can be written");
     let Some(read) = lines(&PATH) else { return };
-    let verified = file::verify(&PATH);
-    let extent = file::extent(&PATH);
+    let verified = file::verify(&PATH, &|| false);
+    let extent = file::extent(&PATH, &|| false);
     match read {
         Ok(all) => {
             assert!(verified.is_ok());
             let extent = extent.expect("it was read to its end");
             if let Some((offset, bytes)) = all.last() {
                 assert!(*offset < extent.bytes);
-                let mut again = file::lines_from(&PATH, *offset).expect("it was read to its end");
+                let mut again = file::lines_from(&PATH, *offset, &|| false).expect("it was read to its end");
                 let line = again.next_line().expect("it was read to its end").expect("it is there");
                 assert_eq!((line.offset, line.end), (*offset, extent.bytes));
                 assert!(*offset == 0 || line.bytes == *bytes);
@@ -101,7 +101,7 @@ fn members(choice: u8, cut: u16, texts: &[u8]) {
     // Between two members nobody can tell; and without its first bytes it is no archive.
     if cut > 6 && !ends.contains(&cut) {
         fs::write(&*PATH, &archive[..cut]).expect("memory can be written");
-        assert!(file::verify(&PATH).is_err(), "{compression:?} cut at {cut} of {}", archive.len());
+        assert!(file::verify(&PATH, &|| false).is_err(), "{compression:?} cut at {cut} of {}", archive.len());
     }
 }
 
