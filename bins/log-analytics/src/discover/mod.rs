@@ -13,12 +13,11 @@ use std::time::{Duration, SystemTime};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::file::GiveUp;
 pub use fingerprint::{Fingerprint, HEAD_BYTES_MAX, Head};
 use settled::{Judged, SettleRule};
 pub use settled::{LogFile, Settled, Unsettled, nanoseconds};
 pub use site::SiteId;
-
-use crate::file::GiveUp;
 
 /// Endings of files that a copy in progress or an editor leaves behind.
 const TEMPORARY_ENDINGS: [&str; 6] = ["~", ".tmp", ".part", ".partial", ".filepart", ".swp"];

@@ -234,3 +234,43 @@ pub fn now() -> Moment {
 pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::discover::{Names, SiteId, discover};
+    use crate::ledger::Ledger;
+
+    /// Wishes to give up from the so many-th time on that it is asked.
+    fn patient_for(asked: u32) -> impl Fn() -> bool {
+        let left = Cell::new(asked);
+        move || left.replace(left.get().saturating_sub(1)) == 0
+    }
+
+    #[test]
+    fn a_look_at_many_files_is_given_up_halfway_and_goes_on_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, site) = (folder.path().join("logs"), SiteId(4));
+        fs::create_dir_all(logs.join("4")).unwrap();
+        for number in 0..5 {
+            fs::write(logs.join("4").join(format!("{number}.log")), format!("line {number}\n")).unwrap();
+        }
+        let names = Names::parse("*").unwrap();
+        let listed = |asked| {
+            let found = discover(&logs, &names, SystemTime::now(), Duration::ZERO, &patient_for(asked)).unwrap();
+            found.settled[&site].clone()
+        };
+        assert_eq!(listed(0), []);
+        // The folder itself is asked for too.
+        assert_eq!(listed(3).len(), 2);
+        let all = listed(100);
+        let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(site).unwrap().unwrap();
+        let mut waiting = |asked| recognise(&mut lease, &all, &patient_for(asked)).unwrap().waiting.len();
+        assert_eq!([0, 2, 0, 100].map(&mut waiting), [0, 2, 2, 5], "what was seen once is not asked for");
+        assert_eq!(lease.book().files().count(), 5);
+    }
+}
