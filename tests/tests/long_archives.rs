@@ -63,10 +63,11 @@ fn stopped(running: Running, archive: &Path) -> Outcome {
 #[test]
 fn a_pass_stops_while_it_reads_an_archive_through_and_loses_nothing() {
     let Long { stack, lines, archive, short } = long();
-    stopped(stack.start(&["once"]), &archive).succeeds().never_says("IMPORT_LOG_ERROR");
+    let stopped = stopped(stack.start(&["once"]), &archive).succeeds().never_says("IMPORT_LOG_ERROR");
+    stopped.says(&["what is left is for the next pass"]);
     assert_eq!(stack.matomo().seen().hits, 0);
     fs::write(&archive, short).unwrap();
-    stack.once().succeeds();
+    stack.once().succeeds().never_says("Asked to stop");
     stack.holds_exactly(SITE, &lines);
 }
 

@@ -86,6 +86,9 @@ impl<'a> Pass<'a> {
         if let Err((exit, problem)) = self.import_sites(&mut report).await {
             report.problem(exit, problem);
         }
+        if self.shutdown.requested() {
+            info!("Asked to stop: what is left is for the next pass");
+        }
         let seconds = format!("{:.1}", begin.elapsed().as_secs_f64());
         let PassReport { sites, files, lines, hits, waiting, .. } = report;
         info!(sites, files, lines, hits, waiting, problems = report.problems.len(), seconds, "Pass ended");
