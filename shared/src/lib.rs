@@ -25,4 +25,5 @@ pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod shutdown;
+pub mod trouble;
 pub mod words;

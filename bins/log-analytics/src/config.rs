@@ -16,7 +16,7 @@ use shared::schedule::Schedule;
 use shared::secret::Secret;
 
 use crate::discover::{Names, SiteId};
-use crate::matomo::{Matomo, Patience};
+use crate::matomo::{Matomo, RetryPolicy};
 use crate::options::ImportOptions;
 
 shared::settings! {
@@ -48,7 +48,7 @@ shared::settings! {
         pub legacy_state_dir: Option<PathBuf> = optional("LEGACY_STATE_DIR").example("/analytics/processed"),
         /// Names of the files to take: shell patterns, those after a `!` are left out.
         pub files: Names = default("IMPORT_FILES", "*access*,*.log,*.log.*,!*error*"),
-        /// A file that changed less than this ago is still being written.
+        /// How long an archive must not have changed to be complete. Of a plain file whole lines are read though it is younger, after a pass has waited so long (30 seconds at most).
         pub settle_time: Span = default("SETTLE_TIME", "10s"),
         /// Attempts at a file that fails through its own fault (a damaged archive, an unknown format) before it is quarantined.
         pub attempts: Count<1, 1000> = default("IMPORT_ATTEMPTS", "3"),
@@ -56,8 +56,8 @@ shared::settings! {
         pub batch_size: Count<1, 10_000> = default("MATOMO_BATCH_SIZE", "400"),
         /// Longest turn of a site, while other sites wait for theirs: a backlog does not keep their fresh logs waiting.
         pub site_turn: Span = default("SITE_TURN", "10m"),
-        /// Hits that are rearranged together, so that Matomo meets each user agent less often.
-        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2500"),
+        /// Without effect: hits leave in the order of time. Earlier versions rearranged as many.
+        pub window: Option<Count<1, 100_000>> = optional("IMPORT_WINDOW").example("2500"),
         /// Longest wait for an answer of Matomo.
         pub request_timeout: Span = default("MATOMO_REQUEST_TIMEOUT", "300s"),
         /// Times a batch is sent in all before the pass gives up.
@@ -113,13 +113,24 @@ shared::settings! {
         /// As for `run`.
         pub in_doubt_wait: Span = default("MATOMO_IN_DOUBT_WAIT", "5s"),
         /// As for `run`.
-        pub window: Count<1, 100_000> = default("IMPORT_WINDOW", "2500"),
+        pub window: Option<Count<1, 100_000>> = optional("IMPORT_WINDOW").example("2500"),
+        /// As for `run`.
+        pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
+        /// As for `run`.
+        pub ledger_url: Option<LedgerUrl> = optional("LEDGER_URL").example("file:/analytics/ledger"),
         /// As for `run`.
         pub requests_per_second: Option<Count<1, 1_000_000>> = optional("MATOMO_MAX_REQUESTS_PERS").example("1000"),
         /// As for `run`.
         pub grace: Span = shared::shutdown::GRACE,
         /// As for `run`.
         pub log: LogOptions,
+    }
+}
+
+impl ImportSettings {
+    /// Folder of the ledger, for files that lie below the logs folder of a site.
+    pub fn ledger_folder(&self) -> PathBuf {
+        ledger_folder(self.ledger_url.as_ref(), &self.analytics_dir)
     }
 }
 
@@ -166,10 +177,10 @@ impl Settings {
 }
 
 impl Settings {
-    /// How patient deliveries are, knowing the slowest answer so far.
-    pub fn patience(&self, slowest_ms: Option<u64>) -> Patience {
+    /// How often batches are sent and how long answers may take, knowing the slowest answer so far.
+    pub fn retry_policy(&self, slowest_ms: Option<u64>) -> RetryPolicy {
         let server = &self.import_options.server;
-        Patience {
+        RetryPolicy {
             attempts_max: server.retry_max_attempts.unwrap_or(self.request_attempts.get() as u32),
             retry_delay: server.retry_delay_seconds.map_or(self.retry_delay.get(), Duration::from_secs),
             doubt_least: self.in_doubt_wait.get(),

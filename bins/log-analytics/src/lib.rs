@@ -6,15 +6,19 @@ pub mod discover;
 pub mod file;
 pub mod format;
 pub mod hit;
-pub mod interleave;
+pub mod merge;
+
 pub mod ledger;
 pub mod matomo;
 pub mod pipeline;
+
+pub mod id;
 
 mod command;
 pub mod config;
 pub mod options;
 pub mod report;
 pub mod summary;
+mod trouble;
 
 pub use command::{Arguments, run};

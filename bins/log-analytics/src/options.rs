@@ -150,6 +150,12 @@ pub enum ImportOptionsError {
 }
 
 impl ImportOptions {
+    /// The same for these files.
+    #[must_use]
+    pub fn for_files(&self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self.clone() }
+    }
+
     /// Reads the words behind `import`, program name not included.
     ///
     /// # Errors

@@ -104,6 +104,18 @@ impl Counts {
         self.malformed + self.skipped(Skip::InvalidDate) + self.skipped(Skip::NoTrackerRequest)
     }
 
+    /// Lines that cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.malformed
+    }
+
+    /// The first of them, as it may be shown.
+    #[must_use]
+    pub fn unreadable_sample(&self) -> String {
+        self.samples.get(MALFORMED).map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Lines that lists of hosts, networks and addresses or the window of dates keep out.
     #[must_use]
     pub fn filtered(&self) -> u64 {

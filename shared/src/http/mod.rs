@@ -9,7 +9,7 @@ mod tests;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 pub use reqwest::Url;
@@ -84,6 +84,8 @@ pub struct Answer {
     pub content_type: Option<String>,
     /// `Location`, if given as text.
     pub location: Option<String>,
+    /// `Date`: how late it was where the answer was made.
+    pub date: Option<SystemTime>,
     /// From the call to the last byte.
     pub elapsed: Duration,
 }
@@ -187,11 +189,12 @@ impl Http {
         let status = response.status().as_u16();
         let content_type = text_of(&response, header::CONTENT_TYPE);
         let location = text_of(&response, header::LOCATION);
+        let date = text_of(&response, header::DATE).and_then(|text| date_of(&text));
         // A body that ends early is an error here, never a short answer.
         while let Some(part) = response.chunk().await.map_err(failed)? {
             piece(&part)?;
         }
-        Ok(Answer { status, body: Vec::new(), content_type, location, elapsed: begin.elapsed() })
+        Ok(Answer { status, body: Vec::new(), content_type, location, date, elapsed: begin.elapsed() })
     }
 }
 
@@ -203,6 +206,12 @@ pub fn parse(url: &str) -> Result<Url, HttpError> {
         "http" | "https" if url.has_host() => Ok(url),
         _ => Err(refused(Trouble::from_text("not an http or https address".to_owned()))),
     }
+}
+
+/// Reads a date as HTTP writes it (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date_of(text: &str) -> Option<SystemTime> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(SystemTime::from(date.timestamp()))
 }
 
 fn text_of(response: &Response, name: header::HeaderName) -> Option<String> {

@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn answer(status: u16) -> Answer {
-        Answer { status, body: Vec::new(), content_type: None, location: None, elapsed: Duration::ZERO }
+        Answer { status, body: Vec::new(), content_type: None, location: None, date: None, elapsed: Duration::ZERO }
     }
 
     #[test]

@@ -6,9 +6,11 @@ use shared::entry::{Exit, Failure};
 use shared::findings::Findings;
 
 use crate::config::Settings;
-use crate::discover::{self, SiteId};
+use crate::discover::{self, SiteId, Unlisted};
 use crate::ledger::{Ledger, ShellState};
 use crate::matomo::{Matomo, Refusal, sentence};
+use crate::pipeline::ledger_site_refusal;
+use crate::trouble;
 
 /// The name of the site that `--create-ledger-site` makes.
 const LEDGER_SITE_NAME: &str = "Import ledger (log-analytics)";
@@ -38,15 +40,22 @@ fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
     let folder = settings.logs_folder();
     match discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get(), &|| false) {
         Ok(found) => {
-            let files: usize = found.settled.values().map(Vec::len).sum();
+            let files: usize = found.files.values().map(Vec::len).sum();
             findings.good(&format!(
-                "{} site folders with {files} settled files in {}",
-                found.settled.len(),
+                "{} site folders with {files} files in {}",
+                found.files.len(),
                 folder.display()
             ));
             found.remarks.iter().for_each(|remark| findings.advice(remark));
-            found.settled.keys().for_each(|site| legacy(settings, *site, findings));
-            found.settled.into_keys().collect()
+            for Unlisted { site, path, error } in &found.unreadable {
+                let (exit, help) = trouble::of_folder(path, error);
+                findings.fault(exit, &format!("site {site}: {} cannot be read: {error}", path.display()), &help);
+            }
+            if let Some(refusal) = ledger_site_refusal(settings, &found) {
+                findings.fault(refusal.exit(), &refusal.to_string(), &refusal.help());
+            }
+            found.files.keys().for_each(|site| legacy(settings, *site, findings));
+            found.files.into_keys().collect()
         }
         Err(error) => {
             let what = format!("cannot list the folder of the logs {}: {error}", folder.display());
@@ -117,6 +126,11 @@ async fn ledger_site(matomo: &Matomo, site: SiteId, findings: &mut Findings) {
 }
 
 async fn create(matomo: &Matomo, findings: &mut Findings) {
+    let known = matomo.all_sites().await.unwrap_or_default();
+    // Made by an earlier call whose answer nobody wrote down.
+    if let Some((site, _)) = known.iter().find(|(_, url)| url.trim_end_matches('/') == LEDGER_SITE_URL) {
+        return findings.good(&format!("the ledger site exists already: set MATOMO_LEDGER_SITE={site}"));
+    }
     match matomo.add_site(LEDGER_SITE_NAME, LEDGER_SITE_URL).await {
         Ok(site) => findings.good(&format!("created the ledger site: set MATOMO_LEDGER_SITE={site}")),
         Err(error) => {

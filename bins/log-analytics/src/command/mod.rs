@@ -1,17 +1,20 @@
 //! The sub-commands, one file each.
 
-mod adhoc;
+mod adopt;
 mod argument;
 mod check;
 mod health;
 mod history;
+mod import;
 mod once;
 mod past;
+mod reimport;
 mod report;
 mod retry;
 mod run;
 mod status;
 mod telling;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,8 +69,12 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Release quarantined files, and decide about lines that were set aside
+    /// Release quarantined files and lines that could not be read, and decide about lines that were set aside
     Retry(Retry),
+    /// Send lines again on purpose: of a file, or of a day
+    Reimport(reimport::Reimport),
+    /// Say what is known of a site whose ledger was lost or does not fit what Matomo has
+    Adopt(adopt::Adopt),
     /// Show the last passes and how they ended
     History {
         /// As JSON, one object per line
@@ -104,11 +111,13 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(),
         Command::Once => once::once(),
-        Command::Import { words } => adhoc::import(words),
+        Command::Import { words } => import::import(words),
         Command::Check { create_ledger_site } => check::check(create_ledger_site),
         Command::Status { json } => status::status(json),
         Command::Report { out } => report::report(out.as_deref()),
         Command::Retry(retry) => retry::retry(&retry),
+        Command::Reimport(wish) => reimport::reimport(&wish),
+        Command::Adopt(wish) => adopt::adopt(&wish),
         Command::History { json } => history::history(json),
         Command::PrintConfig => print_config::<Settings>(&neighbours()),
         Command::Health => health::health(),
@@ -123,6 +132,15 @@ fn start() -> Result<Settings, Failure> {
     reading.announce();
     for notice in &reading.settings.import_options.notices {
         warn!(notice, "MATOMO_IMPORT_OPTIONS deserves a look");
+    }
+    if reading.settings.window.is_some() {
+        warn!("IMPORT_WINDOW has no effect any more: hits leave in the order of time");
+    }
+    if reading.settings.ledger_site.is_none() {
+        warn!(
+            help = "run `log-analytics check --create-ledger-site`, or create a site in Matomo and set its number",
+            "MATOMO_LEDGER_SITE is not set: after a crash or a lost answer, lines may have to wait for a person"
+        );
     }
     Ok(reading.settings)
 }

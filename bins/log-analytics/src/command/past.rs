@@ -3,7 +3,6 @@
 use std::fs;
 
 use jiff::Timestamp;
-use shared::entry::Failure;
 use shared::files::FileError;
 use shared::job::{History, Record, Report, Trigger, too_soon};
 use tracing::warn;
@@ -26,24 +25,28 @@ impl Past {
     }
 
     /// Why no pass may start now, if the last one started less than `MIN_INTERVAL` ago.
-    ///
-    /// # Errors
-    /// When the history cannot be read, or is of a later version.
-    pub fn too_soon(&self, settings: &Settings) -> Result<Option<String>, Failure> {
-        let last = self.history.read()?.last().map(|run| run.started);
-        Ok(too_soon(settings.min_interval.as_ref(), last, Timestamp::now()))
+    pub fn too_soon(&self, settings: &Settings) -> Option<String> {
+        let last = self.read()?.last().map(|run| run.started);
+        too_soon(settings.min_interval.as_ref(), last, Timestamp::now())
     }
 
     /// A pass begins; when it did.
-    ///
-    /// # Errors
-    /// As for [`Past::too_soon`].
-    pub fn begins(&self, trigger: Trigger, slot: Option<Timestamp>) -> Result<Timestamp, Failure> {
+    pub fn begins(&self, trigger: Trigger, slot: Option<Timestamp>) -> Timestamp {
         let started = Timestamp::now();
         let sentence = "running".to_owned();
         let record = Record { started, ended: None, slot, trigger, result: None, exit: None, sentence };
-        told(self.history.begin(self.history.read()?, record));
-        Ok(started)
+        if let Some(runs) = self.read() {
+            told(self.history.begin(runs, record));
+        }
+        started
+    }
+
+    /// What is there; nothing if it cannot be read or is of a later version: no import depends on it.
+    fn read(&self) -> Option<Vec<Record>> {
+        self.history
+            .read()
+            .inspect_err(|error| warn!(why = crate::matomo::sentence(error), "The history of passes cannot be read, going on without it"))
+            .ok()
     }
 
     /// The pass that began then has ended.

@@ -69,6 +69,8 @@ async fn serve(settings: Settings, shutdown: &Shutdown) -> Result<Exit, Failure>
     let slots = Slots::after(schedule(&settings), since);
     let past = Past::of(&settings);
     let mut standing = Standing { settings, slots, health, telling, past, shutdown, first: true };
+    super::watchdog::guard(shutdown, standing.settings.grace.get());
+    written(standing.health.plan(standing.slots.next(), None));
     let mut signals = Signals::new(shutdown);
     while !shutdown.requested() {
         let slot = standing.slots.next();
@@ -94,7 +96,7 @@ async fn serve(settings: Settings, shutdown: &Shutdown) -> Result<Exit, Failure>
 impl Standing<'_> {
     async fn pass(&mut self, trigger: Trigger, slot: Option<Timestamp>) -> Result<(), Failure> {
         if trigger != Trigger::Asked
-            && let Some(reason) = self.past.too_soon(&self.settings)?
+            && let Some(reason) = self.past.too_soon(&self.settings)
         {
             info!(reason, "This run is left out: the job ran a short while ago");
             self.slots.after_run(Timestamp::now());
@@ -102,7 +104,7 @@ impl Standing<'_> {
             return Ok(());
         }
         self.health.run_started(Timestamp::now()).map_err(unwritable)?;
-        let started = self.past.begins(trigger, slot)?;
+        let started = self.past.begins(trigger, slot);
         self.telling.begins().await;
         let report = alive(pass(&self.settings, self.shutdown), &mut self.health, &self.settings).await?;
         let missed = self.slots.after_run(Timestamp::now());
@@ -113,6 +115,7 @@ impl Standing<'_> {
         let told = told(&report, self.shutdown);
         self.past.ended(started, &told);
         self.note(&told);
+        self.plan();
         self.telling.ended(&told).await;
         super::report::rewrite(&self.settings);
         Ok(())

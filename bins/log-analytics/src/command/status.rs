@@ -20,7 +20,7 @@ pub fn status(json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn row(site: &SiteStanding) -> [String; 12] {
+fn row(site: &SiteStanding) -> [String; 13] {
     let moment = |moment: Option<Timestamp>| moment.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
     [
         site.site.to_string(),
@@ -30,6 +30,7 @@ fn row(site: &SiteStanding) -> [String; 12] {
         site.imported.to_string(),
         site.quarantined.len().to_string(),
         site.set_aside_lines.to_string(),
+        site.unreadable_lines.to_string(),
         site.hits.to_string(),
         moment(site.last_import),
         moment(site.last_hit),
@@ -38,7 +39,7 @@ fn row(site: &SiteStanding) -> [String; 12] {
     ]
 }
 
-const HEADINGS: [&str; 12] = [
+const HEADINGS: [&str; 13] = [
     "SITE",
     "WAITING",
     "BEING WRITTEN",
@@ -46,6 +47,7 @@ const HEADINGS: [&str; 12] = [
     "IMPORTED",
     "QUARANTINED",
     "LINES SET ASIDE",
+    "UNREADABLE",
     "HITS",
     "LAST IMPORT",
     "LAST HIT",
@@ -70,6 +72,9 @@ fn table(all: &[SiteStanding]) -> String {
     for site in all {
         for Quarantined { file, why } in &site.quarantined {
             text.push_str(&format!("quarantined at site {}: {file}: {why}\n", site.site));
+        }
+        if site.vanished > 0 {
+            text.push_str(&format!("went away half imported at site {}: {} files\n", site.site, site.vanished));
         }
         if let Some(TakenOver { at, imported, given_up }) = &site.taken_over {
             let at = at.map_or_else(String::new, |at| format!(" at {at}"));

@@ -1,6 +1,6 @@
-//! Stage 1: which files, of which site. Reads folder listings, and of files nothing beyond the fingerprint.
+//! Stage 1: which files, of which site, and which content they are.
 
-mod fingerprint;
+mod identity;
 mod settled;
 mod site;
 
@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::file::GiveUp;
-pub use fingerprint::{Fingerprint, HEAD_BYTES_MAX, Head};
-use settled::{Judged, SettleRule};
-pub use settled::{LogFile, Settled, Unsettled, nanoseconds};
+use crate::file::{GiveUp, Stat};
+pub use identity::{Head, Identity, Known, Looking, identify};
+use settled::SettleRule;
+pub use settled::{LogFile, nanoseconds};
 pub use site::SiteId;
 
 /// Endings of files that a copy in progress or an editor leaves behind.
@@ -63,21 +63,37 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Discovery {
     /// Files to look at, per site, by path.
-    pub settled: BTreeMap<SiteId, Vec<Settled>>,
-    /// Files somebody may still write to.
-    pub unsettled: BTreeMap<SiteId, Vec<(LogFile, Unsettled)>>,
-    /// Folders and files that belong to no site, and what could not be read: one sentence each.
+    pub files: BTreeMap<SiteId, Vec<LogFile>>,
+    /// Files of the current hour, to which web servers still write.
+    pub being_written: BTreeMap<SiteId, Vec<LogFile>>,
+    /// Folders and files that belong to no site: one sentence each.
     pub remarks: Vec<String>,
+    /// What could not be listed.
+    pub unreadable: Vec<Unlisted>,
+    /// How long until the youngest file has settled, if any is young.
+    pub longest_rest: Option<Duration>,
+}
+
+/// A part of a site's folder that could not be listed.
+#[derive(Debug)]
+pub struct Unlisted {
+    /// The site.
+    pub site: SiteId,
+    /// The folder or file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
 }
 
 impl Discovery {
-    /// How long until the youngest file has settled, if any is merely young.
-    pub fn longest_rest(&self) -> Option<Duration> {
-        let rests = self.unsettled.values().flatten().filter_map(|(_, why)| match why {
-            Unsettled::Young { remaining } => Some(*remaining),
-            Unsettled::CurrentHour => None,
-        });
-        rests.max()
+    /// The files of a site, by path.
+    pub fn files_of(&self, site: SiteId) -> &[LogFile] {
+        self.files.get(&site).map_or(&[][..], Vec::as_slice)
+    }
+
+    /// The files of a site that somebody still writes to.
+    pub fn being_written_of(&self, site: SiteId) -> &[LogFile] {
+        self.being_written.get(&site).map_or(&[][..], Vec::as_slice)
     }
 }
 
@@ -118,36 +134,70 @@ fn list_site(
     rule: &SettleRule,
     give_up: GiveUp<'_>,
 ) {
-    let settled = found.settled.entry(site).or_default();
-    let unsettled = found.unsettled.entry(site).or_default();
-    // By name: what is compared lies in the same folder, and names are found slowly in paths.
-    let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
-    let entries = WalkDir::new(folder).follow_links(true).sort_by(by_name).into_iter();
+    let (mut files, mut being_written) = (Vec::new(), Vec::new());
+    // Links are not followed: whoever may write logs could lead us to any file of this container, or to another site.
+    let entries = WalkDir::new(folder).into_iter();
     for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(&entry.file_name().to_string_lossy())) {
         if give_up() {
-            return;
+            break;
         }
-        match entry.map_err(io::Error::from).and_then(|entry| log_file(entry, names, rule)) {
-            Ok(Some(Ok(file))) => settled.push(file),
-            Ok(Some(Err(waiting))) => unsettled.push(waiting),
-            Ok(None) => {}
-            // It went away between the listing and the look: rotation at work.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => found.remarks.push(format!("site {site}: {error}")),
+        match entry {
+            Ok(entry) => match log_file(&entry, names, rule) {
+                Ok(Some(file)) if rule.is_of_this_hour(entry.file_name().as_bytes()) => being_written.push(file),
+                Ok(Some(file)) => files.push(file),
+                Ok(None) => found.remarks.extend(left_out(&entry, folder, names)),
+                Err(error) => found.unlisted(site, entry.path(), error),
+            },
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                found.unlisted(site, &path, error.into());
+            }
+        }
+    }
+    // Sorted afterwards, as a folder of many files would be held twice otherwise.
+    let by_path = |a: &LogFile, b: &LogFile| a.path.as_os_str().cmp(b.path.as_os_str());
+    files.sort_unstable_by(by_path);
+    being_written.sort_unstable_by(by_path);
+    let rests = files.iter().filter_map(|file| rule.rest(&file.stat));
+    found.longest_rest = found.longest_rest.max(rests.max());
+    found.files.insert(site, files);
+    found.being_written.insert(site, being_written);
+}
+
+impl Discovery {
+    fn unlisted(&mut self, site: SiteId, path: &Path, error: io::Error) {
+        // It went away between the listing and the look: rotation at work.
+        if error.kind() != io::ErrorKind::NotFound {
+            self.unreadable.push(Unlisted { site, path: path.to_owned(), error });
         }
     }
 }
 
-fn log_file(entry: DirEntry, names: &Names, rule: &SettleRule) -> io::Result<Option<Judged>> {
-    let name = entry.file_name().to_owned();
-    let text = name.to_string_lossy();
-    if !entry.file_type().is_file() || is_temporary(&text) || !names.takes(&text) {
+fn is_taken(entry: &DirEntry, names: &Names) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    !is_temporary(&name) && names.takes(&name)
+}
+
+fn log_file(entry: &DirEntry, names: &Names, rule: &SettleRule) -> io::Result<Option<LogFile>> {
+    if !entry.file_type().is_file() || !is_taken(entry, names) {
         return Ok(None);
     }
-    let about = entry.metadata().map_err(io::Error::from)?;
-    let modified_ns = nanoseconds(about.modified()?);
-    let file = LogFile { path: entry.into_path(), size: about.len(), modified_ns };
-    Ok(Some(rule.judge(name.as_bytes(), file)))
+    let stat = Stat::of(&entry.metadata().map_err(io::Error::from)?);
+    Ok(Some(LogFile { path: entry.path().into(), is_young: rule.rest(&stat).is_some(), stat }))
+}
+
+/// What to say of something with the name of a log that is none: a link out of the site's folder, a pipe, a device.
+fn left_out(entry: &DirEntry, folder: &Path, names: &Names) -> Option<String> {
+    let kind = entry.file_type();
+    let path = entry.path();
+    if kind.is_symlink() {
+        // What a link within the folder leads to is found there by itself.
+        let inside = || Some(std::fs::canonicalize(path).ok()?.starts_with(std::fs::canonicalize(folder).ok()?));
+        let target = std::fs::read_link(path).unwrap_or_default();
+        let leads_out = inside() != Some(true);
+        return leads_out.then(|| format!("{} is a link out of the site's folder, to {}", path.display(), target.display()));
+    }
+    (!kind.is_dir() && !kind.is_file() && is_taken(entry, names)).then(|| format!("{} is not a regular file", path.display()))
 }
 
 /// Hidden names are nobody's logs; rsync writes into `.name.XXXXXX` and `.~tmp~/` before it renames.
@@ -162,35 +212,65 @@ fn is_temporary(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::*;
+
+    fn listed(folder: &Path) -> Discovery {
+        let names = Names::parse("*access*,*.log,*.log.*,!*error*").unwrap();
+        discover(folder, &names, SystemTime::now() + Duration::from_secs(60), Duration::ZERO, &|| false).unwrap()
+    }
+
+    fn write(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+
+    fn paths(found: &Discovery, folder: &Path, site: u32) -> Vec<String> {
+        let files = found.files[&SiteId(site)].iter();
+        files.map(|file| file.path.strip_prefix(folder).unwrap().display().to_string()).collect()
+    }
 
     #[test]
     fn folders_are_sites_and_what_is_being_written_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |path: &str| {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "x").unwrap();
-        };
         for path in ["4/access_log.1", "4/web1/deep/access_log.2", "4/.access_log.1.Xy12ab", "4/.~tmp~/access_log.9"] {
-            write(path);
+            write(&folder.path().join(path));
         }
         for path in ["4/error_log.1", "4/access_log.3.part", "7/x.log.1.gz", "lost+found/access_log.1", "0/x.log"] {
-            write(path);
+            write(&folder.path().join(path));
         }
-        let names = Names::parse("*access*,*.log,*.log.*,!*error*").unwrap();
-        let found =
-            discover(folder.path(), &names, SystemTime::now() + Duration::from_secs(60), Duration::ZERO, &|| false)
-                .unwrap();
-        let paths = |site| {
-            let files = found.settled[&SiteId(site)].iter();
-            files
-                .map(|file| file.file().path.strip_prefix(folder.path()).unwrap().display().to_string())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(paths(4), ["4/access_log.1", "4/web1/deep/access_log.2"]);
-        assert_eq!(paths(7), ["7/x.log.1.gz"]);
+        let found = listed(folder.path());
+        assert_eq!(paths(&found, folder.path(), 4), ["4/access_log.1", "4/web1/deep/access_log.2"]);
+        assert_eq!(paths(&found, folder.path(), 7), ["7/x.log.1.gz"]);
         assert_eq!(found.remarks.len(), 2, "{:?}", found.remarks);
+    }
+
+    #[test]
+    fn links_and_pipes_are_not_followed_and_those_that_lead_out_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["4/web1/access_log.1", "7/access_log.1", "secret"] {
+            write(&folder.path().join(path));
+        }
+        let link = |target: &str, name: &str| symlink(target, folder.path().join(name)).unwrap();
+        link("web1/access_log.1", "4/access_log.current");
+        link("web1", "4/web2");
+        link("../secret", "4/secret.log");
+        link("../7", "4/others");
+        link("/proc/kmsg", "4/kmsg.log");
+        link("nowhere", "4/dangling.log");
+        make_pipe(&folder.path().join("4/pipe.log"));
+        let found = listed(folder.path());
+        assert_eq!(paths(&found, folder.path(), 4), ["4/web1/access_log.1"]);
+        let said = found.remarks.join("\n");
+        for name in ["secret.log", "others", "kmsg.log", "dangling.log", "pipe.log"] {
+            assert!(said.contains(name), "{name} in {said}");
+        }
+        assert!(!said.contains("access_log.current") && !said.contains("web2"), "{said}");
+    }
+
+    fn make_pipe(path: &Path) {
+        let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
     }
 }

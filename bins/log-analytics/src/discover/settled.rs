@@ -1,47 +1,35 @@
-//! Decides which files nobody writes to any more.
+//! Decides which files somebody may still write to.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::file::Stat;
+
 /// A file below a site's folder, as the folder listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
     /// Where it is.
-    pub path: PathBuf,
-    /// Its size in bytes, as stored.
-    pub size: u64,
-    /// When its content last changed, in nanoseconds since 1970.
-    pub modified_ns: i64,
+    pub path: Box<Path>,
+    /// What the file system says of it.
+    pub stat: Stat,
+    /// It changed less than the settle time ago: of a plain file, whole lines can be read all the same; an archive may not
+    /// be complete.
+    pub is_young: bool,
 }
 
-/// A log file that nobody writes to any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled(LogFile);
-
-/// Why a file is left alone for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsettled {
-    /// Its name carries the current hour (UTC), as the web servers that write hourly files name them.
-    CurrentHour,
-    /// It changed less than the settle time ago.
-    Young {
-        /// How long until it counts as settled, if nobody writes to it.
-        remaining: Duration,
-    },
-}
-
-impl Settled {
-    /// The file.
-    pub fn file(&self) -> &LogFile {
-        &self.0
+impl LogFile {
+    /// A file that is named by a person: nobody writes to it.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn at(path: std::path::PathBuf) -> std::io::Result<Self> {
+        let stat = Stat::of(&std::fs::metadata(&path)?);
+        Ok(Self { path: path.into(), stat, is_young: false })
     }
 }
-
-/// A file as it was judged: settled, or why it is left alone.
-pub type Judged = Result<Settled, (LogFile, Unsettled)>;
 
 /// Judges the files of one listing.
 pub struct SettleRule {
@@ -59,21 +47,17 @@ impl SettleRule {
         Self { now_ns: nanoseconds(now), settle_ns, hour: hour.unwrap_or_default() }
     }
 
-    /// Judges a file by its name and date.
-    ///
-    /// # Errors
-    /// The reason why the file is left alone.
-    pub fn judge(&self, name: &[u8], file: LogFile) -> Judged {
-        if names_hour(name, self.hour.as_bytes()) {
-            return Err((file, Unsettled::CurrentHour));
-        }
-        let age_ns = self.now_ns.saturating_sub(file.modified_ns);
+    /// Whether a name carries the current hour (UTC), as web servers that write hourly files name them.
+    pub fn is_of_this_hour(&self, name: &[u8]) -> bool {
+        names_hour(name, self.hour.as_bytes())
+    }
+
+    /// How long until a file counts as settled, if it changed just now and nobody writes to it.
+    pub fn rest(&self, stat: &Stat) -> Option<Duration> {
+        let age_ns = self.now_ns.saturating_sub(stat.modified_ns);
         // A date in the future is a clock that differs, not a file being written for ever.
-        if (0..self.settle_ns).contains(&age_ns) {
-            let remaining = Duration::from_nanos(u64::try_from(self.settle_ns - age_ns).unwrap_or(u64::MAX));
-            return Err((file, Unsettled::Young { remaining }));
-        }
-        Ok(Settled(file))
+        let is_young = (0..self.settle_ns).contains(&age_ns);
+        is_young.then(|| Duration::from_nanos(u64::try_from(self.settle_ns - age_ns).unwrap_or(u64::MAX)))
     }
 }
 
@@ -113,33 +97,26 @@ mod tests {
         SystemTime::from(text.parse::<Timestamp>().unwrap())
     }
 
-    fn settle(name: &str, modified: &str, now: SystemTime, settle: Duration) -> Judged {
-        let path = PathBuf::from("/logs/4").join(name);
-        let file = LogFile { path, size: 1, modified_ns: nanoseconds(at(modified)) };
-        SettleRule::at(now, settle).judge(name.as_bytes(), file)
-    }
-
     #[test]
     fn the_current_hour_in_utc_is_still_being_written() {
-        let now = at("2026-01-31T23:10:00Z");
+        let rule = SettleRule::at(at("2026-01-31T23:10:00Z"), Duration::ZERO);
         let with_hour = ["access_log.2026-01-31-23", "access.2026013123.log", "a_2026-01-31_23.gz", "a-20260131-23"];
         for name in with_hour.into_iter().chain(["1-2026-01-31-23"]) {
-            let judged = settle(name, "2026-01-31T20:00:00Z", now, Duration::ZERO);
-            assert!(matches!(judged, Err((_, Unsettled::CurrentHour))), "{name}");
+            assert!(rule.is_of_this_hour(name.as_bytes()), "{name}");
         }
         let others = ["access_log.2026-01-31-22", "access_log.2026-01-31", "access_log", "access_log.12026013123"];
         let long = ["access_log.20260131234", "access_log.2026-01-31-2-3", "access_log.2026-01-31-2"];
         for name in others.into_iter().chain(long) {
-            assert!(settle(name, "2026-01-31T20:00:00Z", now, Duration::ZERO).is_ok(), "{name}");
+            assert!(!rule.is_of_this_hour(name.as_bytes()), "{name}");
         }
     }
 
     #[test]
     fn a_young_file_says_how_long_it_has_to_rest() {
-        let now = at("2026-01-31T23:10:00Z");
-        let judged = settle("a.log", "2026-01-31T23:09:56Z", now, Duration::from_secs(10));
-        assert!(matches!(judged, Err((_, Unsettled::Young { remaining })) if remaining == Duration::from_secs(6)));
-        assert!(settle("a.log", "2026-01-31T23:09:50Z", now, Duration::from_secs(10)).is_ok());
-        assert!(settle("a.log", "2030-01-01T00:00:00Z", now, Duration::from_secs(10)).is_ok());
+        let rule = SettleRule::at(at("2026-01-31T23:10:00Z"), Duration::from_secs(10));
+        let rest = |modified| rule.rest(&Stat { modified_ns: nanoseconds(at(modified)), ..Stat::default() });
+        assert_eq!(rest("2026-01-31T23:09:56Z"), Some(Duration::from_secs(6)));
+        assert_eq!(rest("2026-01-31T23:09:50Z"), None);
+        assert_eq!(rest("2030-01-01T00:00:00Z"), None);
     }
 }

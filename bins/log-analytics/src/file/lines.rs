@@ -1,9 +1,11 @@
-//! Cuts a stream of bytes into lines; memory is bounded whatever the stream holds.
+//! Cuts a stream of bytes into lines, and proves which bytes stood before the last one; memory is bounded whatever the stream
+//! holds.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 
 use super::ReadError;
+use super::prefix::{PrefixHasher, Proof};
 
 /// A line longer than this is counted as malformed, its bytes are passed over.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -35,12 +37,39 @@ pub struct Lines {
     filled: usize,
     ended: bool,
     offset: u64,
+    hasher: PrefixHasher,
+    /// Up to here the buffer was hashed; the rest follows before it leaves the buffer.
+    hashed: usize,
+    nul_bytes: u64,
 }
 
 impl Lines {
-    /// Lines of `source`, whose first byte lies at `offset` of the file `path`.
-    pub fn new(path: PathBuf, source: Box<dyn Read + Send>, offset: u64) -> Self {
-        Self { path, source, buffer: vec![0; BUFFER_BYTES], start: 0, filled: 0, ended: false, offset }
+    /// Lines of `source`; its first byte lies where `hasher` stands in the file `path`.
+    pub fn new(path: PathBuf, source: Box<dyn Read + Send>, hasher: PrefixHasher) -> Self {
+        Self {
+            path,
+            source,
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            filled: 0,
+            ended: false,
+            offset: hasher.at(),
+            hasher,
+            hashed: 0,
+            nul_bytes: 0,
+        }
+    }
+
+    /// What stands before the next line: all bytes up to the end of the last one.
+    pub fn proof(&mut self) -> Proof {
+        self.hash_to(self.start);
+        self.hasher.proof()
+    }
+
+    /// Bytes of holes so far: runs of NUL before a line, as a writer leaves them that goes on behind the end of a file that
+    /// was truncated. They belong to no line.
+    pub fn nul_bytes(&self) -> u64 {
+        self.nul_bytes
     }
 
     /// The same, with so many bytes read at once. To be said before the first line is read.
@@ -87,6 +116,7 @@ impl Lines {
     }
 
     fn find_line(&mut self) -> io::Result<Option<Found>> {
+        self.pass_nul()?;
         let mut scanned = 0;
         loop {
             let unread = &self.buffer[self.start..self.filled];
@@ -110,6 +140,29 @@ impl Lines {
         }
     }
 
+    /// Passes over the NUL bytes before a line.
+    fn pass_nul(&mut self) -> io::Result<()> {
+        loop {
+            let unread = &self.buffer[self.start..self.filled];
+            let nul = unread.iter().position(|byte| *byte != 0).unwrap_or(unread.len());
+            self.start += nul;
+            self.offset += nul as u64;
+            self.nul_bytes += nul as u64;
+            if self.start < self.filled || self.ended {
+                return Ok(());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Hashes the buffer up to `end`, as far as that was not done.
+    fn hash_to(&mut self, end: usize) {
+        if end > self.hashed {
+            self.hasher.update(&self.buffer[self.hashed..end]);
+            self.hashed = end;
+        }
+    }
+
     fn cut_at(&self, at: usize) -> Found {
         let unread = &self.buffer[self.start..self.filled];
         let crlf = unread[at] == b'\r' && unread.get(at + 1) == Some(&b'\n');
@@ -127,6 +180,8 @@ impl Lines {
 
     fn move_to_front(&mut self) {
         if self.start > 0 {
+            self.hash_to(self.start);
+            self.hashed -= self.start;
             self.buffer.copy_within(self.start..self.filled, 0);
             self.filled -= self.start;
             self.start = 0;
@@ -151,6 +206,7 @@ impl Lines {
         // The buffer is longer than a line may be: at its front there is room behind the head.
         self.move_to_front();
         let head_end = self.start + LINE_BYTES_MAX;
+        self.hash_to(head_end);
         let mut skipped = 0;
         loop {
             let tail = &self.buffer[head_end..self.filled];
@@ -162,10 +218,12 @@ impl Lines {
                 }
                 // Only the CR stays, so that the LF that may follow is seen beside it.
                 skipped += at as u64;
+                self.hasher.update(&tail[..at]);
                 self.buffer[head_end] = b'\r';
                 self.filled = head_end + 1;
             } else {
                 skipped += tail.len() as u64;
+                self.hasher.update(tail);
                 self.filled = head_end;
             }
             if self.ended {
@@ -210,10 +268,14 @@ mod tests {
     }
 
     fn lines(bytes: &[u8], drop: usize) -> Vec<(u64, u64, Vec<u8>, bool, bool)> {
-        let mut lines = Lines::new("x".into(), Box::new(Drops(bytes.to_vec(), 0, drop)), 0);
+        let mut lines = Lines::new("x".into(), Box::new(Drops(bytes.to_vec(), 0, drop)), PrefixHasher::default());
         let mut all = Vec::new();
         while let Some(line) = lines.next_line().unwrap() {
-            all.push((line.offset, line.end, line.bytes.to_vec(), line.terminated, line.overlong));
+            let end = line.end;
+            all.push((line.offset, end, line.bytes.to_vec(), line.terminated, line.overlong));
+            let mut hasher = PrefixHasher::default();
+            hasher.update(&bytes[..end as usize]);
+            assert_eq!(lines.proof(), hasher.proof(), "what stands before {end}");
         }
         all
     }
@@ -255,6 +317,15 @@ mod tests {
     fn a_byte_order_mark_is_not_part_of_the_first_line() {
         let got = lines(b"\xef\xbb\xbfa\nb\n", 100);
         assert_eq!((got[0].0, got[0].1, got[0].2.as_slice()), (0, 5, &b"a"[..]));
+    }
+
+    #[test]
+    fn a_hole_belongs_to_no_line_however_long_it_is() {
+        let mut bytes = vec![0; 2 * LINE_BYTES_MAX];
+        bytes.extend(b"first\n\0\0second\n\0");
+        let begin = 2 * LINE_BYTES_MAX as u64;
+        let got: Vec<_> = lines(&bytes, 70_001).into_iter().map(|line| (line.0 - begin, line.2)).collect();
+        assert_eq!(got, [(0, b"first".to_vec()), (8, b"second".to_vec())]);
     }
 
     proptest! {

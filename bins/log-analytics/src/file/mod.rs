@@ -1,20 +1,21 @@
 //! Stage 2: bytes become lines that know their offset, whatever the compression.
 
+mod blocked;
 mod decompress;
 mod encoding;
 mod lines;
+mod prefix;
+mod source;
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 
+pub use blocked::blocked_read;
 pub use decompress::Compression;
-use decompress::MAGIC_BYTES;
 pub use encoding::TextEncoding;
 pub use lines::{LINE_BYTES_MAX, Line, Lines};
-
-/// Bytes unpacked at once: a decoder that is asked for a few kilobytes takes half as long again.
-const UNPACKED_BYTES: usize = 64 * 1024;
+pub use prefix::{BLOCK_BYTES, PrefixHasher, Proof};
+pub use source::{Source, Stat};
 
 /// Plain bytes read at once: more of them would push each other out of the processor's nearest memory.
 const PLAIN_BYTES: usize = 32 * 1024;
@@ -52,108 +53,38 @@ pub enum ReadError {
 pub type GiveUp<'a> = &'a dyn Fn() -> bool;
 
 impl ReadError {
+    /// Whether the operating system failed, not the file: too many open files, a volume that is away, a right that is
+    /// missing. What is wrong with the bytes of an archive is found by its decoder, which has no error number.
+    pub fn is_of_surroundings(&self) -> bool {
+        matches!(self, Self::Open { error, .. } | Self::Read { error, .. } if error.raw_os_error().is_some())
+    }
+
+    /// The error number, if it is the operating system's.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Open { error, .. } | Self::Read { error, .. } => error.raw_os_error(),
+            Self::GivenUp { .. } => None,
+        }
+    }
+
     /// Whether the file is simply not there any more.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Open { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// Opens the original bytes of a file, whatever its compression.
+/// The lines of a file from where `hasher` stands on: the beginning, or for a plain file any place.
 ///
 /// # Errors
-/// When the file cannot be opened or its first bytes cannot be read.
-pub fn open(path: &Path) -> Result<(Compression, Box<dyn Read + Send>), ReadError> {
-    let failed = |error| ReadError::Open { path: path.to_owned(), error };
-    let mut file = File::open(path).map_err(failed)?;
-    let mut magic = [0; MAGIC_BYTES];
-    let known = read_full(&mut file, &mut magic).map_err(failed)?;
-    let compression = Compression::of(&magic[..known]);
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let bytes = compression.decode(file).map_err(failed)?;
-    Ok((compression, bytes))
-}
-
-/// The lines of a file from `offset` (in original bytes) on.
-///
-/// # Errors
-/// When the file cannot be opened, or an archive is damaged before `offset`, or too long before it for whoever wants to give up.
-pub fn lines_from(path: &Path, offset: u64, give_up: GiveUp<'_>) -> Result<Lines, ReadError> {
-    let (compression, mut bytes) = open(path)?;
-    if offset > 0 {
-        if compression == Compression::None {
-            bytes = Box::new(seek_to(path, offset)?);
-        } else {
-            read_through(path, &mut bytes.by_ref().take(offset), give_up, |_| {})?;
-        }
+/// When its decoder cannot be set up.
+pub fn lines(source: &Source, hasher: PrefixHasher) -> Result<Lines, ReadError> {
+    let path = source.path().to_owned();
+    if source.is_packed() {
+        debug_assert_eq!(hasher.at(), 0, "an archive is read from its beginning");
+        return Ok(Lines::new(path, source.bytes()?, hasher));
     }
-    let lines = Lines::new(path.to_owned(), bytes, offset);
-    Ok(if compression == Compression::None { lines.in_pieces_of(PLAIN_BYTES) } else { lines })
-}
-
-fn seek_to(path: &Path, offset: u64) -> Result<File, ReadError> {
-    let failed = |error| ReadError::Open { path: path.to_owned(), error };
-    let mut file = File::open(path).map_err(failed)?;
-    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    Ok(file)
-}
-
-/// Reads an archive to its end, so that a cut one is known before its first line is sent.
-/// A plain file has no end to verify.
-///
-/// # Errors
-/// When the archive is cut short or damaged, or too long for whoever wants to give up.
-pub fn verify(path: &Path, give_up: GiveUp<'_>) -> Result<(), ReadError> {
-    let (compression, mut bytes) = open(path)?;
-    if compression == Compression::None { Ok(()) } else { read_through(path, &mut bytes, give_up, |_| {}) }
-}
-
-/// How far a file goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
-    /// Original bytes.
-    pub bytes: u64,
-    /// Its last line has a terminator.
-    pub ends_a_line: bool,
-}
-
-/// How far a file goes; an archive is read to its end for it.
-///
-/// # Errors
-/// When it cannot be read, or is an archive cut short, or too long for whoever wants to give up.
-pub fn extent(path: &Path, give_up: GiveUp<'_>) -> Result<Extent, ReadError> {
-    let failed = |error| ReadError::Read { path: path.to_owned(), error };
-    let (compression, mut source) = open(path)?;
-    let mut extent = Extent { bytes: 0, ends_a_line: true };
-    if compression == Compression::None {
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        extent.bytes = size.saturating_sub(1);
-        source = Box::new(seek_to(path, extent.bytes)?);
-    }
-    read_through(path, &mut source, give_up, |piece| {
-        extent.bytes += piece.len() as u64;
-        extent.ends_a_line = matches!(piece.last(), Some(b'\n' | b'\r'));
-    })?;
-    Ok(extent)
-}
-
-/// Reads to the end, piece by piece, none of them empty.
-fn read_through(
-    path: &Path,
-    source: &mut impl Read,
-    give_up: GiveUp<'_>,
-    mut take: impl FnMut(&[u8]),
-) -> Result<(), ReadError> {
-    let mut buffer = vec![0; UNPACKED_BYTES];
-    loop {
-        if give_up() {
-            return Err(ReadError::GivenUp { path: path.to_owned() });
-        }
-        match read_full(source, &mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => take(&buffer[..count]),
-            Err(error) => return Err(ReadError::Read { path: path.to_owned(), error }),
-        }
-    }
+    let bytes = source.plain_from(hasher.at());
+    Ok(Lines::new(path, bytes, hasher).in_pieces_of(PLAIN_BYTES))
 }
 
 /// Fills `buffer` as far as the source goes; answers how far.

@@ -8,8 +8,6 @@ use super::{Chosen, FORMATS, Fit, FormatOptions, LineParser};
 
 /// So many lines are looked at before a file is given up.
 const LINES_MAX: u64 = 100_000;
-/// A file that is blank for so many characters counts as empty.
-const BLANK_CHARACTERS_MAX: usize = 100;
 /// Never detected: see [`FORMATS`](super::FORMATS).
 const BY_NAME_ONLY: &str = "ovh";
 
@@ -17,19 +15,14 @@ const BY_NAME_ONLY: &str = "ovh";
 pub struct Detector {
     candidates: Vec<Candidate>,
     lines: u64,
-    beginning: Beginning,
+    /// Whether a line was more than blanks.
+    is_written: bool,
 }
 
 /// A format on trial.
 struct Candidate {
     name: &'static str,
     parser: Box<dyn LineParser + Send>,
-}
-
-/// The first characters of the file, which decide whether it counts as empty.
-enum Beginning {
-    Blank { characters: usize },
-    Written,
 }
 
 /// The format of a file.
@@ -43,7 +36,7 @@ pub struct Found {
 /// Why a file has no format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotFound {
-    /// Nothing but blanks among its first hundred characters: nothing to import, no fault.
+    /// Nothing but blanks: nothing to import, no fault.
     Empty,
     /// None of its lines fits a format: the import of the file fails.
     Undetectable {
@@ -60,7 +53,7 @@ impl Detector {
             .filter(|format| format.name() != BY_NAME_ONLY)
             .map(|format| Candidate { name: format.name(), parser: format.parser(options, Chosen::ByDetection) })
             .collect();
-        Self { candidates, lines: 0, beginning: Beginning::Blank { characters: 0 } }
+        Self { candidates, lines: 0, is_written: false }
     }
 
     /// Shows the next line, without its terminator. After an answer the detector has nothing more to say.
@@ -69,10 +62,11 @@ impl Detector {
             return None;
         }
         self.lines += 1;
-        self.beginning.read(line);
-        if self.is_empty() {
+        // Blank lines may stand before the first one, however many (the reference takes a file for empty after 100 characters).
+        if line.trim_ascii().is_empty() {
             return None;
         }
+        self.is_written = true;
         let winner = self.winner(line)?;
         let Candidate { name, parser } = self.candidates.swap_remove(winner);
         self.candidates.clear();
@@ -94,35 +88,12 @@ impl Detector {
 
     /// Whether further lines change nothing: the format is found, or the file is given up.
     pub fn exhausted(&self) -> bool {
-        self.lines >= LINES_MAX || self.candidates.is_empty() || self.is_empty()
+        self.lines >= LINES_MAX || self.candidates.is_empty()
     }
 
     /// The verdict on a file that ended, or was given up, without an answer.
     pub fn not_found(&self) -> NotFound {
-        match self.beginning {
-            Beginning::Blank { .. } => NotFound::Empty,
-            Beginning::Written => NotFound::Undetectable { lines: self.lines },
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self.beginning, Beginning::Blank { characters } if characters >= BLANK_CHARACTERS_MAX)
-    }
-}
-
-impl Beginning {
-    fn read(&mut self, line: &[u8]) {
-        let Self::Blank { characters } = self else {
-            return;
-        };
-        // A character of several bytes is counted as several: it is no blank, so it ends the counting.
-        let first = line.iter().position(|byte| !byte.is_ascii_whitespace());
-        match first {
-            Some(at) if *characters + at < BLANK_CHARACTERS_MAX => *self = Self::Written,
-            Some(at) => *characters += at,
-            // One more for the end of the line.
-            None => *characters += line.len() + 1,
-        }
+        if self.is_written { NotFound::Undetectable { lines: self.lines } } else { NotFound::Empty }
     }
 }
 
@@ -179,13 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_empty_when_its_first_hundred_characters_are_blank() {
+    fn blank_lines_before_the_first_one_are_passed_over() {
         assert_eq!(detect([]), Err(NotFound::Empty));
-        let blanks = vec![""; 100];
-        assert_eq!(detect(blanks.iter().copied().chain([COMMON])), Err(NotFound::Empty));
-        assert_eq!(detect(blanks[..99].iter().copied().chain([COMMON])), Ok("common"));
-        let wide = " ".repeat(100) + "x";
-        assert_eq!(detect([&*wide, COMMON]), Err(NotFound::Empty));
+        let blanks = vec![""; 1_000];
+        assert_eq!(detect(blanks.iter().copied()), Err(NotFound::Empty));
+        assert_eq!(detect(blanks.iter().copied().chain([COMMON])), Ok("common"));
     }
 
     #[test]

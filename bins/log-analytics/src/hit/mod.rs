@@ -32,4 +32,4 @@ pub use judge::{Judge, Judged, Verdict};
 pub use options::{HitOptions, OptionError, Replay};
 pub use site::Site;
 pub use skip::{Skip, Skipped};
-pub use write::{Common, Written, add_parameter};
+pub use write::add_parameter;

@@ -3,8 +3,6 @@
 //! Nothing is scanned or escaped twice: the address is copied from where it was first written, and the user agent
 //! comes ready-made.
 
-use std::rc::Rc;
-
 use super::agent::Agent;
 use super::json::{self, Stray};
 use super::judge::{Judge, Judged};
@@ -21,38 +19,17 @@ impl Judge {
     /// Appends the hit for `site`: one JSON object and nothing else. Its last byte is the closing brace, so
     /// [`add_parameter`] can take one more parameter in.
     pub fn write(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) {
-        let mut own = Vec::new();
-        let common = self.write_apart(hit, site, &mut own);
-        Written { own: &own, common: common.as_ref() }.append_to(out);
-    }
-
-    /// The same without what the hit has in common with others, which is most of it.
-    pub fn write_apart(&mut self, hit: &Judged<'_>, site: &Site, out: &mut Vec<u8>) -> Option<Common> {
         let mut room = std::mem::take(&mut self.room);
         let target = text::cut(hit.target.text(&self.rules, &mut room), ADDRESS_CHARACTERS_MAX);
         let address = Address { prefix: prefix(hit, &self.rules, site, target), target };
-        let plain = hit.record.plain;
         let start = out.len();
-        let opening = self.opening.of(&self.rules, site, matches!(address.prefix, Prefix::Site));
-        if hit.replay.is_some() {
-            out.extend_from_slice(opening);
-        }
+        out.extend_from_slice(self.opening.of(&self.rules, site, matches!(address.prefix, Prefix::Site)));
         push_addresses(out, hit, &address, site);
         out.extend_from_slice(br#"","cip":""#);
-        json::push_known(out, hit.ip(), plain, Stray::Replace);
+        json::push_known(out, hit.ip(), hit.record.plain, Stray::Replace);
         self.clock.push(out, hit.moment);
         let agent = &hit.known_agent;
-        let common = match &hit.replay {
-            None => {
-                let (opening, agent) = (Rc::clone(opening), Rc::clone(agent));
-                Some(Common { opening, agent, agent_at: (out.len() - start) as u32 })
-            }
-            // What a replayed request says is laid over the whole hit.
-            Some(_) => {
-                out.extend_from_slice(&agent.json);
-                None
-            }
-        };
+        out.extend_from_slice(&agent.json);
         push_page_variables(out, hit, &self.rules);
         if !self.rules.visit_variables.is_empty() {
             push_visit_variables(out, hit, &self.rules, agent);
@@ -66,52 +43,10 @@ impl Judge {
         }
         out.push(b'}');
         if let Some(parameters) = &hit.replay {
+            // What a replayed request says is laid over the whole hit.
             parameters.overlay(out, start);
         }
         self.room = room;
-        common
-    }
-}
-
-/// What a hit has in common with others.
-#[derive(Debug, Clone)]
-pub struct Common {
-    /// How the hits of its site begin.
-    opening: Rc<[u8]>,
-    /// What the hits of its user agent share.
-    agent: Rc<Agent>,
-    /// Where in its own part that belongs.
-    agent_at: u32,
-}
-
-/// A hit as it was written: its own part, and what was left out of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Written<'w> {
-    /// All of it, if it has nothing in common with others.
-    pub own: &'w [u8],
-    /// What was left out.
-    pub common: Option<&'w Common>,
-}
-
-impl Written<'_> {
-    /// Bytes of the whole hit.
-    pub fn len(&self) -> usize {
-        self.own.len() + self.common.map_or(0, |common| common.opening.len() + common.agent.json.len())
-    }
-
-    /// Whether nothing was written.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Appends the whole hit.
-    #[inline]
-    pub fn append_to(&self, out: &mut Vec<u8>) {
-        let Some(Common { opening, agent, agent_at }) = self.common else { return out.extend_from_slice(self.own) };
-        let (before, behind) = self.own.split_at(*agent_at as usize);
-        for part in [&**opening, before, &agent.json, behind] {
-            out.extend_from_slice(part);
-        }
     }
 }
 
@@ -197,11 +132,11 @@ fn push_main_url(out: &mut Vec<u8>, site: &Site) {
 /// What every hit of a site begins with, as far as its address, or into its address where that begins with the site's;
 /// kept from hit to hit.
 #[derive(Debug, Default)]
-pub(super) struct Opening(Option<(u32, [Rc<[u8]>; 2])>);
+pub(super) struct Opening(Option<(u32, [Box<[u8]>; 2])>);
 
 impl Opening {
     #[inline]
-    fn of(&mut self, rules: &Rules, site: &Site, with_main_url: bool) -> &Rc<[u8]> {
+    fn of(&mut self, rules: &Rules, site: &Site, with_main_url: bool) -> &[u8] {
         if self.0.as_ref().is_none_or(|(known, _)| *known != site.id()) {
             self.0 = None;
         }
@@ -210,11 +145,11 @@ impl Opening {
     }
 
     #[cold]
-    fn texts(rules: &Rules, site: &Site) -> [Rc<[u8]>; 2] {
+    fn texts(rules: &Rules, site: &Site) -> [Box<[u8]>; 2] {
         let bare = [&*rules.opening, site.id_text(), br#"","url":""#].concat();
         let mut with_main_url = bare.clone();
         push_main_url(&mut with_main_url, site);
-        [bare, with_main_url].map(Rc::from)
+        [bare, with_main_url].map(Vec::into_boxed_slice)
     }
 }
 

@@ -1,85 +1,46 @@
-//! What the journal amounts to: files with their checkpoints, batches on the way, days to invalidate.
+//! What the journal amounts to: contents with their checkpoints, batches in flight, days to invalidate.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::content::{Content, FileState, Sighted, Sighting, path_text};
 use super::journal::Telling;
 use super::offsets::Offsets;
-use super::record::{FileId, Intent, IntentId, Part, Record, VERSION};
+use super::record::{FileId, Intent, IntentId, JournalId, Part, Record, Seen, VERSION};
+use super::spans::Spans;
 use super::tally::{TakeOver, Tally, TurnEnded};
-use crate::discover::{Fingerprint, Head, LogFile, SiteId};
+use crate::discover::{Head, Known, LogFile, SiteId};
+use crate::file::Stat;
+
+/// Text of the lines of batches that arrived, kept so that they can be sent again if Matomo's database goes back in time.
+const SENT_BYTES_MAX: usize = 256 * 1024;
 
 /// Everything the ledger knows of one site.
 #[derive(Debug, Clone)]
 pub struct Book {
     site: SiteId,
-    files: BTreeMap<FileId, FileEntry>,
+    version: u32,
+    journal: JournalId,
+    is_announced: bool,
+    is_adopted: bool,
+    /// By their numbers, which begin anywhere and ascend.
+    contents: Vec<Content>,
     sightings: HashMap<Arc<str>, Sighting>,
     /// Made when the first file comes that is not known by its path; most passes see none.
-    by_first_line: OnceCell<BTreeSet<(u64, FileId)>>,
+    by_line: OnceCell<BTreeSet<(u64, FileId)>>,
     intents: BTreeMap<IntentId, Pending>,
+    sent: VecDeque<Sent>,
+    sent_bytes: usize,
     next_intent: u64,
     slowest_ms: Option<u64>,
-    salt: u64,
     days: BTreeSet<Date>,
     tally: Tally,
 }
-
-/// One file by its content, whatever it is called.
-#[derive(Debug, Clone)]
-pub struct FileEntry {
-    /// Its number.
-    pub id: FileId,
-    /// Its identity.
-    pub print: Fingerprint,
-    /// Where it was last seen.
-    pub path: Arc<str>,
-    /// Every line before this offset is settled, but for `holes`.
-    pub checkpoint: u64,
-    /// Lines before the checkpoint that are to be sent (again).
-    pub holes: BTreeSet<u64>,
-    /// The line that ends at the checkpoint had no terminator.
-    pub cut: bool,
-    /// Where it stands.
-    pub state: FileState,
-    /// Attempts that failed through the file's own fault, since it last changed.
-    pub failures: u32,
-    /// Lines read so far.
-    pub lines: u64,
-    /// Hits that arrived.
-    pub hits: u64,
-    /// When it was last read to its end, milliseconds since 1970.
-    pub finished_ms: i64,
-    /// Date of its newest hit, seconds since 1970.
-    pub newest: Option<i64>,
-}
-
-/// Where a file stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileState {
-    /// There is, or may be, something to import.
-    Waiting,
-    /// Read to its end.
-    Finished,
-    /// Given up; waits for a person.
-    Quarantined(String),
-}
-
-/// A file at a path, as it looked when it was last looked at.
-#[derive(Debug, Clone)]
-struct Sighting {
-    file: FileId,
-    size: u64,
-    modified_ns: i64,
-    done: bool,
-}
-
-/// A path, and what was seen there.
-type Sighted<'b> = (&'b str, &'b Sighting);
 
 /// A batch that is not forgotten yet.
 #[derive(Debug, Clone)]
@@ -101,18 +62,54 @@ pub enum Standing {
     Withheld(String),
 }
 
+/// A batch that arrived, as short as can be.
+#[derive(Debug, Clone)]
+struct Sent {
+    /// Without its lines.
+    intent: Intent,
+    /// The lines of each part.
+    lines: Vec<Box<str>>,
+}
+
+impl Sent {
+    fn of(intent: &Intent) -> Self {
+        let lines = intent.parts.iter().map(|part| part.lines.text().into_boxed_str()).collect();
+        let bare = |part: &Part| Part { file: part.file, lines: Offsets::default(), proof: None };
+        let intent = Intent { parts: intent.parts.iter().map(bare).collect(), days: Vec::new(), ..intent.clone() };
+        Self { intent, lines }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lines.iter().map(|lines| lines.len()).sum::<usize>() + size_of::<Self>()
+    }
+
+    fn whole(&self) -> Intent {
+        let parts = self.intent.parts.iter().zip(&self.lines);
+        let whole = parts.map(|(part, text)| {
+            let lines = Offsets::from_text(text).unwrap_or_default();
+            Part { file: part.file, lines, proof: None }
+        });
+        Intent { parts: whole.collect(), ..self.intent.clone() }
+    }
+}
+
 impl Book {
     /// What an empty journal says of a site.
     pub fn new(site: SiteId) -> Self {
         Self {
             site,
-            files: BTreeMap::new(),
+            version: 0,
+            journal: JournalId::default(),
+            is_announced: false,
+            is_adopted: false,
+            contents: Vec::new(),
             sightings: HashMap::new(),
-            by_first_line: OnceCell::new(),
+            by_line: OnceCell::new(),
             intents: BTreeMap::new(),
+            sent: VecDeque::new(),
+            sent_bytes: 0,
             next_intent: 0,
             slowest_ms: None,
-            salt: 0,
             days: BTreeSet::new(),
             tally: Tally::default(),
         }
@@ -121,103 +118,159 @@ impl Book {
     /// Takes one record into account. Records about files or batches it does not know change nothing.
     pub fn apply(&mut self, record: Record) {
         match record {
-            Record::Opened { .. } => {}
-            Record::Seen { file, print, path, size, modified_ns } => self.seen(file, print, path, size, modified_ns),
+            Record::Opened { version, journal, .. } => (self.version, self.journal) = (version, journal),
+            Record::Seen(seen) => self.seen(seen),
             Record::Intent(intent) => self.intended(intent),
             Record::Receipt { intent, receipt } => {
                 self.slowest_ms = self.slowest_ms.max((receipt.took_ms > 0).then_some(receipt.took_ms));
                 self.received(intent);
             }
-            Record::Undone { intent, .. } => self.undone(intent),
-            Record::Decided { intent, resend: true } => self.undone(intent),
-            Record::Decided { intent, resend: false } => {
-                self.intents.remove(&intent);
-            }
+            Record::Partial { intent, missing } => self.partly_received(intent, &missing),
+            Record::Undone { intent, .. } | Record::Decided { intent, resend: true } => self.undone(intent),
+            Record::Decided { intent, resend: false } => drop(self.intents.remove(&intent)),
             Record::Withheld { intent, why } => {
                 if let Some(pending) = self.intents.get_mut(&intent) {
                     pending.standing = Standing::Withheld(why);
                 }
             }
-            Record::Checkpoint { file, offset } => self.advanced(file, offset),
-            Record::Finished { file, path, offset, cut, totals, at_ms, newest } => {
-                self.advanced(file, offset);
-                if let Some(sighting) = self.sightings.get_mut(&*path) {
-                    sighting.done = true;
-                }
-                self.change(file, |entry| {
-                    entry.state = FileState::Finished;
-                    (entry.cut, entry.finished_ms, entry.failures) = (cut, at_ms, 0);
-                    entry.holes.clear();
-                    entry.lines = entry.lines.saturating_add(totals.lines);
-                    entry.newest = entry.newest.max(newest);
-                });
+            Record::Unseen { file } => self.unsee(file),
+            Record::Adopted { .. } => {
+                self.is_adopted = true;
+                self.sent.clear();
+                self.sent_bytes = 0;
             }
-            Record::PutAway { file, offset, totals } => {
-                self.advanced(file, offset);
-                self.change(file, |entry| entry.lines = entry.lines.saturating_add(totals.lines));
-            }
-            Record::Failed { file, .. } => self.change(file, |entry| entry.failures += 1),
-            Record::Quarantined { file, why, .. } => {
-                self.change(file, |entry| entry.state = FileState::Quarantined(why));
-            }
-            Record::Released { file } => self.change(file, |entry| {
-                (entry.state, entry.failures) = (FileState::Waiting, 0);
-            }),
+            Record::Sent(intent) => self.keep_sent(&intent),
+            Record::Lost { intent } => self.lost(intent),
+            Record::Announced => self.is_announced = true,
             Record::Invalidated { days } => self.days.retain(|day| !days.contains(day)),
             Record::Slowest { ms } => self.slowest_ms = self.slowest_ms.max(Some(ms)),
-            Record::Salted { salt } => self.salt = salt,
+            Record::Salted { .. } => {}
+            Record::Next { intent } => self.next_intent = self.next_intent.max(intent.0),
             Record::Days { days } => self.days.extend(days),
             Record::TookOver { at_ms, imported, given_up } => {
                 self.tally.takeover = Some(TakeOver { at_ms, imported, given_up });
             }
             Record::Turn { at_ms, hits, took_ms } => self.tally.last_turn = Some(TurnEnded { at_ms, hits, took_ms }),
             Record::ByDay { days } => self.tally.set(days),
-            Record::Kept { file, finished, cut, hits, lines, holes, done, at_ms, newest } => {
-                for path in done {
-                    if let Some(sighting) = self.sightings.get_mut(&*path) {
-                        sighting.done = true;
-                    }
+            of_file => self.apply_to_file(of_file),
+        }
+    }
+
+    fn apply_to_file(&mut self, record: Record) {
+        match record {
+            Record::Checkpoint { file, offset } => self.change(file, |content| content.advance(offset)),
+            Record::Finished { file, path, offset, cut, totals, at_ms, newest, begins, proof, rest } => {
+                if let Some(sighting) = self.sightings.get_mut(&*path).filter(|sighting| sighting.file == file) {
+                    sighting.done = !rest;
                 }
-                self.change(file, |entry| {
-                    (entry.cut, entry.hits, entry.lines, entry.finished_ms, entry.newest) =
-                        (cut, hits, lines, at_ms, newest);
-                    entry.holes = holes.as_slice().iter().copied().collect();
-                    if finished {
-                        entry.state = FileState::Finished;
-                    }
+                self.change(file, |content| {
+                    content.advance(offset);
+                    content.proven(proof);
+                    content.state = if rest { FileState::Waiting } else { FileState::Finished };
+                    (content.cut, content.finished_ms, content.failures) = (cut, at_ms, 0);
+                    content.again = Spans::none();
+                    content.counted(&totals);
+                    content.newest = content.newest.max(newest);
+                    content.begins = content.begins.or(begins);
                 });
             }
+            Record::PutAway { file, offset, totals, proof } => self.change(file, |content| {
+                content.advance(offset);
+                content.proven(proof);
+                content.counted(&totals);
+            }),
+            Record::Failed { file, .. } => self.change(file, |content| content.failures += 1),
+            Record::Quarantined { file, why, .. } => {
+                self.change(file, |content| content.state = FileState::Quarantined(why.into()));
+            }
+            Record::Released { file } => {
+                self.change(file, |content| {
+                    (content.state, content.failures) = (FileState::Waiting, 0);
+                    content.again.join(&std::mem::take(&mut content.unreadable));
+                    content.unreadable_lines = 0;
+                });
+                self.reopen(file);
+            }
+            Record::Vanished { file, .. } => self.change(file, |content| content.vanished = true),
+            Record::Again { file, lines } => self.send_again(file, lines),
+            Record::Kept { .. } => self.kept(record),
+            _ => {}
         }
     }
 
-    fn change(&mut self, file: FileId, change: impl FnOnce(&mut FileEntry)) {
-        if let Some(entry) = self.files.get_mut(&file) {
-            change(entry);
+    fn kept(&mut self, record: Record) {
+        let Record::Kept { file, done, finished, holes, again, unreadable, .. } = &record else { return };
+        for path in done {
+            if let Some(sighting) = self.sightings.get_mut(&**path) {
+                sighting.done = true;
+            }
+        }
+        let (file, finished) = (*file, *finished);
+        let (holes, mut spans, unreadable) = (holes.clone(), again.clone(), unreadable.clone());
+        holes.as_slice().iter().for_each(|offset| spans.add(*offset, offset + 1));
+        let Record::Kept { cut, hits, lines, unreadable_lines, at_ms, newest, begins, proof, believed, vanished, .. } = record else { return };
+        self.change(file, |content| {
+            (content.cut, content.hits, content.lines, content.finished_ms) = (cut, hits, lines, at_ms);
+            (content.newest, content.begins, content.vanished) = (newest, begins, vanished);
+            (content.again, content.unreadable, content.unreadable_lines) = (spans, unreadable, unreadable_lines);
+            if proof.is_some() {
+                (content.proof, content.is_believed) = (proof, believed);
+            }
+            if finished {
+                content.state = FileState::Finished;
+            }
+        });
+    }
+
+    fn change(&mut self, file: FileId, change: impl FnOnce(&mut Content)) {
+        if let Ok(index) = self.index_of(file) {
+            change(&mut self.contents[index]);
         }
     }
 
-    fn seen(&mut self, id: FileId, print: Fingerprint, path: String, size: u64, modified_ns: i64) {
-        let path: Arc<str> = path.into();
-        self.sightings.insert(Arc::clone(&path), Sighting { file: id, size, modified_ns, done: false });
-        if let Some(known) = self.by_first_line.get_mut() {
-            known.insert((print.first_line, id));
+    fn index_of(&self, file: FileId) -> Result<usize, usize> {
+        self.contents.binary_search_by_key(&file, |content| content.id)
+    }
+
+    fn seen(&mut self, seen: Seen) {
+        let path: Arc<str> = seen.path.as_str().into();
+        let stat = Stat {
+            device: seen.device,
+            inode: seen.inode,
+            size: seen.size,
+            modified_ns: seen.modified_ns,
+            changed_ns: seen.changed_ns,
+        };
+        let index = match self.index_of(seen.file) {
+            Ok(index) => index,
+            Err(index) => {
+                self.contents.insert(index, Content::new(seen.file, Arc::clone(&path)));
+                index
+            }
+        };
+        self.contents[index].seen(&seen, Arc::clone(&path));
+        if let Some(known) = self.by_line.get_mut() {
+            known.insert((self.contents[index].line_key, seen.file));
         }
-        let entry = self.files.entry(id).or_insert_with(|| FileEntry::new(id, print, Arc::clone(&path)));
-        // A changed file deserves new attempts, a quarantined one too: somebody may have repaired it.
-        (entry.state, entry.failures) = (FileState::Waiting, 0);
-        entry.path = path;
-        if print.bytes > entry.print.bytes {
-            entry.print = print;
+        self.sightings.insert(path, Sighting { file: seen.file, stat, done: false });
+    }
+
+    fn unsee(&mut self, file: FileId) {
+        if let Ok(index) = self.index_of(file) {
+            self.contents.remove(index);
+            self.sightings.retain(|_, sighting| sighting.file != file);
+            self.by_line.take();
         }
     }
 
     fn intended(&mut self, intent: Intent) {
         self.next_intent = self.next_intent.max(intent.intent.0.saturating_add(1));
         for part in &intent.parts {
-            self.change(part.file, |entry| {
-                for offset in part.lines.as_slice().iter().take_while(|&&offset| offset < entry.checkpoint) {
-                    entry.holes.remove(offset);
+            self.change(part.file, |content| {
+                if !content.again.is_empty() {
+                    part.lines.as_slice().iter().for_each(|&offset| content.again.remove(offset));
                 }
+                content.proven(part.proof);
             });
         }
         self.intents.insert(intent.intent, Pending { intent, standing: Standing::Open });
@@ -227,53 +280,115 @@ impl Book {
         let Some(pending) = self.intents.get_mut(&intent) else { return };
         pending.standing = Standing::Received;
         let intent = pending.intent.clone();
+        self.arrived(&intent);
+    }
+
+    fn partly_received(&mut self, intent: IntentId, missing: &[Part]) {
+        let Some(pending) = self.intents.get_mut(&intent) else { return };
+        pending.standing = Standing::Received;
+        for part in &mut pending.intent.parts {
+            let lost = missing.iter().filter(|missing| missing.file == part.file);
+            let lost: BTreeSet<u64> = lost.flat_map(|missing| missing.lines.as_slice()).copied().collect();
+            part.lines = part.lines.without(&lost);
+        }
+        let arrived = pending.intent.clone();
+        self.arrived(&arrived);
+        missing.iter().for_each(|part| self.owe(part));
+    }
+
+    fn arrived(&mut self, intent: &Intent) {
+        self.is_announced |= intent.marks > 1 && intent.ledger_site.is_some();
         self.days.extend(&intent.days);
         self.tally.add(&intent.by_day);
         for part in &intent.parts {
-            self.change(part.file, |entry| {
-                entry.hits = entry.hits.saturating_add(part.lines.as_slice().len() as u64);
-                entry.newest = entry.newest.max(Some(intent.newest));
+            self.change(part.file, |content| {
+                content.hits = content.hits.saturating_add(part.lines.as_slice().len() as u64);
+                content.newest = content.newest.max(Some(intent.newest));
             });
         }
+        if intent.ledger_site.is_some() && intent.marks > 1 {
+            self.keep_sent(intent);
+        }
         // Not with every checkpoint: there are many more of them.
-        let files = &self.files;
-        self.intents.retain(|_, pending| Self::matters(files, pending));
+        let contents = &self.contents;
+        self.intents.retain(|_, pending| Self::matters(contents, pending));
+    }
+
+    fn keep_sent(&mut self, intent: &Intent) {
+        let sent = Sent::of(intent);
+        self.sent_bytes += sent.bytes();
+        self.sent.push_back(sent);
+        while self.sent_bytes > SENT_BYTES_MAX
+            && let Some(forgotten) = self.sent.pop_front()
+        {
+            self.sent_bytes -= forgotten.bytes();
+        }
+    }
+
+    /// Matomo lost a batch that had arrived.
+    fn lost(&mut self, intent: IntentId) {
+        let Some(at) = self.sent.iter().position(|sent| sent.intent.intent == intent) else { return };
+        let Some(sent) = self.sent.remove(at) else { return };
+        self.sent_bytes -= sent.bytes();
+        self.intents.remove(&intent);
+        let whole = sent.whole();
+        self.tally.take_back(&whole.by_day);
+        for part in &whole.parts {
+            let count = part.lines.as_slice().len() as u64;
+            self.change(part.file, |content| content.hits = content.hits.saturating_sub(count));
+            self.owe(part);
+        }
     }
 
     fn undone(&mut self, intent: IntentId) {
         let Some(pending) = self.intents.remove(&intent) else { return };
-        for part in &pending.intent.parts {
-            let mut reopened = false;
-            self.change(part.file, |entry| {
-                let behind = part.lines.as_slice().iter().filter(|&&offset| offset < entry.checkpoint);
-                entry.holes.extend(behind);
-                reopened = !entry.holes.is_empty();
-                if entry.state == FileState::Finished && reopened {
-                    entry.state = FileState::Waiting;
-                }
-            });
-            if reopened {
-                for sighting in self.sightings.values_mut().filter(|sighting| sighting.file == part.file) {
-                    sighting.done = false;
-                }
+        pending.intent.parts.iter().for_each(|part| self.owe(part));
+    }
+
+    /// These lines are to be sent.
+    fn owe(&mut self, part: &Part) {
+        let mut is_owed = false;
+        self.change(part.file, |content| {
+            for &offset in part.lines.as_slice().iter().filter(|offset| **offset < content.checkpoint) {
+                content.again.add(offset, offset + 1);
             }
+            is_owed = !content.again.is_empty();
+            if is_owed && content.state == FileState::Finished {
+                content.state = FileState::Waiting;
+            }
+        });
+        if is_owed {
+            self.reopen(part.file);
         }
     }
 
-    fn advanced(&mut self, file: FileId, offset: u64) {
-        self.change(file, |entry| {
-            if offset > entry.checkpoint {
-                // What was known of the line at the old checkpoint says nothing about the new one.
-                (entry.checkpoint, entry.cut) = (offset, false);
+    fn send_again(&mut self, file: FileId, lines: Option<Spans>) {
+        let is_all = lines.is_none();
+        self.change(file, |content| {
+            (content.state, content.failures) = (FileState::Waiting, 0);
+            match lines {
+                Some(lines) => content.again.join(&lines),
+                None => (content.checkpoint, content.again, content.lines, content.hits) = (0, Spans::none(), 0, 0),
             }
         });
+        if is_all {
+            for pending in self.intents.values_mut() {
+                pending.intent.parts.retain(|part| part.file != file);
+            }
+        }
+        self.reopen(file);
+    }
+
+    fn reopen(&mut self, file: FileId) {
+        self.sightings.values_mut().filter(|sighting| sighting.file == file).for_each(|sighting| sighting.done = false);
     }
 
     /// A received batch matters only while one of its lines lies beyond its file's checkpoint.
-    fn matters(files: &BTreeMap<FileId, FileEntry>, pending: &Pending) -> bool {
+    fn matters(contents: &[Content], pending: &Pending) -> bool {
         let lies_beyond = |part: &Part| {
-            let checkpoint = files.get(&part.file).map_or(0, |entry| entry.checkpoint);
-            part.lines.as_slice().last().is_some_and(|&last| last >= checkpoint)
+            let known = contents.binary_search_by_key(&part.file, |content| content.id);
+            let resume = known.map_or(0, |index| contents[index].resume());
+            part.lines.as_slice().last().is_some_and(|&last| last >= resume)
         };
         pending.standing != Standing::Received || pending.intent.parts.iter().any(lies_beyond)
     }
@@ -283,19 +398,44 @@ impl Book {
         self.site
     }
 
-    /// All files, by number.
-    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.files.values()
+    /// The version of the journal; 0 of a new one.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
-    /// One file.
-    pub fn file(&self, id: FileId) -> Option<&FileEntry> {
-        self.files.get(&id)
+    /// The number of the journal.
+    pub fn journal(&self) -> JournalId {
+        self.journal
+    }
+
+    /// Whether Matomo knows of this journal.
+    pub fn is_announced(&self) -> bool {
+        self.is_announced
+    }
+
+    /// Whether a person decided what is known, as the ledger was gone.
+    pub fn is_adopted(&self) -> bool {
+        self.is_adopted
+    }
+
+    /// All contents, by number.
+    pub fn files(&self) -> impl Iterator<Item = &Content> {
+        self.contents.iter()
+    }
+
+    /// One content.
+    pub fn file(&self, id: FileId) -> Option<&Content> {
+        self.index_of(id).ok().map(|index| &self.contents[index])
     }
 
     /// Batches that are open, withheld, or received beyond a checkpoint.
     pub fn pending(&self) -> impl Iterator<Item = &Pending> {
-        self.intents.values().filter(|pending| Self::matters(&self.files, pending))
+        self.intents.values().filter(|pending| Self::matters(&self.contents, pending))
+    }
+
+    /// The last batches that arrived, the newest first: their numbers, marks and ledger sites, and when they were sent.
+    pub fn sent(&self) -> impl Iterator<Item = &Intent> {
+        self.sent.iter().rev().map(|sent| &sent.intent)
     }
 
     /// Days whose reports wait for invalidation.
@@ -310,7 +450,7 @@ impl Book {
 
     /// When the youngest log file that was seen had last changed, nanoseconds since 1970.
     pub fn newest_log_ns(&self) -> Option<i64> {
-        self.sightings.values().map(|sighting| sighting.modified_ns).max()
+        self.sightings.values().map(|sighting| sighting.stat.modified_ns).max()
     }
 
     /// The slowest answer seen, in milliseconds.
@@ -318,69 +458,103 @@ impl Book {
         self.slowest_ms
     }
 
-    /// Goes into every mark.
-    pub fn salt(&self) -> u64 {
-        self.salt
-    }
-
     /// The number of the next intent.
     pub fn next_intent(&self) -> IntentId {
         IntentId(self.next_intent)
     }
 
-    /// The number of the next file.
+    /// The number of the next content.
     pub fn next_file(&self) -> FileId {
-        FileId(self.files.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1)))
+        FileId(self.contents.last().map_or(0, |content| content.id.0.saturating_add(1)))
     }
 
-    /// Whether this very file (same path, size and date) was looked at before: then its number,
-    /// and whether anything is left to do about it.
+    /// Whether this very file was looked at before: then its content, and whether anything is left to do about it.
     pub fn recognise(&self, file: &LogFile) -> Option<(FileId, bool)> {
         let sighting = self.sightings.get(path_text(file).as_ref())?;
-        (sighting.size == file.size && sighting.modified_ns == file.modified_ns)
-            .then_some((sighting.file, sighting.done))
+        sighting.is_of(&file.stat).then_some((sighting.file, sighting.done))
     }
 
-    /// The known file that these first bytes belong to. `in_place` tells whether a known path still holds
-    /// exactly what it held.
-    pub fn identify(&self, file: &LogFile, head: &Head, in_place: impl Fn(&str, u64, i64) -> bool) -> Option<FileId> {
-        let path = path_text(file);
-        let first_line = head.first_line();
-        if let Some(sighting) = self.sightings.get(path.as_ref()) {
-            let print = self.files.get(&sighting.file)?.print;
-            // The same path with the same beginning: it grew, was touched, or was cut shorter.
-            let shrunk = print.first_line == first_line && head.bytes().len() < print.bytes as usize;
-            if head.continues(&print) || shrunk {
-                return Some(sighting.file);
+    /// What was last seen at a path.
+    pub fn sighting(&self, path: &str) -> Option<&Sighting> {
+        self.sightings.get(path)
+    }
+
+    /// Paths at which a content was seen, all but one: the last one alone, if that is another.
+    pub fn paths_of(&self, file: FileId, except: &Path) -> Vec<(&str, Stat)> {
+        let is_other = |path: &str, sighting: &Sighting| {
+            sighting.file == file && !path.is_empty() && Path::new(path) != except
+        };
+        let last = self.file(file).and_then(|content| self.sightings.get_key_value(&*content.path));
+        match last.filter(|(path, sighting)| is_other(path, sighting)) {
+            Some((path, sighting)) => vec![(path, sighting.stat)],
+            None => {
+                let all = self.sightings.iter().filter(|(path, sighting)| is_other(path, sighting));
+                all.map(|(path, sighting)| (&**path, sighting.stat)).collect()
             }
         }
-        let first_lines = || self.files.values().map(|entry| (entry.print.first_line, entry.id)).collect();
-        let by_first_line = self.by_first_line.get_or_init(first_lines);
-        let known = by_first_line.range((first_line, FileId(0))..=(first_line, FileId(u32::MAX)));
-        let known = known.filter_map(|(_, id)| self.files.get(id));
-        let candidates = known.filter(|entry| head.continues(&entry.print));
-        let best = candidates.max_by_key(|entry| entry.print.bytes)?;
-        // Two servers may begin with the same lines: while a short file lies where it lay, a longer one
-        // that begins like it is another file, not the same one grown.
-        let grown = head.bytes().len() > best.print.bytes as usize;
-        let mut sightings = self.sightings.iter().filter(|(_, sighting)| sighting.file == best.id);
-        let stays = sightings.any(|(path, sighting)| in_place(path, sighting.size, sighting.modified_ns));
-        (!(grown && stays)).then_some(best.id)
     }
 
-    /// Offsets at or beyond the checkpoint that must not be sent: they are on the way, there, or withheld. Ascending.
+    /// Paths at which a content was last seen.
+    pub fn holders(&self, file: FileId) -> impl Iterator<Item = &str> {
+        self.sightings.iter().filter(move |(_, sighting)| sighting.file == file).map(|(path, _)| &**path)
+    }
+
+    /// Bytes of a content behind its checkpoint, as far as they can be told.
+    pub fn bytes_left(&self, file: FileId) -> u64 {
+        let Some(content) = self.file(file) else { return 0 };
+        let sighting = self.sightings.get(&*content.path).filter(|sighting| sighting.file == file);
+        sighting.map_or(0, |sighting| sighting.stat.size.saturating_sub(content.checkpoint))
+    }
+
+    /// Which content each file was seen to hold, by device and inode.
+    pub fn by_inode(&self) -> impl Iterator<Item = ((u64, u64), FileId)> {
+        let known = self.sightings.values().filter(|sighting| sighting.stat.inode != 0);
+        known.map(|sighting| ((sighting.stat.device, sighting.stat.inode), sighting.file))
+    }
+
+    /// Contents that a file with these first bytes may hold: those with the same first line, and `before`, what its path held.
+    pub fn candidates(&self, head: &Head, before: Option<FileId>) -> Vec<Known> {
+        let ids = self.with_first_line(head).into_iter().chain(before).collect::<BTreeSet<_>>();
+        ids.into_iter().filter_map(|id| self.file(id)?.known()).collect()
+    }
+
+    /// Contents with the same first lines of which nothing was booked yet.
+    pub fn unbooked_like(&self, head: &Head) -> Vec<FileId> {
+        let milestones = head.milestones();
+        let is_like = |content: &&Content| {
+            !content.is_booked() && content.milestones.iter().zip(&milestones).all(|(one, other)| one == other)
+        };
+        let contents = self.with_first_line(head).into_iter().filter_map(|id| self.file(id));
+        contents.filter(is_like).map(|content| content.id).collect()
+    }
+
+    fn with_first_line(&self, head: &Head) -> Vec<FileId> {
+        let by_line = self
+            .by_line
+            .get_or_init(|| self.contents.iter().map(|content| (content.line_key, content.id)).collect());
+        let of = |key: u64| by_line.range((key, FileId(0))..=(key, FileId(u32::MAX))).map(|(_, id)| *id);
+        let (line, first) = (head.line_key(), head.first_line_key());
+        let mut ids: Vec<FileId> = of(line).collect();
+        if first != line {
+            // Version 1 took the very first line.
+            ids.extend(of(first));
+        }
+        ids
+    }
+
+    /// Offsets beyond the place of resumption that must not be sent: they are in flight, arrived, or withheld. Ascending.
     pub fn taken(&self, file: FileId) -> Vec<u64> {
-        let checkpoint = self.files.get(&file).map_or(0, |entry| entry.checkpoint);
+        let resume = self.file(file).map_or(0, Content::resume);
         let parts = self.intents.values().flat_map(|pending| &pending.intent.parts);
         let lines = parts.filter(|part| part.file == file).flat_map(|part| part.lines.as_slice());
-        let mut taken: Vec<u64> = lines.copied().filter(|&offset| offset >= checkpoint).collect();
+        let mut taken: Vec<u64> = lines.copied().filter(|&offset| offset >= resume).collect();
         taken.sort_unstable();
         taken
     }
 
     /// How many lines the shortest journal has, roughly.
     pub fn lines_at_least(&self) -> usize {
-        2 * self.files.len() + self.sightings.len() + 2 * self.intents.len() + 8
+        2 * self.contents.len() + self.sightings.len() + 2 * self.intents.len() + self.sent.len() + 8
     }
 
     /// Tells the shortest journal that says the same.
@@ -388,113 +562,76 @@ impl Book {
     /// # Errors
     /// As `tell`.
     pub fn snapshot(&self, tell: &mut Telling<'_>) -> io::Result<()> {
-        tell(Record::Opened { version: VERSION, site: self.site })?;
-        tell(Record::Salted { salt: self.salt })?;
+        tell(Record::Opened { version: VERSION, site: self.site, journal: self.journal })?;
+        if self.is_announced {
+            tell(Record::Announced)?;
+        }
+        if self.is_adopted {
+            tell(Record::Adopted { at_ms: 0 })?;
+        }
+        tell(Record::Next { intent: self.next_intent() })?;
         if let Some(ms) = self.slowest_ms {
             tell(Record::Slowest { ms })?;
         }
         if let Some(TakeOver { at_ms, imported, given_up }) = self.tally.takeover {
             tell(Record::TookOver { at_ms, imported, given_up })?;
         }
-        let mut sightings: Vec<Sighted<'_>> =
-            self.sightings.iter().map(|(path, sighting)| (&**path, sighting)).collect();
-        sightings.sort_unstable_by_key(|(path, sighting)| (sighting.file, *path));
-        let of_file = |id| {
-            let begin = sightings.partition_point(|(_, sighting)| sighting.file < id);
-            let end = sightings.partition_point(|(_, sighting)| sighting.file <= id);
-            &sightings[begin..end]
-        };
-        for entry in self.files.values() {
-            entry.sighted(of_file(entry.id)).into_iter().try_for_each(&mut *tell)?;
+        let sightings = self.sorted_sightings();
+        let of_file = |id| of_file(&sightings, id);
+        // What was seen, never booked, and is seen no more needs not be known.
+        let is_wanted = |content: &&Content| content.is_booked() || !of_file(content.id).is_empty();
+        for content in self.contents.iter().filter(is_wanted) {
+            content.sighted(of_file(content.id)).into_iter().try_for_each(&mut *tell)?;
         }
-        for pending in self.pending() {
-            let id = pending.intent.intent;
-            let mut intent = pending.intent.clone();
-            if pending.standing == Standing::Received {
-                // Its days wait below, or were invalidated since.
-                (intent.days, intent.by_day) = (Vec::new(), Vec::new());
-            }
-            tell(Record::Intent(intent))?;
-            match &pending.standing {
-                Standing::Open => {}
-                Standing::Received => tell(Record::Receipt { intent: id, receipt: super::Receipt::default() })?,
-                Standing::Withheld(why) => tell(Record::Withheld { intent: id, why: why.clone() })?,
-            }
-        }
+        self.sent.iter().try_for_each(|sent| tell(Record::Sent(sent.whole())))?;
+        self.pending().try_for_each(|pending| pending.tell(&mut *tell))?;
         // After the batches: their receipts are in these totals already and would be counted twice.
-        for entry in self.files.values() {
-            entry.kept(of_file(entry.id)).into_iter().try_for_each(&mut *tell)?;
+        for content in self.contents.iter().filter(is_wanted) {
+            content.kept(of_file(content.id)).into_iter().try_for_each(&mut *tell)?;
         }
         if !self.days.is_empty() {
             tell(Record::Days { days: self.days.iter().copied().collect() })?;
         }
         self.tally.snapshot().into_iter().try_for_each(tell)
     }
+
+    fn sorted_sightings(&self) -> Vec<Sighted<'_>> {
+        let mut sightings: Vec<Sighted<'_>> =
+            self.sightings.iter().map(|(path, sighting)| (&**path, sighting)).collect();
+        sightings.sort_unstable_by_key(|(path, sighting)| (sighting.file, *path));
+        sightings
+    }
 }
 
-impl FileEntry {
-    /// Where the file was seen. The path seen last comes last: it names the file.
-    fn sighted(&self, sightings: &[Sighted<'_>]) -> Vec<Record> {
-        let mut sightings = sightings.to_vec();
-        sightings.sort_by_key(|(path, _)| (**path == *self.path, *path));
-        let seen = |path: &str, size, modified_ns| Record::Seen {
-            file: self.id,
-            print: self.print,
-            path: path.to_owned(),
-            size,
-            modified_ns,
-        };
-        let mut records: Vec<_> =
-            sightings.into_iter().map(|(path, sighting)| seen(path, sighting.size, sighting.modified_ns)).collect();
-        if records.is_empty() {
-            // Another file took its path; no file can have this size, so nothing will be mistaken for it.
-            records.push(seen("", u64::MAX, 0));
-        }
-        records.push(Record::Checkpoint { file: self.id, offset: self.checkpoint });
-        records
-    }
+/// The sightings of one content, of all by content.
+fn of_file<'s, 'b>(sightings: &'s [Sighted<'b>], id: FileId) -> &'s [Sighted<'b>] {
+    let begin = sightings.partition_point(|(_, sighting)| sighting.file < id);
+    let end = sightings.partition_point(|(_, sighting)| sighting.file <= id);
+    &sightings[begin..end]
+}
 
-    fn kept(&self, sightings: &[Sighted<'_>]) -> Vec<Record> {
-        let done = sightings.iter().filter(|(_, sighting)| sighting.done).map(|(path, _)| (*path).to_owned()).collect();
-        let mut records = vec![Record::Kept {
-            file: self.id,
-            finished: self.state == FileState::Finished,
-            cut: self.cut,
-            hits: self.hits,
-            lines: self.lines,
-            holes: Offsets::new(self.holes.iter().copied().collect()),
-            done,
-            at_ms: self.finished_ms,
-            newest: self.newest,
-        }];
-        let failed = || Record::Failed { file: self.id, why: String::new(), at_ms: 0 };
-        records.extend((0..self.failures).map(|_| failed()));
-        if let FileState::Quarantined(why) = &self.state {
-            records.push(Record::Quarantined { file: self.id, why: why.clone(), at_ms: 0 });
+impl Pending {
+    fn tell(&self, tell: &mut Telling<'_>) -> io::Result<()> {
+        let id = self.intent.intent;
+        let mut intent = self.intent.clone();
+        if self.standing == Standing::Received {
+            // Its days wait already, or were invalidated since; and it is among those sent.
+            (intent.days, intent.by_day, intent.ledger_site) = (Vec::new(), Vec::new(), None);
         }
-        records
-    }
-
-    fn new(id: FileId, print: Fingerprint, path: Arc<str>) -> Self {
-        Self {
-            id,
-            print,
-            path,
-            checkpoint: 0,
-            holes: BTreeSet::new(),
-            cut: false,
-            state: FileState::Waiting,
-            failures: 0,
-            lines: 0,
-            hits: 0,
-            finished_ms: 0,
-            newest: None,
+        tell(Record::Intent(intent))?;
+        match &self.standing {
+            Standing::Open => Ok(()),
+            Standing::Received => tell(Record::Receipt { intent: id, receipt: super::Receipt::default() }),
+            Standing::Withheld(why) => tell(Record::Withheld { intent: id, why: why.clone() }),
         }
     }
 }
 
-/// A path as the journal writes it. Names that are not UTF-8 lose their odd bytes, which costs a second look
-/// at the file's first bytes and nothing else.
-pub fn path_text(file: &LogFile) -> std::borrow::Cow<'_, str> {
-    file.path.to_string_lossy()
+impl Content {
+    fn advance(&mut self, offset: u64) {
+        if offset > self.checkpoint {
+            // What was known of the line at the old checkpoint says nothing about the new one.
+            (self.checkpoint, self.cut) = (offset, false);
+        }
+    }
 }

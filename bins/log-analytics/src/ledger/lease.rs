@@ -6,10 +6,12 @@ use shared::files::Lock;
 
 use super::book::Book;
 use super::journal::Journal;
-use super::record::{FileId, Intent, IntentId, Record, VERSION};
+use super::record::{FileId, Intent, IntentId, JournalId, Part, Print, Record, Seen, VERSION};
+use super::spans::Spans;
 use super::tally::{TakeOver, TurnEnded};
 use super::{LedgerError, Receipt, Totals};
 use crate::discover::{Head, LogFile, SiteId};
+use crate::file::Proof;
 
 /// A journal is rewritten once it has this size and has doubled since.
 const REWRITE_FROM_BYTES: u64 = 4 << 20;
@@ -25,7 +27,6 @@ pub struct Lease {
     book: Book,
     journal: Journal,
     rewrite_at_bytes: u64,
-    // The last to be dropped: closing the journal cuts its room off, and nobody else may have written there by then.
     _lock: Lock,
 }
 
@@ -51,25 +52,41 @@ impl Ledger {
     pub fn claim(&self, site: SiteId) -> Result<Option<Lease>, LedgerError> {
         let lock_path = self.folder.join(format!("site-{site}.lock"));
         let taken = Lock::try_take(&lock_path);
-        let Some(lock) = taken.map_err(|error| LedgerError::write(&lock_path, std::io::Error::other(error)))? else {
+        let Some(lock) = taken.map_err(|error| LedgerError::write(&lock_path, error.source))? else {
             return Ok(None);
         };
         let path = self.journal_path(site);
         let (mut book, mut lines) = (Book::new(site), 0);
-        let mut journal = Journal::open(&path, |record| {
+        let opened = Journal::open(&path, |record| {
             lines += 1;
             book.apply(record);
         })?;
-        if lines == 0 {
-            journal.append(&Record::Opened { version: VERSION, site })?;
-            journal.sync()?;
-        }
+        let Some(journal) = opened else { return Ok(None) };
+        self.remove_leftovers(site);
         // A long journal that says little twice is left as it is: with many files every start would rewrite it.
         let is_dense = lines <= 2 * book.lines_at_least();
         let rewrite_at_bytes = if is_dense { REWRITE_FROM_BYTES.max(journal.bytes() * 2) } else { REWRITE_FROM_BYTES };
         let mut lease = Lease { book, journal, rewrite_at_bytes, _lock: lock };
+        if lease.book.version() < VERSION {
+            lease.write(Record::Opened { version: VERSION, site, journal: drawn() })?;
+            lease.sync()?;
+        }
         lease.rewrite_if_long()?;
         Ok(Some(lease))
+    }
+
+    /// Removes what a crash left in the middle of a rewriting of the journal.
+    fn remove_leftovers(&self, site: SiteId) {
+        let beginning = format!(".site-{site}.journal.");
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&beginning) && name.ends_with(".new") {
+                // Nobody writes it: whoever would holds the lease. What cannot be removed does no harm.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// What the journal of a site says, without a lease.
@@ -114,16 +131,116 @@ impl Lease {
         &self.book
     }
 
-    /// Notes that a file was seen: a known one at a new place or changed, or one never seen.
+    /// Goes on as the journal that Matomo knows, whose marks tell what was sent.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn continue_as(&mut self, journal: JournalId) -> Result<(), LedgerError> {
+        let site = self.book.site();
+        self.write(Record::Opened { version: VERSION, site, journal })?;
+        self.write(Record::Announced)
+    }
+
+    /// Writes down a batch that Matomo has and this journal did not know of.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn learn(&mut self, intent: Intent) -> Result<(), LedgerError> {
+        let (number, tracked) = (intent.intent, intent.hits() as u64);
+        self.write(Record::Intent(intent))?;
+        self.write(Record::Receipt { intent: number, receipt: Receipt { tracked, ..Receipt::default() } })
+    }
+
+    /// Writes down that Matomo lost a batch that had arrived: its lines are sent again.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn lose(&mut self, intent: IntentId) -> Result<(), LedgerError> {
+        self.write(Record::Lost { intent })
+    }
+
+    /// Notes that a file was seen: a known content at a new place or grown, or one never seen.
     ///
     /// # Errors
     /// When the journal cannot be written.
     pub fn see(&mut self, known: Option<FileId>, file: &LogFile, head: &Head) -> Result<FileId, LedgerError> {
+        self.note_seen(known, file, head, None)
+    }
+
+    /// The same for a content that somebody else imported as a whole: by its first bytes it is known from now on, whatever its
+    /// length.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn see_believed(
+        &mut self,
+        known: Option<FileId>,
+        file: &LogFile,
+        head: &Head,
+    ) -> Result<FileId, LedgerError> {
+        self.note_seen(known, file, head, Some(Print::of(head)))
+    }
+
+    fn note_seen(
+        &mut self,
+        known: Option<FileId>,
+        file: &LogFile,
+        head: &Head,
+        print: Option<Print>,
+    ) -> Result<FileId, LedgerError> {
         let id = known.unwrap_or_else(|| self.book.next_file());
-        let path = super::book::path_text(file).into_owned();
-        let (size, modified_ns) = (file.size, file.modified_ns);
-        self.write(Record::Seen { file: id, print: head.fingerprint(), path, size, modified_ns })?;
+        self.write(Record::Seen(Seen {
+            file: id,
+            path: super::path_text(file).into_owned(),
+            size: file.stat.size,
+            modified_ns: file.stat.modified_ns,
+            changed_ns: file.stat.changed_ns,
+            device: file.stat.device,
+            inode: file.stat.inode,
+            line_key: head.line_key(),
+            milestones: head.milestones(),
+            print,
+        }))?;
         Ok(id)
+    }
+
+    /// Notes a content of which nothing is known but what was proven of it: no file holds it at present.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn know_of(&mut self, file: FileId, line_key: u64) -> Result<(), LedgerError> {
+        let size = u64::MAX;
+        self.write(Record::Seen(Seen {
+            file,
+            path: String::new(),
+            size,
+            modified_ns: 0,
+            changed_ns: 0,
+            device: 0,
+            inode: 0,
+            line_key,
+            milestones: Box::default(),
+            print: None,
+        }))
+    }
+
+    /// Forgets what was seen and not booked: it is looked at again, by what is known then.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn forget_unbooked(&mut self) -> Result<(), LedgerError> {
+        let unbooked = self.book.files().filter(|content| !content.is_booked() && content.checkpoint == 0);
+        let unbooked: Vec<FileId> = unbooked.map(|content| content.id).collect();
+        unbooked.into_iter().try_for_each(|file| self.write(Record::Unseen { file }))
+    }
+
+    /// Writes down that a person decided what is known of a site whose ledger was gone.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn adopted(&mut self, at_ms: i64) -> Result<(), LedgerError> {
+        self.write(Record::Adopted { at_ms })?;
+        self.journal.sync()
     }
 
     /// Writes down that a batch is to leave. It may leave once [`Lease::synced`] says so.
@@ -134,7 +251,7 @@ impl Lease {
         self.write(Record::Intent(intent))
     }
 
-    /// Waits until everything written so far survives a power cut. That takes a [`Lease::keep`] after it.
+    /// Waits until everything written so far survives a power cut. That takes a [`Lease::flush`] after it.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -147,8 +264,8 @@ impl Lease {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn keep(&mut self) -> Result<(), LedgerError> {
-        self.journal.keep()
+    pub fn flush(&mut self) -> Result<(), LedgerError> {
+        self.journal.flush()
     }
 
     /// Writes down that a batch arrived.
@@ -157,6 +274,14 @@ impl Lease {
     /// When the journal cannot be written; the batch then is in doubt at the next start.
     pub fn commit(&mut self, intent: IntentId, receipt: Receipt) -> Result<(), LedgerError> {
         self.write(Record::Receipt { intent, receipt })
+    }
+
+    /// Writes down that all of a batch arrived but these lines, which may be sent again.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; the batch then is in doubt at the next start.
+    pub fn commit_but(&mut self, intent: IntentId, missing: Vec<Part>) -> Result<(), LedgerError> {
+        self.write(Record::Partial { intent, missing })
     }
 
     /// Writes down that a batch did not arrive, so that its lines may be sent again.
@@ -181,10 +306,6 @@ impl Lease {
     /// When the journal cannot be written.
     pub fn decide(&mut self, intent: IntentId, resend: bool) -> Result<(), LedgerError> {
         self.write(Record::Decided { intent, resend })?;
-        if resend {
-            // Sent on purpose a second time, the batch must not be taken for the first one.
-            self.write(Record::Salted { salt: self.book.salt() + 1 })?;
-        }
         self.journal.sync()
     }
 
@@ -203,8 +324,14 @@ impl Lease {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn put_away(&mut self, file: FileId, offset: u64, totals: Totals) -> Result<(), LedgerError> {
-        self.write(Record::PutAway { file, offset, totals })?;
+    pub fn put_away(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        totals: Totals,
+        proof: Option<Proof>,
+    ) -> Result<(), LedgerError> {
+        self.write(Record::PutAway { file, offset, totals, proof })?;
         self.journal.sync()
     }
 
@@ -231,7 +358,24 @@ impl Lease {
         Ok(given_up)
     }
 
-    /// Gives a quarantined file another chance.
+    /// Writes down that a file went away before all of it was read.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn vanished(&mut self, file: FileId, bytes: u64) -> Result<(), LedgerError> {
+        self.write(Record::Vanished { file, bytes })
+    }
+
+    /// A person's wish to send lines of a file again: these, or all of them.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn send_again(&mut self, file: FileId, lines: Option<Spans>) -> Result<(), LedgerError> {
+        self.write(Record::Again { file, lines })?;
+        self.journal.sync()
+    }
+
+    /// Gives a quarantined file another chance, and lines that could not be read as well.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -311,17 +455,29 @@ pub struct Finish {
     pub offset: u64,
     /// The last line had no terminator.
     pub cut: bool,
+    /// Something behind the offset waits.
+    pub rest: bool,
     /// What it amounted to.
     pub totals: Totals,
     /// When, milliseconds since 1970.
     pub at_ms: i64,
+    /// Date of its first line, seconds since 1970.
+    pub begins: Option<i64>,
     /// Date of its newest hit, seconds since 1970.
     pub newest: Option<i64>,
+    /// What is proven of it, up to the offset.
+    pub proof: Option<Proof>,
 }
 
 impl Finish {
     fn record(self, file: FileId) -> Record {
-        let Self { path, offset, cut, totals, at_ms, newest } = self;
-        Record::Finished { file, path, offset, cut, totals, at_ms, newest }
+        let Self { path, offset, cut, rest, totals, at_ms, begins, newest, proof } = self;
+        Record::Finished { file, path, offset, cut, rest, totals, at_ms, begins, newest, proof }
     }
+}
+
+/// A number that no other journal has: from the system's randomness, by way of the keys of a hash map.
+fn drawn() -> JournalId {
+    let number = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), jiff::Timestamp::now().as_nanosecond());
+    JournalId(number.max(1))
 }

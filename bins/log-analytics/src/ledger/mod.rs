@@ -1,12 +1,16 @@
 //! Stage 6: what was sent and must not be sent again. Survives a crash at any point.
+//!
+//! A content is known by its bytes: each record that books lines carries the hash of all bytes before them. A batch is written
+//! down before it is sent and again when it arrived; in between it is in doubt, and Matomo is asked.
 
 mod book;
+mod content;
 mod journal;
 mod lease;
 mod legacy;
 mod offsets;
 mod record;
-mod tail;
+mod spans;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -14,11 +18,14 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use book::{Book, FileEntry, FileState, Pending, Standing, path_text};
+pub use crate::id::{FileId, IntentId, JournalId, Mark};
+pub use book::{Book, Pending, Standing};
+pub use content::{Content, FileState, Sighting, path_text};
 pub use lease::{Finish, Lease, Ledger};
 pub use legacy::ShellState;
 pub use offsets::Offsets;
-pub use record::{FileId, Intent, IntentId, Mark, Part, Receipt, Totals};
+pub use record::{Intent, Part, Receipt, Totals};
+pub use spans::Spans;
 pub use tally::{TakeOver, Tally, TurnEnded};
 
 /// The ledger could not be used.
@@ -50,6 +57,12 @@ pub enum LedgerError {
         /// Where the first unreadable record begins.
         offset: u64,
     },
+    /// Another file took its place while it was open.
+    #[error("the ledger {} was removed or replaced while this program wrote it", path.display())]
+    Replaced {
+        /// File.
+        path: PathBuf,
+    },
     /// Written by a newer version of this program.
     #[error("the ledger {} was written by a newer version (format {version})", path.display())]
     Newer {
@@ -69,6 +82,11 @@ impl LedgerError {
         Self::Read { path: path.to_owned(), error }
     }
 
+    /// Whether the other sites need not try either.
+    pub fn is_of_all_sites(&self) -> bool {
+        matches!(self, Self::Write { .. })
+    }
+
     /// What an operator can do about it.
     pub fn help(&self) -> &'static str {
         match self {
@@ -79,8 +97,13 @@ impl LedgerError {
                 "let the container's user read and write this folder, or set LEDGER_URL to another one; nothing is lost"
             }
             Self::Damaged { .. } => {
-                "restore the file from a backup of the volume; without one, move it away and set MATOMO_LEDGER_SITE, \
-                 so that Matomo can be asked what it already has"
+                "restore the file from a backup of the volume, or move it away: if MATOMO_LEDGER_SITE was set all the time, the \
+                 next pass asks Matomo which lines it has and sends the others; where Matomo cannot tell, nothing is sent and \
+                 `log-analytics adopt` says what can be done"
+            }
+            Self::Replaced { .. } => {
+                "stop all importers before the folder of the ledger is restored or tidied; the next pass goes on by what Matomo \
+                 has"
             }
             Self::Newer { .. } => "run the newer version again; this one changes nothing",
         }

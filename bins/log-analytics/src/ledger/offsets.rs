@@ -29,7 +29,18 @@ impl Offsets {
         &self.0
     }
 
-    fn text(&self) -> String {
+    /// All but these.
+    pub fn without(&self, others: &std::collections::BTreeSet<u64>) -> Self {
+        Self(self.0.iter().copied().filter(|offset| !others.contains(offset)).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The offsets as text.
+    pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.0.len() * 3);
         let mut last = 0;
         for &offset in &self.0 {
@@ -48,7 +59,8 @@ impl Offsets {
         text
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    /// Reads such a text.
+    pub fn from_text(text: &str) -> Option<Self> {
         let mut offsets = Vec::with_capacity(text.len() / 2);
         let (mut last, mut distance, mut shift) = (0u64, 0u64, 0);
         for byte in text.bytes() {

@@ -57,6 +57,14 @@ impl Tally {
         }
     }
 
+    pub(super) fn take_back(&mut self, days: &[(Date, u64)]) {
+        for (day, hits) in days {
+            if let Some(known) = self.by_day.get_mut(day) {
+                *known = known.saturating_sub(*hits);
+            }
+        }
+    }
+
     pub(super) fn set(&mut self, days: Vec<(Date, u64)>) {
         self.by_day = days.into_iter().collect();
     }

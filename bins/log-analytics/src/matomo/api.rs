@@ -28,6 +28,12 @@ pub enum ApiError {
         /// Matomo's words.
         message: String,
     },
+    /// The answer is longer than is read.
+    #[error("the answer to {method} is too long")]
+    TooLong {
+        /// The API's method.
+        method: &'static str,
+    },
     /// The token is not valid.
     #[error("Matomo does not know the token (status 401)")]
     Token,
@@ -76,8 +82,12 @@ impl Matomo {
             url.push_str(suffix);
         }
         let asked = self.http.post(&url, FORM, form(&pairs)).await;
-        let answer = asked.map_err(|error| ApiError::Http { method, error })?;
-        if answer.status == 401 {
+        let answer = asked.map_err(|error| match error {
+            HttpError::TooLarge { .. } => ApiError::TooLong { method },
+            error => ApiError::Http { method, error },
+        })?;
+        self.clock.note(answer.date);
+        if answer.status == 401 && !names_a_site(&answer.body) {
             return Err(ApiError::Token);
         }
         let not_matomo = || ApiError::NotMatomo { method, status: answer.status, excerpt: bulk::excerpt(&answer.body) };
@@ -150,6 +160,13 @@ impl Matomo {
     }
 }
 
+/// Whether a refusal is about a website that the token may not see, or that does not exist: for a token that is not a
+/// superuser's, Matomo says both with status 401. A token that it does not know gets a page.
+fn names_a_site(body: &[u8]) -> bool {
+    let message = serde_json::from_slice::<Value>(body).ok();
+    message.and_then(|answer| Some(answer["message"].as_str()?.contains("website id"))).unwrap_or(false)
+}
+
 /// The zone of a site's days. Matomo knows offsets beside the names of the tz database: `UTC+5.5` is five and a half hours
 /// east of Greenwich (not west, as in POSIX).
 fn zone_of(name: &str) -> Option<TimeZone> {
@@ -176,6 +193,14 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn a_refusal_about_a_site_is_not_about_the_token() {
+        let of_a_site = r#"{"result":"error","message":"You can't access this resource as it requires 'view' access for the website id = 99."}"#;
+        assert!(names_a_site(of_a_site.as_bytes()));
+        let of_the_token = ["<html>Unable to authenticate with the provided token", r#"{"result":"error","message":"no"}"#, ""];
+        assert!(!of_the_token.iter().any(|body| names_a_site(body.as_bytes())));
+    }
 
     #[test]
     fn the_zone_of_a_site_is_a_name_or_hours_east_of_greenwich() {

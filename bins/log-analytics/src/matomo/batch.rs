@@ -2,38 +2,38 @@
 
 use bytes::Bytes;
 use jiff::civil::Date;
-use xxhash_rust::xxh3::xxh3_64;
 
+use super::mark::{Label, Wrapped};
 use crate::discover::SiteId;
-use crate::hit::Written;
-use crate::interleave::{Origin, Waiting};
-use crate::ledger::{FileId, Intent, IntentId, Mark, Offsets, Part};
+use crate::file::Proof;
+use crate::id::{FileId, IntentId, Mark, PAGE_VIEW_DIGITS};
+use crate::ledger::{Intent, Offsets, Part};
+use crate::merge::{Origin, Queued};
 
 const HEAD: &[u8] = b"{\"requests\":[";
-/// By how much a body grows: doubled, it would mostly be empty, and there are several for each connection.
-const GROWTH_BYTES: usize = 32 * 1024;
-/// Matomo reads six characters (`idpageview`).
-const PAGE_VIEW_DIGITS: usize = 6;
-/// What a hit may grow by in a batch: a comma, and the page view.
-const PAGE_VIEW_BYTES: usize = 1 + br#","pv_id":"""#.len() + PAGE_VIEW_DIGITS;
+const PAGE_VIEW: &[u8] = br#","pv_id":"""#;
 
 /// A full batch: the body of its request, and where its hits came from.
 #[derive(Clone)]
 pub struct Batch {
     /// The site.
     pub site: SiteId,
-    /// The ledger site that its mark goes to, if any.
+    /// The ledger site that its marks go to, if any.
     pub ledger_site: Option<SiteId>,
-    /// Its hash, known to Matomo's ledger site.
+    /// Its number.
+    pub intent: IntentId,
+    /// Its visitor id on the ledger site.
     pub mark: Mark,
     /// The whole body, with the token in it: never to be shown.
     pub body: Bytes,
+    /// Entries of the body that are no hits: marks.
+    pub marks: u64,
     /// Where its hits came from.
     pub origins: Vec<Origin>,
+    /// Date of the oldest hit, seconds since 1970.
+    pub oldest: i64,
     /// Date of the newest hit, seconds since 1970.
     pub newest: i64,
-    /// The `pv_id` that every hit carries, if any.
-    pub pv_id: Option<String>,
     /// Days of the site that it touches.
     pub days: Vec<DayTouched>,
 }
@@ -57,92 +57,76 @@ impl Batch {
 
     /// The files its hits came from.
     pub fn files(&self) -> Vec<FileId> {
-        let mut files: Vec<_> = self.origins.iter().map(|origin| origin.file).collect();
-        files.dedup();
-        files.sort_unstable();
-        files.dedup();
-        files
+        files(&self.origins)
     }
 
-    fn parts(&self) -> Vec<Part> {
-        let of = |file| self.origins.iter().filter(move |origin| origin.file == file).copied();
-        self.files().into_iter().map(|file| Part { file, lines: ascending(of(file)) }).collect()
-    }
-
-    /// What the ledger has to know before it leaves.
-    pub fn intent(&self, intent: IntentId, now_ms: i64) -> Intent {
+    /// What the ledger has to know before it leaves. `proof` tells what was proven of a file.
+    pub fn intent(&self, now_ms: i64, proof: impl Fn(FileId) -> Option<Proof>) -> Intent {
+        let mut parts = parts(&self.origins);
+        parts.iter_mut().for_each(|part| part.proof = proof(part.file));
         Intent {
-            intent,
+            intent: self.intent,
             mark: self.mark,
             ledger_site: self.ledger_site,
+            marks: 2,
             sent_ms: now_ms,
-            parts: self.parts(),
-            pv_id: self.pv_id.clone(),
+            parts,
+            pv_id: None,
             newest: self.newest,
+            oldest: Some(self.oldest),
             days: self.days.iter().filter(|touched| touched.past).map(|touched| touched.day).collect(),
             by_day: self.days.iter().map(|touched| (touched.day, touched.hits)).collect(),
         }
     }
 }
 
+fn files(origins: &[Origin]) -> Vec<FileId> {
+    let mut files: Vec<_> = origins.iter().map(|origin| origin.file).collect();
+    files.dedup();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+/// The lines of each file.
+pub fn parts(origins: &[Origin]) -> Vec<Part> {
+    let lines = |file| origins.iter().filter(move |origin| origin.file == file).map(|origin| origin.offset);
+    let part = |file| Part { file, lines: Offsets::new(lines(file).collect()), proof: None };
+    files(origins).into_iter().map(part).collect()
+}
+
 /// A batch that is being filled.
-pub struct Filling {
-    site: SiteId,
-    ledger_site: Option<SiteId>,
-    body: Vec<u8>,
-    origins: Vec<Origin>,
-    newest: i64,
-    hash: u64,
-    pv_id: Option<String>,
+#[derive(Default)]
+pub struct BatchBuilder {
+    /// JSON of the hits, one after another.
+    hits: Vec<u8>,
+    /// Each hit, and where its JSON ends.
+    queued: Vec<(Queued, usize)>,
     days: Vec<DayTouched>,
 }
 
-impl Filling {
-    /// An empty batch for a site; `body` is empty room for its bytes, and there is to be room for so many hits.
-    pub fn new(site: SiteId, ledger_site: Option<SiteId>, salt: u64, mut body: Vec<u8>, hits: usize) -> Self {
-        let hash = folded(salt, [u64::from(site.0)]);
-        body.extend_from_slice(HEAD);
-        Self {
-            site,
-            ledger_site,
-            body,
-            origins: Vec::with_capacity(hits),
-            newest: i64::MIN,
-            hash,
-            pv_id: None,
-            days: Vec::new(),
+impl BatchBuilder {
+    /// An empty batch; `room` is empty room for its hits.
+    pub fn in_room(mut room: Vec<u8>) -> Self {
+        room.clear();
+        Self { hits: room, ..Self::default() }
+    }
+
+    /// Puts a hit in: one JSON object, whose last byte is its closing brace. `day` is the site's, and whether it is over.
+    pub fn push(&mut self, hit: &Queued, json: &[u8], day: Option<(Date, bool)>) {
+        debug_assert_eq!(json.last(), Some(&b'}'), "a hit ends with its closing brace");
+        self.hits.extend_from_slice(&json[..json.len().saturating_sub(1)]);
+        // Room for its page view, whose digits depend on the number of the batch.
+        self.hits.extend_from_slice(&PAGE_VIEW[..PAGE_VIEW.len() - 1]);
+        self.hits.extend_from_slice(&[b'0'; PAGE_VIEW_DIGITS]);
+        self.hits.extend_from_slice(b"\"}");
+        self.queued.push((*hit, self.hits.len()));
+        if let Some((day, past)) = day {
+            self.touch(day, past);
         }
     }
 
-    /// Puts a hit in. `identity` is the hash of its file's first line: two files may hold the same line.
-    #[inline(always)]
-    pub fn push(&mut self, hit: &Waiting, identity: u64, json: Written<'_>, with_pv_id: bool) {
-        if self.body.capacity() - self.body.len() < json.len() + PAGE_VIEW_BYTES {
-            self.body.reserve_exact(json.len() + GROWTH_BYTES);
-        }
-        if !self.origins.is_empty() {
-            self.body.push(b',');
-        }
-        // What tells a line from any other, at a fraction of the cost of hashing the whole hit.
-        self.hash =
-            folded(self.hash, [identity, hit.origin.offset, hit.seconds.cast_unsigned(), hit.visitor, hit.agent]);
-        json.append_to(&mut self.body);
-        if with_pv_id {
-            let hash = self.hash;
-            let pv_id = self.pv_id.get_or_insert_with(|| page_view_id(hash));
-            // A written hit ends with its closing brace.
-            self.body.pop();
-            self.body.extend_from_slice(b",\"pv_id\":\"");
-            self.body.extend_from_slice(pv_id.as_bytes());
-            self.body.extend_from_slice(b"\"}");
-        }
-        self.origins.push(hit.origin);
-        self.newest = self.newest.max(hit.seconds);
-    }
-
-    /// Notes the day of a hit; `past` if that day is over.
-    #[inline]
-    pub fn touch(&mut self, day: Date, past: bool) {
+    fn touch(&mut self, day: Date, past: bool) {
         // Most batches are of one day, or of two.
         match self.days.iter_mut().rev().find(|touched| touched.day == day) {
             Some(touched) => touched.hits += 1,
@@ -151,109 +135,160 @@ impl Filling {
     }
 
     /// How many hits it holds so far.
-    pub fn hits(&self) -> usize {
-        self.origins.len()
+    pub fn len(&self) -> usize {
+        self.queued.len()
     }
 
-    /// Its size in bytes so far.
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    /// Its size in bytes so far, without what stands around the hits.
     pub fn bytes(&self) -> usize {
-        self.body.len()
+        self.hits.len()
     }
 
-    /// Closes it; `end` makes the end of the body, the mark and what else the receiver wants there.
-    pub fn close(self, end: impl FnOnce(Mark) -> String) -> Batch {
-        let Self { site, ledger_site, mut body, origins, newest, hash, pv_id, days } = self;
-        let mark = Mark(xxh3_64(&hash.to_le_bytes()));
-        body.extend_from_slice(end(mark).as_bytes());
-        Batch { site, ledger_site, mark, body: Bytes::from(body), origins, newest, pv_id, days }
+    /// The files its hits came from.
+    pub fn files(&self) -> Vec<FileId> {
+        files(&self.origins())
+    }
+
+    /// The visitors of its hits, one for each.
+    pub fn visitors(&self) -> impl Iterator<Item = u64> {
+        self.queued.iter().map(|(hit, _)| hit.visitor)
+    }
+
+    /// The visitors of a file's hits, one for each.
+    pub fn visitors_of(&self, file: FileId) -> impl Iterator<Item = u64> {
+        self.queued.iter().filter(move |(hit, _)| hit.origin.file == file).map(|(hit, _)| hit.visitor)
+    }
+
+    /// Where its hits came from.
+    pub fn origins(&self) -> Vec<Origin> {
+        self.queued.iter().map(|(hit, _)| hit.origin).collect()
+    }
+
+    /// Takes the hits of a file out, as they were not read from what the file holds. `day` as for [`BatchBuilder::push`].
+    pub fn remove(&mut self, file: FileId, mut day: impl FnMut(i64) -> Option<(Date, bool)>) {
+        let (hits, queued) = (std::mem::take(&mut self.hits), std::mem::take(&mut self.queued));
+        self.days.clear();
+        let mut begin = 0;
+        for (hit, end) in queued {
+            if hit.origin.file != file {
+                self.hits.extend_from_slice(&hits[begin..end]);
+                self.queued.push((hit, self.hits.len()));
+                if let Some((day, past)) = day(hit.seconds) {
+                    self.touch(day, past);
+                }
+            }
+            begin = end;
+        }
+    }
+
+    /// Closes the batch under its number. `wrap` makes the marks around the hits. Answers the room that the hits took as well.
+    pub fn close(
+        self,
+        label: Label<'_>,
+        with_page_views: bool,
+        wrap: impl FnOnce(&Label<'_>) -> Wrapped,
+    ) -> (Batch, Vec<u8>) {
+        let origins = self.origins();
+        let Self { hits, queued, days } = self;
+        let newest = days.iter().map(|touched| touched.day).max().zip(queued.iter().map(|(hit, _)| hit.seconds).max());
+        let label = Label { parts: parts(&origins), hits: origins.len(), newest, ..label };
+        let Wrapped { head, tail, marks } = wrap(&label);
+        let mut body = Vec::with_capacity(HEAD.len() + head.len() + hits.len() + queued.len() + tail.len());
+        body.extend_from_slice(HEAD);
+        body.extend_from_slice(head.as_bytes());
+        let mut begin = 0;
+        for (hit, end) in &queued {
+            if begin > 0 {
+                body.push(b',');
+            }
+            push_hit(&mut body, &hits[begin..*end], with_page_views, label.mark.page_view(hit.origin.file, hit.origin.offset));
+            begin = *end;
+        }
+        body.extend_from_slice(tail.as_bytes());
+        let seconds = || queued.iter().map(|(hit, _)| hit.seconds);
+        let batch = Batch {
+            site: label.site,
+            ledger_site: label.ledger_site,
+            intent: label.intent,
+            mark: label.mark,
+            body: body.into(),
+            marks,
+            origins,
+            oldest: seconds().min().unwrap_or_default(),
+            newest: seconds().max().unwrap_or_default(),
+            days,
+        };
+        (batch, hits)
     }
 }
 
-/// The offsets of these hits of one file, ascending.
-fn ascending(hits: impl Iterator<Item = Origin> + Clone) -> Offsets {
-    /// Numbers for each hit that are worth counting through.
-    const NUMBERS_MAX: usize = 64;
-    let (count, first) = hits.clone().fold((0, u32::MAX), |(count, first), hit| (count + 1, first.min(hit.number)));
-    let place = |hit: &Origin| ((hit.number - first) / u64::BITS, (hit.number - first) % u64::BITS);
-    let words = hits.clone().map(|hit| place(&hit).0 as usize + 1).max().unwrap_or(0);
-    if words * u64::BITS as usize > NUMBERS_MAX * count {
-        return Offsets::new(hits.map(|hit| hit.offset).collect());
+/// Appends a hit, with the digits of its page view or without one.
+fn push_hit(body: &mut Vec<u8>, hit: &[u8], with_page_views: bool, digits: [u8; PAGE_VIEW_DIGITS]) {
+    const END: &[u8] = b"\"}";
+    let own = &hit[..hit.len() - (PAGE_VIEW.len() - 1 + PAGE_VIEW_DIGITS + END.len())];
+    body.extend_from_slice(own);
+    if with_page_views {
+        body.extend_from_slice(&PAGE_VIEW[..PAGE_VIEW.len() - 1]);
+        body.extend_from_slice(&digits);
+        body.extend_from_slice(END);
+    } else {
+        body.push(b'}');
     }
-    // Hits are numbered in the order of their lines: as many offsets go before a hit's as there are smaller numbers, and
-    // those are counted 64 at a time. Sorting takes three times as long.
-    let mut numbers = vec![(0u64, 0u32); words];
-    hits.clone().map(|hit| place(&hit)).for_each(|(word, bit)| numbers[word as usize].0 |= 1 << bit);
-    let mut before = 0;
-    for (word, smaller) in &mut numbers {
-        *smaller = before;
-        before += word.count_ones();
-    }
-    let mut offsets = vec![0; count];
-    for hit in hits {
-        let (word, bit) = place(&hit);
-        let (word, smaller) = numbers[word as usize];
-        offsets[(smaller + (word & ((1 << bit) - 1)).count_ones()) as usize] = hit.offset;
-    }
-    Offsets::ascending(offsets)
-}
-
-/// A hash that depends on everything folded into it so far, and on the order: a wide product, its halves laid over each
-/// other. This is done for every hit, so it has to be short.
-fn folded<const N: usize>(hash: u64, words: [u64; N]) -> u64 {
-    const ODD: u128 = 0x9e37_79b9_7f4a_7c15;
-    words.iter().fold(hash, |hash, word| {
-        let product = u128::from(hash ^ word) * ODD;
-        product as u64 ^ (product >> u64::BITS) as u64
-    })
-}
-
-fn page_view_id(hash: u64) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    let digit = |place: u32| DIGITS[(hash / 62u64.pow(place) % 62) as usize] as char;
-    (0..PAGE_VIEW_DIGITS as u32).map(digit).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::JournalId;
 
-    fn filled(site: u32, salt: u64, identity: u64, hits: &[(u32, u64, &str)], with_pv_id: bool) -> Batch {
-        let mut filling = Filling::new(SiteId(site), None, salt, Vec::new(), hits.len());
-        for &(file, offset, json) in hits {
-            let origin = Origin { file: FileId(file), number: offset as u32, offset };
-            let hit = Waiting { origin, seconds: 0, visitor: 0, agent: 0 };
-            filling.push(&hit, identity, Written { own: json.as_bytes(), common: None }, with_pv_id);
-        }
-        filling.close(|_| "]}".to_owned())
+    fn queued(file: u32, offset: u64) -> Queued {
+        Queued { origin: Origin { file: FileId(file), number: 0, offset }, seconds: offset as i64, visitor: 0 }
+    }
+
+    fn built(hits: &[(u32, u64, &str)]) -> BatchBuilder {
+        let mut builder = BatchBuilder::default();
+        hits.iter().for_each(|(file, offset, json)| builder.push(&queued(*file, *offset), json.as_bytes(), None));
+        builder
+    }
+
+    fn closed(builder: BatchBuilder, with_page_views: bool) -> (Batch, serde_json::Value) {
+        let label = Label::of(SiteId(4), None, JournalId(1), IntentId(3));
+        let (batch, _) = builder.close(label, with_page_views, |_| Wrapped::plain());
+        let body = serde_json::from_slice(&batch.body).unwrap();
+        (batch, body)
     }
 
     #[test]
-    fn a_mark_tells_batches_apart_and_is_the_same_next_time() {
-        let hits = [(1, 0, r#"{"a":"1"}"#), (2, 9, r#"{"a":"2"}"#)];
-        let mark = |site, salt, identity, hits: &[_]| filled(site, salt, identity, hits, false).mark;
-        let first = mark(4, 0, 7, &hits);
-        assert_eq!(first, mark(4, 0, 7, &hits));
-        for other in [mark(5, 0, 7, &hits), mark(4, 1, 7, &hits), mark(4, 0, 8, &hits), mark(4, 0, 7, &hits[..1])] {
-            assert_ne!(first, other);
-        }
-    }
-
-    #[test]
-    fn every_hit_carries_the_page_view_id() {
-        let batch = filled(4, 0, 7, &[(1, 0, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#)], true);
-        let document: serde_json::Value = serde_json::from_slice(&batch.body).unwrap();
-        let pv_id = batch.pv_id.unwrap();
-        assert_eq!(pv_id.len(), PAGE_VIEW_DIGITS);
-        assert!(document["requests"].as_array().unwrap().iter().all(|hit| hit["pv_id"] == pv_id.as_str()));
+    fn every_hit_carries_a_page_view_id_of_its_own() {
+        let hits = [(1, 0, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#)];
+        let (batch, body) = closed(built(&hits), true);
+        let ids: Vec<_> = body["requests"].as_array().unwrap().iter().map(|hit| hit["pv_id"].as_str().unwrap().to_owned()).collect();
+        let expected = [0, 9].map(|offset| String::from_utf8(batch.mark.page_view(FileId(1), offset).to_vec()).unwrap());
+        assert_eq!(ids, expected);
+        assert_ne!(ids[0], ids[1]);
+        let (_, body) = closed(built(&hits), false);
+        assert_eq!(body["requests"], serde_json::json!([{"a": "1"}, {"a": "2"}]));
     }
 
     #[test]
     fn an_intent_names_the_lines_of_each_file() {
-        let intent = filled(4, 0, 7, &[(2, 50, "{}"), (1, 9, "{}"), (2, 10, "{}")], false).intent(IntentId(3), 0);
-        assert_eq!(intent.hits(), 3);
+        let (batch, _) = closed(built(&[(2, 50, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#), (2, 10, r#"{"a":"3"}"#)]), true);
+        let intent = batch.intent(0, |_| None);
+        assert_eq!((intent.hits(), intent.oldest, intent.newest), (3, Some(9), 50));
         assert_eq!(intent.parts[1].lines.as_slice(), [10, 50]);
-        // Numbers far apart, as of a batch that was filled for long.
-        let intent = filled(4, 0, 7, &[(2, 5_000_000, "{}"), (2, 10, "{}")], false).intent(IntentId(3), 0);
-        assert_eq!(intent.parts[0].lines.as_slice(), [10, 5_000_000]);
+    }
+
+    #[test]
+    fn the_hits_of_a_file_can_be_taken_out() {
+        let mut builder = built(&[(2, 50, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#), (2, 60, r#"{"a":"3"}"#)]);
+        builder.remove(FileId(2), |_| None);
+        let (batch, body) = closed(builder, false);
+        assert_eq!(batch.files(), [FileId(1)]);
+        assert_eq!(body["requests"], serde_json::json!([{"a": "2"}]));
     }
 }

@@ -48,6 +48,13 @@ pub struct Doubt {
 pub enum Seen {
     /// A complete answer that is not Matomo's: whoever worked on it has ended.
     Answer,
+    /// Matomo's own error. It may have swallowed a deadlock before, and stored all or a part of the batch.
+    MatomoError,
+    /// Matomo counts fewer hits than were sent.
+    Shortfall {
+        /// How many are missing.
+        hits: u64,
+    },
     /// The connection ended without a complete answer.
     Closed,
     /// Somebody lost patience, we or a gateway; Matomo goes on working.
@@ -74,9 +81,9 @@ pub fn judge(answer: Answered<'_>, hits: u64, sent: u64) -> Outcome {
     let document = serde_json::from_slice(answer.body).ok().filter(Value::is_object);
     match (answer.status, document) {
         (200, Some(document)) if document["status"] == "success" => count(&document, answer, hits, sent),
-        // Matomo says so itself: the transaction was rolled back, whatever number it gives.
+        // Whatever number it gives: after a deadlock that Matomo swallowed, all or half of the batch is stored.
         (500 | 503, Some(document)) if document["status"] == "error" => {
-            Outcome::Transient(format!("Matomo answered {} and undid the batch", answer.status))
+            doubt(Seen::MatomoError, answer, format!("Matomo answered with an error (status {})", answer.status))
         }
         (300..400, _) => Outcome::Transient(format!(
             "the address redirects (status {}) to {}; set MATOMO_URL to where it leads",
@@ -114,10 +121,15 @@ fn count(document: &Value, answer: Answered<'_>, hits: u64, sent: u64) -> Outcom
         return Outcome::Rejected(Rejection::NotAllowed);
     }
     let marks = sent - hits;
+    let short = sent.saturating_sub(counted);
+    if short > 0 {
+        let why = format!("Matomo counts {counted} of {sent} hits (a lock wait in its database, or a server that is not Matomo)");
+        return doubt(Seen::Shortfall { hits: short }, answer, why);
+    }
     Outcome::Delivered(Receipt {
         tracked: tracked.saturating_sub(marks).min(hits),
         invalid,
-        short: sent.saturating_sub(counted),
+        short: 0,
         took_ms: u64::try_from(answer.elapsed.as_millis()).unwrap_or(u64::MAX).max(1),
     })
 }
@@ -152,7 +164,8 @@ mod tests {
     fn only_a_full_count_is_a_success() {
         assert_eq!(success(4, 0), Outcome::Delivered(Receipt { tracked: 3, invalid: 0, short: 0, took_ms: 40 }));
         assert_eq!(success(3, 1), Outcome::Delivered(Receipt { tracked: 2, invalid: 1, short: 0, took_ms: 40 }));
-        assert_eq!(success(3, 0), Outcome::Delivered(Receipt { tracked: 2, invalid: 0, short: 1, took_ms: 40 }));
+        let short = |outcome| matches!(outcome, Outcome::InDoubt(Doubt { seen: Seen::Shortfall { hits: 1 }, .. }));
+        assert!(short(success(3, 0)));
         assert_eq!(success(0, 0), Outcome::Rejected(Rejection::RecordingOff));
         assert_eq!(success(0, 4), Outcome::Rejected(Rejection::NotAllowed));
         assert_eq!(success(1, 3), Outcome::Rejected(Rejection::NotAllowed));
@@ -166,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rolled_back_batch_is_safe_and_everything_unclear_is_in_doubt() {
-        assert!(matches!(judged(500, r#"{"status":"error","tracked":2,"invalid":0}"#), Outcome::Transient(_)));
+    fn everything_unclear_is_in_doubt() {
         let seen = |status, body| match judged(status, body) {
             Outcome::InDoubt(doubt) => Some(doubt.seen),
             _ => None,
         };
+        assert_eq!(seen(500, r#"{"status":"error","tracked":4,"invalid":0}"#), Some(Seen::MatomoError));
         assert_eq!(seen(500, ""), Some(Seen::Answer));
         assert_eq!(seen(200, "<html>maintenance</html>"), Some(Seen::Answer));
         assert_eq!(seen(200, "Error:SQLSTATE[HY000]: gone away"), Some(Seen::Answer));

@@ -3,14 +3,17 @@
 mod api;
 mod batch;
 pub mod bulk;
+mod clock;
+mod delivery;
 mod mark;
 mod preflight;
-mod recorder;
 mod reports;
 mod size;
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,30 +21,33 @@ use shared::http::{self, Answer, Http, HttpError, Url};
 use shared::secret::Secret;
 
 pub use api::{ApiError, SiteFacts};
-pub use batch::{Batch, Filling};
+pub use batch::{Batch, BatchBuilder, parts};
 pub use bulk::{Doubt, Outcome, Rejection, Seen};
-pub use mark::{Asked, RECENT_SECONDS};
+pub use clock::ServerClock;
+pub use delivery::{ConcurrencyLimit, Delivery, End, Resolution, Question, RetryPolicy, Throttle, missing, resolve};
+pub use mark::{Announcement, Asked, Label, PageView, RECENT_SECONDS, Span, ToldPart, Trace, Wrapped};
 pub use preflight::Refusal;
-pub use recorder::{Delivery, End, Hands, Patience, Settled, Throttle, resolve};
 pub use reports::Invalidation;
 pub use shared::words::sentence;
 pub use size::Size;
 
 use crate::discover::SiteId;
-use crate::ledger::Mark;
 
 /// Where batches go: Matomo, a dry run, or the simulator that breaks the wire at every point.
 pub trait Sink {
-    /// The end of a batch's body, behind its last hit.
-    fn end_of_body(&self, _mark: Mark) -> String {
-        "]}".to_owned()
+    /// What stands around the hits of a batch: its marks, and the token.
+    fn wrap(&self, _label: &Label<'_>) -> Wrapped {
+        Wrapped::plain()
     }
 
     /// Sends a batch once.
     fn send(&self, batch: &Batch) -> impl Future<Output = Outcome>;
 
-    /// How often each of these batches arrived; `None` where that cannot be found out.
-    fn arrived(&self, asked: &[Asked]) -> impl Future<Output = Result<Vec<Option<usize>>, ApiError>>;
+    /// What the ledger site has of each batch; `None` where that cannot be found out.
+    fn traces(&self, asked: &[Asked]) -> impl Future<Output = Result<Vec<Option<Trace>>, ApiError>>;
+
+    /// Which of these hits are stored; `None` where that cannot be found out.
+    fn stored(&self, span: &Span) -> impl Future<Output = Result<Option<HashSet<PageView>>, ApiError>>;
 }
 
 /// How to reach Matomo.
@@ -75,9 +81,12 @@ pub struct Matomo {
     address: Address,
     /// Where batches go, once one was sent: to parse an address takes as long as to read a good many lines.
     tracker: OnceCell<Url>,
-    mark_json: Option<String>,
+    /// The ledger site, once it was seen to take marks.
+    ledger: Option<SiteFacts>,
     /// `],"token_auth":"…"}`: the token travels in the body only.
     end: String,
+    /// How Matomo's clock goes, by its answers.
+    clock: Rc<ServerClock>,
 }
 
 impl Matomo {
@@ -87,7 +96,8 @@ impl Matomo {
             .token
             .as_ref()
             .map_or_else(String::new, |token| format!(",\"token_auth\":{}", serde_json::Value::from(token.reveal())));
-        Self { http, address, tracker: OnceCell::new(), mark_json: None, end: format!("]{token}}}") }
+        let (tracker, clock) = (OnceCell::new(), Rc::default());
+        Self { http, address, tracker, ledger: None, end: format!("]{token}}}"), clock }
     }
 
     /// Its base address, as it may be shown: without user, password and query.
@@ -102,7 +112,12 @@ impl Matomo {
 
     /// Uses the ledger site from now on; its hits need an address that the site accepts.
     pub fn mark_on(&mut self, ledger_site: &SiteFacts) {
-        self.mark_json = Some(mark::json(ledger_site));
+        self.ledger = Some(ledger_site.clone());
+    }
+
+    /// How Matomo's clock goes, by its answers so far.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     async fn bulk(&self, body: Bytes) -> Result<Answer, HttpError> {
@@ -120,6 +135,7 @@ impl Matomo {
         let begin = Instant::now();
         match self.bulk(body).await {
             Ok(answer) => {
+                self.clock.note(answer.date);
                 let answered = bulk::Answered {
                     status: answer.status,
                     body: &answer.body,
@@ -134,13 +150,18 @@ impl Matomo {
 }
 
 impl Sink for Matomo {
-    fn end_of_body(&self, mark: Mark) -> String {
-        let mark = self.mark_json.as_ref().map_or_else(String::new, |json| format!(",{}", mark::fill(json, mark)));
-        format!("{mark}{}", self.end)
+    fn wrap(&self, label: &Label<'_>) -> Wrapped {
+        let Some(ledger) = self.ledger.as_ref().filter(|_| label.ledger_site.is_some()) else {
+            return Wrapped { tail: self.end.clone(), ..Wrapped::default() };
+        };
+        let (first, behind) = mark::entries(ledger, label);
+        let marks = 1 + behind.len() as u64;
+        let tail = behind.iter().map(|mark| format!(",{mark}")).collect::<String>();
+        Wrapped { head: format!("{first},"), tail: tail + &self.end, marks }
     }
 
     async fn send(&self, batch: &Batch) -> Outcome {
-        let sent = batch.hits() + u64::from(self.mark_json.is_some());
+        let sent = batch.hits() + batch.marks;
         match self.send_body(batch.body.clone(), batch.hits(), sent).await {
             // All hits refused: the site as a whole, or each of them for its own sake (older than Matomo keeps raw data)?
             Outcome::Rejected(Rejection::NotAllowed) if self.probe(batch.site).await == preflight::Probe::Ready => {
@@ -150,8 +171,12 @@ impl Sink for Matomo {
         }
     }
 
-    async fn arrived(&self, asked: &[Asked]) -> Result<Vec<Option<usize>>, ApiError> {
-        self.times_arrived(asked).await
+    async fn traces(&self, asked: &[Asked]) -> Result<Vec<Option<Trace>>, ApiError> {
+        self.traces(asked).await
+    }
+
+    async fn stored(&self, span: &Span) -> Result<Option<HashSet<PageView>>, ApiError> {
+        self.page_views(span).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::entry::Exit;
 
-use super::bulk::{Outcome, Rejection};
+use super::bulk::{Doubt, Outcome, Rejection, Seen};
 use super::{ApiError, Matomo};
 use crate::discover::SiteId;
 
@@ -58,6 +58,32 @@ pub enum Refusal {
         /// The site.
         site: SiteId,
     },
+    /// Marks would be counted among the visits of a site.
+    #[error("site {site} is the ledger site (MATOMO_LEDGER_SITE) and has logs of its own in {folder}")]
+    LedgerSiteHasLogs {
+        /// The site.
+        site: SiteId,
+        /// Its folder.
+        folder: String,
+    },
+    /// Our clock cannot be right.
+    #[error("the clock of this container is {off} {direction} {of}: dates of log lines cannot be judged")]
+    WrongClock {
+        /// By how much, in words.
+        off: String,
+        /// `behind` or `ahead of`.
+        direction: &'static str,
+        /// What it was compared with.
+        of: &'static str,
+    },
+    /// The ledger does not fit what Matomo has.
+    #[error("the ledger of site {site} cannot be brought up to date: {why}")]
+    Ledger {
+        /// The site.
+        site: SiteId,
+        /// Why.
+        why: String,
+    },
     /// Marks would not be taken.
     #[error("the ledger site (MATOMO_LEDGER_SITE) cannot be used: {why}")]
     LedgerSite {
@@ -76,9 +102,9 @@ impl Refusal {
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::RecordingOff | Self::Maintenance => Exit::TryAgain,
+            Self::RecordingOff | Self::Maintenance | Self::WrongClock { .. } => Exit::TryAgain,
             Self::DatabaseDown | Self::Unreachable { .. } | Self::NotMatomo { .. } => Exit::Unavailable,
-            Self::WrongToken | Self::LedgerSite { .. } => Exit::Config,
+            Self::WrongToken | Self::LedgerSite { .. } | Self::LedgerSiteHasLogs { .. } | Self::Ledger { .. } => Exit::Config,
             Self::UnknownSite { .. } | Self::ReadOnlyToken { .. } => Exit::Failed,
         }
     }
@@ -90,7 +116,7 @@ impl Refusal {
 
     /// Whether other sites can still be imported.
     pub fn is_of_one_site(&self) -> bool {
-        matches!(self, Self::UnknownSite { .. } | Self::ReadOnlyToken { .. })
+        matches!(self, Self::UnknownSite { .. } | Self::ReadOnlyToken { .. } | Self::Ledger { .. })
     }
 
     /// What to do now.
@@ -107,6 +133,17 @@ impl Refusal {
             Self::UnknownSite { site } => {
                 format!("create site {site} in Matomo, or give the token's user write access to it, or rename the folder {site}")
             }
+            Self::LedgerSiteHasLogs { site, .. } => format!(
+                "create a Matomo site that receives nothing else and set MATOMO_LEDGER_SITE to its number, or rename the folder {site}; \
+                 nothing was sent"
+            ),
+            Self::WrongClock { .. } => {
+                "set the clock of the host (NTP); all files are kept, the next pass imports them".into()
+            }
+            Self::Ledger { site, .. } => format!(
+                "restore the folder of the ledger from a backup that is newer, or look with `log-analytics adopt --site {site} --dry-run` \
+                 what can be done without one; nothing was sent"
+            ),
             Self::LedgerSite { .. } => {
                 "create the site in Matomo and give the token's user write access to it, or unset MATOMO_LEDGER_SITE".into()
             }
@@ -150,10 +187,12 @@ impl Matomo {
             Probe::Ready => Ok(()),
             Probe::Not(Outcome::Rejected(Rejection::RecordingOff)) => Err(Refusal::RecordingOff),
             Probe::Not(Outcome::Rejected(Rejection::NotAllowed)) => Err(self.why_not_allowed(site).await),
-            Probe::Not(Outcome::Transient(why)) if why.starts_with("Matomo answered 500") => Err(Refusal::DatabaseDown),
+            Probe::Not(Outcome::InDoubt(Doubt { seen: Seen::MatomoError, .. })) => Err(Refusal::DatabaseDown),
             Probe::Not(Outcome::Transient(why)) => Err(self.unreachable(why)),
             Probe::Not(Outcome::InDoubt(doubt)) => Err(self.why_in_doubt(doubt.why).await),
-            Probe::Not(outcome) => Err(self.unreachable(format!("{outcome:?}"))),
+            Probe::Not(Outcome::Rejected(_) | Outcome::Delivered(_)) => {
+                Err(self.unreachable("the web server takes no request of Matomo's tracker".to_owned()))
+            }
         }
     }
 
@@ -184,7 +223,7 @@ impl Matomo {
             ApiError::NotMatomo { status: 503, .. } => Refusal::Maintenance,
             ApiError::NotMatomo { .. } => Refusal::NotMatomo { url, why: error.sentence() },
             ApiError::Refused { message, .. } if message.contains("SQLSTATE") => Refusal::DatabaseDown,
-            ApiError::Http { .. } | ApiError::Refused { .. } => self.unreachable(error.sentence()),
+            ApiError::Http { .. } | ApiError::Refused { .. } | ApiError::TooLong { .. } => self.unreachable(error.sentence()),
         }
     }
 

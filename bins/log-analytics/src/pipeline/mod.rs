@@ -1,29 +1,31 @@
-//! The only place that knows all seven stages: order, back-pressure, shutdown.
+//! The only place that knows all stages: order, back-pressure, shutdown.
 
-mod adhoc;
-mod cursor;
+mod connections;
 mod day;
-mod flow;
+mod fair_queue;
+mod import;
+mod merge;
 mod open;
 mod pass;
-mod recorders;
+mod pending_lines;
+mod progress;
+mod reader;
+mod recognise;
 mod recovery;
-mod rota;
-mod round;
+mod sender;
+mod session;
 mod site;
 mod takeover;
-mod tracker;
-mod turn;
-mod visit;
-mod wanted;
+mod time_slice;
 
-pub use adhoc::{Adhoc, AdhocError, Target};
-pub use cursor::{Cursor, Ended, Ending, Opened, Sites, Step};
 pub use day::Days;
-pub use flow::{Delivered, Flow, Shape, Stop};
+pub use import::{Import, ImportError, Target};
 pub use open::{Glance, OpenError, Reading};
-pub use pass::{Pass, PassReport};
-pub use recovery::settle_doubts;
-pub use site::{Recognised, SiteImport, SiteReport, now, recognise};
-pub use turn::Turn;
-pub use wanted::Wanted;
+pub use pass::{Pass, PassReport, ledger_site_refusal};
+pub use pending_lines::PendingLines;
+pub use reader::{Ended, Ending, Opened, Reader, Sites, Step};
+pub use recognise::{Recognise, Recognised};
+pub use recovery::{bring_up_to_date, settle_doubts};
+pub use sender::{Delivered, Proofs, Sender, Shape, Stop, Unproven};
+pub use site::{SiteImport, SiteReport, now_ms};
+pub use time_slice::TimeSlice;

@@ -1,15 +1,18 @@
-//! Opens a log file for import: whole if it is an archive, its format known, its lines from where the ledger stopped.
+//! Opens a log file for import: whole if it is an archive, its format known, its lines from where the ledger stopped, and its
+//! bytes proven to be those that the ledger knows.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use shared::shutdown::Shutdown;
 
-use super::cursor::{Ending, Opened};
-use super::wanted::Wanted;
-use crate::file::{self, Lines, ReadError, TextEncoding};
+use super::pending_lines::PendingLines;
+use super::reader::{Ending, Opened};
+use crate::discover::Head;
+use crate::file::{self, Lines, PrefixHasher, ReadError, Source, TextEncoding};
 use crate::format::{self, Choice, Detector, FormatOptions, Found, Moment, NotFound, Parsed};
 use crate::hit::Clock;
-use crate::ledger::FileId;
+use crate::ledger::Content;
 
 /// How to read log files.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ pub struct Reading {
     pub encoding: TextEncoding,
     /// Zone of dates in formats that write none.
     pub zone: Option<jiff::tz::TimeZone>,
-    /// The wish to stop: an archive may be long.
+    /// The shutdown request: an archive may be long.
     pub shutdown: Shutdown,
 }
 
@@ -31,16 +34,24 @@ pub enum OpenError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Its format is none that is known.
-    #[error("cannot determine the format of {}; lines looked at: {lines}", path.display())]
+    #[error("cannot determine the format of {}; lines looked at: {lines}, the first of them: {sample}", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// Lines looked at.
         lines: u64,
+        /// The first one, as it may be shown.
+        sample: String,
     },
     /// Its text is in an encoding that logs do not have.
     #[error("{} is UTF-16 text, not a log file", path.display())]
     Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It does not hold any more what it was seen to hold.
+    #[error("{} has changed since it was looked at", path.display())]
+    Changed {
         /// The file.
         path: PathBuf,
     },
@@ -55,80 +66,145 @@ pub struct Glance {
     pub begins: Option<Moment>,
 }
 
+/// What all lines of a file tell, roughly: whether two files are the same log, with other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// How many lines.
+    pub lines: u64,
+    /// Whether one of them is dated so.
+    pub has_date: bool,
+}
+
 /// Lines that may go by before one with a date, when a file is only looked at.
 const UNDATED_LINES_MAX: usize = 1000;
+/// How often to look whether there is a shutdown request.
+const LINES_PER_LOOK: u64 = 4096;
 
 impl Reading {
     /// Looks at the first unsettled lines of a file.
     ///
     /// # Errors
     /// When it cannot be read, or its format is unknown.
-    pub fn glance(&self, path: &Path, wanted: &Wanted) -> Result<Glance, OpenError> {
-        let Some(Found { name: format, mut parser }) = self.parser(path)? else {
+    pub fn glance(&self, source: &Source, pending: &PendingLines) -> Result<Glance, OpenError> {
+        let Some(Found { name: format, mut parser }) = self.parser(source)? else {
             return Ok(Glance { format: None, begins: None });
         };
-        let begin = if parser.needs_header() { 0 } else { wanted.begin() };
-        let mut lines = self.lines_from(path, begin)?;
+        let begin = pending.begin();
+        let from = if parser.needs_header() || source.is_packed() { 0 } else { begin };
+        let mut lines = file::lines(source, PrefixHasher::unproven(from))?;
         let mut clock = Clock::new(self.zone.clone());
-        let mut begins = None;
-        for _ in 0..UNDATED_LINES_MAX {
-            // A damaged archive is found out when it is read to its end, with a better sentence.
-            let Ok(Some(line)) = lines.next_line() else { break };
-            if let Parsed::Record(record) = parser.parse(line.bytes) {
-                begins = clock.read(&record.date);
+        let (mut looked_at, mut passed) = (0, 0);
+        // A damaged archive is found out when it is read to its end, with a better sentence.
+        while let Ok(Some(line)) = lines.next_line() {
+            passed += 1;
+            if passed % LINES_PER_LOOK == 0 && self.shutdown.requested() {
+                return Err(ReadError::GivenUp { path: source.path().to_owned() }.into());
             }
-            if begins.is_some() {
+            if line.offset < begin {
+                take_header(&mut *parser, line.bytes);
+                continue;
+            }
+            if let Parsed::Record(record) = parser.parse(line.bytes)
+                && let Some(begins) = clock.read(&record.date)
+            {
+                return Ok(Glance { format: Some(format), begins: Some(begins) });
+            }
+            looked_at += 1;
+            if looked_at >= UNDATED_LINES_MAX {
                 break;
             }
         }
-        Ok(Glance { format: Some(format), begins })
+        Ok(Glance { format: Some(format), begins: None })
+    }
+
+    /// Reads all lines of a file for how many there are, and whether one is dated `seconds`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its format is unknown.
+    pub fn outline(&self, source: &Source, seconds: i64) -> Result<Outline, OpenError> {
+        let mut outline = Outline { lines: 0, has_date: false };
+        let Some(Found { mut parser, .. }) = self.parser(source)? else { return Ok(outline) };
+        let mut lines = file::lines(source, PrefixHasher::default())?;
+        let mut clock = Clock::new(self.zone.clone());
+        while let Some(line) = lines.next_line()? {
+            outline.lines += 1;
+            if outline.lines % LINES_PER_LOOK == 0 && self.shutdown.requested() {
+                return Err(ReadError::GivenUp { path: source.path().to_owned() }.into());
+            }
+            if let Parsed::Record(record) = parser.parse(line.bytes) {
+                outline.has_date |= clock.read(&record.date).is_some_and(|moment| moment.seconds == seconds);
+            }
+        }
+        Ok(outline)
     }
 
     /// Opens a file for import. `None` if there is no line in it.
     ///
     /// # Errors
-    /// When it cannot be read, is an archive cut short, or of unknown format.
+    /// When it cannot be read, is an archive cut short, of unknown format, or does not hold what the ledger knows of it.
     pub fn open(
         &self,
-        path: &Path,
-        file: FileId,
-        wanted: Wanted,
-        begins_cut: bool,
+        source: Source,
+        content: &Content,
+        pending: PendingLines,
+        takes_last_line: bool,
     ) -> Result<Option<Opened>, OpenError> {
-        self.verify(path)?;
-        let Some(Found { parser, .. }) = self.parser(path)? else { return Ok(None) };
-        let begin = if parser.needs_header() { 0 } else { wanted.begin() };
-        let lines = self.lines_from(path, begin)?;
-        let begins_cut = begins_cut && begin > 0 && begin == wanted.begin();
-        let encoding = self.encoding;
-        Ok(Some(Opened { file, lines, parser, wanted, begins_cut, ending: Ending::MayGrow, encoding }))
+        source.verify(&|| self.shutdown.requested())?;
+        let Some(Found { parser, .. }) = self.parser(&source)? else { return Ok(None) };
+        let begin = pending.begin();
+        let from = if parser.needs_header() || source.is_packed() { 0 } else { begin };
+        let hasher = self.hasher_at(&source, content, from)?;
+        let begins_cut = content.cut && begin > 0 && begin == content.checkpoint;
+        Ok(Some(Opened {
+            file: content.id,
+            lines: file::lines(&source, hasher)?,
+            parser,
+            pending,
+            begins_cut,
+            ending: Ending::MayGrow { takes_last_line },
+            encoding: self.encoding,
+            source: Some(source),
+        }))
+    }
+
+    /// A hasher that stands at `from`, and has seen what the ledger knows of the bytes around it.
+    fn hasher_at(&self, source: &Source, content: &Content, from: u64) -> Result<PrefixHasher, OpenError> {
+        if from == 0 || source.is_packed() {
+            return Ok(PrefixHasher::default());
+        }
+        let changed = || OpenError::Changed { path: source.path().to_owned() };
+        let mut hasher = PrefixHasher::default();
+        if let Some(proof) = content.proof.filter(|proof| from >= proof.block_begin()) {
+            if !source.ends_as(&proof)? {
+                return Err(changed());
+            }
+            hasher = PrefixHasher::at_block_of(&proof);
+        }
+        let mut bytes = source.plain_from(hasher.at()).take(from - hasher.at());
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            if self.shutdown.requested() {
+                return Err(ReadError::GivenUp { path: source.path().to_owned() }.into());
+            }
+            let count = file::read_full(&mut bytes, &mut piece)
+                .map_err(|error| ReadError::Read { path: source.path().to_owned(), error })?;
+            hasher.update(&piece[..count]);
+            if count < piece.len() {
+                break;
+            }
+        }
+        if hasher.at() == from { Ok(hasher) } else { Err(changed()) }
     }
 
     /// The parser for a file, by its first lines unless the operator named the format.
     ///
     /// # Errors
     /// When the file cannot be read, or no format fits.
-    pub fn parser(&self, path: &Path) -> Result<Option<Found>, OpenError> {
+    pub fn parser(&self, source: &Source) -> Result<Option<Found>, OpenError> {
         match self.named() {
             Some(choice) => Ok(Some(Found { name: choice.name(), parser: choice.parser() })),
-            None => self.detect(&mut self.lines_from(path, 0)?, path),
+            None => self.detect(&mut file::lines(source, PrefixHasher::default())?, source.path()),
         }
-    }
-
-    /// See [`file::verify`].
-    ///
-    /// # Errors
-    /// When the archive is cut short or damaged, or there is a wish to stop.
-    pub fn verify(&self, path: &Path) -> Result<(), ReadError> {
-        file::verify(path, &|| self.shutdown.requested())
-    }
-
-    /// See [`file::lines_from`].
-    ///
-    /// # Errors
-    /// When it cannot be read, or there is a wish to stop.
-    pub fn lines_from(&self, path: &Path, offset: u64) -> Result<Lines, ReadError> {
-        file::lines_from(path, offset, &|| self.shutdown.requested())
     }
 
     /// The format that the operator named, if any. Its options were checked when they were read.
@@ -142,7 +218,7 @@ impl Reading {
     /// When they cannot be read, or no format fits.
     pub fn detect(&self, lines: &mut Lines, path: &Path) -> Result<Option<Found>, OpenError> {
         let mut detector = Detector::new(&self.format);
-        let mut looked_at = 0;
+        let (mut looked_at, mut sample) = (0, None);
         // A header without a line below it is a file in which nothing happened yet.
         let mut only_comments = true;
         while !detector.exhausted() {
@@ -151,7 +227,11 @@ impl Reading {
                 return Err(OpenError::Utf16 { path: path.to_owned() });
             }
             looked_at += 1;
-            only_comments &= line.bytes.first().is_none_or(|&byte| byte == b'#');
+            let is_comment = line.bytes.first().is_none_or(|&byte| byte == b'#');
+            only_comments &= is_comment;
+            if !is_comment && sample.is_none() {
+                sample = Some(crate::matomo::bulk::excerpt(line.bytes));
+            }
             if let Some(found) = detector.offer(line.bytes) {
                 return Ok(Some(found));
             }
@@ -159,7 +239,25 @@ impl Reading {
         match detector.not_found() {
             NotFound::Empty => Ok(None),
             NotFound::Undetectable { .. } if only_comments => Ok(None),
-            NotFound::Undetectable { lines } => Err(OpenError::UnknownFormat { path: path.to_owned(), lines }),
+            NotFound::Undetectable { lines } => {
+                let (path, sample) = (path.to_owned(), sample.unwrap_or_default());
+                Err(OpenError::UnknownFormat { path, lines, sample })
+            }
         }
     }
+}
+
+/// A header line shapes the lines after it even where it is not wanted itself.
+pub(super) fn take_header(parser: &mut (dyn format::LineParser + Send), line: &[u8]) {
+    if parser.needs_header() && line.starts_with(b"#") {
+        let _ = parser.parse(line);
+    }
+}
+
+/// Whether a file still begins as it did when it was looked at.
+pub(super) fn begins_as(source: &Source, content: &Content) -> Result<bool, ReadError> {
+    let head = Head::read(source)?;
+    let milestones = head.milestones();
+    let agrees = content.milestones.iter().zip(&milestones).all(|(one, other)| one == other);
+    Ok(agrees && content.milestones.len() <= milestones.len() && head.line_key() == content.line_key)
 }

@@ -1,4 +1,4 @@
-//! One pass: every site below the logs folder, turn by turn, until all is in.
+//! One pass: every site below the logs folder, slice by slice, until all is in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
@@ -7,13 +7,14 @@ use shared::entry::Exit;
 use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
-use super::rota::Rota;
-use super::visit::{Left, SiteProblem, Visit};
+use super::fair_queue::FairQueue;
+use super::session::{Left, Session, SiteProblem};
 use crate::config::Settings;
-use crate::discover::{self, Discovery, Settled, SiteId};
-use crate::ledger::{Ledger, LedgerError};
-use crate::matomo::{Matomo, sentence};
+use crate::discover::{self, Discovery, SiteId, Unlisted};
+use crate::ledger::{FileState, Lease, Ledger, LedgerError, Standing};
+use crate::matomo::{Matomo, Refusal, sentence};
 use crate::options::ImportOptions;
+use crate::trouble;
 
 /// A pass waits so long for young files to settle; longer settle times are left to the next pass.
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -25,17 +26,23 @@ pub struct PassReport {
     pub(super) files: u64,
     pub(super) lines: u64,
     pub(super) hits: u64,
-    waiting: u64,
+    pub(super) resting: u64,
+    being_written: u64,
     problems: Vec<(Exit, String)>,
+}
+
+/// Exit codes by how grave they are; the gravest counts most.
+pub(super) fn gravity(exit: Exit) -> usize {
+    const GRAVEST_LAST: [Exit; 5] =
+        [Exit::TryAgain, Exit::Failed, Exit::Unavailable, Exit::CannotCreate, Exit::Config];
+    GRAVEST_LAST.iter().position(|known| known.code() == exit.code()).map_or(0, |place| place + 1)
 }
 
 impl PassReport {
     /// The exit code: the gravest problem's, or 0.
     pub fn exit(&self) -> Exit {
-        const GRAVEST_FIRST: [Exit; 5] =
-            [Exit::Config, Exit::CannotCreate, Exit::Unavailable, Exit::Failed, Exit::TryAgain];
-        let met = |exit: &Exit| self.problems.iter().any(|(problem, _)| problem.code() == exit.code());
-        GRAVEST_FIRST.into_iter().find(met).unwrap_or(Exit::Done)
+        let exits = self.problems.iter().map(|(exit, _)| *exit);
+        exits.max_by_key(|exit| gravity(*exit)).unwrap_or(Exit::Done)
     }
 
     /// How it went, in a sentence.
@@ -51,6 +58,31 @@ impl PassReport {
     pub(super) fn problem(&mut self, exit: Exit, sentence: String) {
         self.problems.push((exit, sentence));
     }
+
+    pub(super) fn quarantined(&mut self, site: SiteId, files: u64) {
+        if files > 0 {
+            self.problem(Exit::Failed, format!("site {site}: {files} files are quarantined"));
+        }
+    }
+
+    /// What earlier passes left for a person is named by each pass until somebody decided.
+    pub(super) fn name_what_waits_for_a_person(&mut self, lease: &Lease) {
+        let (book, site) = (lease.book(), lease.book().site());
+        let mut quarantined = 0;
+        for content in book.files() {
+            if let FileState::Quarantined(why) = &content.state {
+                quarantined += 1;
+                warn!(%site, file = %content.path, %why, "IMPORT_LOG_ERROR File is still quarantined; release it with `log-analytics retry`");
+            }
+        }
+        self.quarantined(site, quarantined);
+        let withheld = book.pending().filter(|pending| matches!(pending.standing, Standing::Withheld(_)));
+        let lines: usize = withheld.map(|pending| pending.intent.hits()).sum();
+        if lines > 0 {
+            warn!(%site, lines, "IMPORT_LOG_ERROR Lines are still set aside; decide with `log-analytics retry --resend` or `--skip`");
+            self.problem(Exit::Failed, format!("site {site}: {lines} lines are set aside and wait for a decision"));
+        }
+    }
 }
 
 /// Everything a pass works with.
@@ -59,7 +91,7 @@ pub struct Pass<'a> {
     pub settings: &'a Settings,
     /// The way to Matomo.
     pub matomo: Matomo,
-    /// The wish to stop.
+    /// The shutdown request.
     pub shutdown: &'a Shutdown,
     pub(super) options: ImportOptions,
     /// The ledger site was seen to take marks.
@@ -90,7 +122,8 @@ impl<'a> Pass<'a> {
             info!("Asked to stop: what is left is for the next pass");
         }
         let seconds = format!("{:.1}", begin.elapsed().as_secs_f64());
-        let PassReport { sites, files, lines, hits, waiting, .. } = report;
+        let waiting = self.waiting(&report);
+        let PassReport { sites, files, lines, hits, .. } = report;
         info!(sites, files, lines, hits, waiting, problems = report.problems.len(), seconds, "Pass ended");
         report
     }
@@ -100,21 +133,23 @@ impl<'a> Pass<'a> {
         for remark in &found.remarks {
             warn!(remark, "Part of the logs folder is left out");
         }
-        report.waiting = found.unsettled.values().map(|files| files.len() as u64).sum();
+        report.being_written = found.being_written.values().map(|files| files.len() as u64).sum();
+        self.name_unlisted(&found.unreadable, report);
+        self.check_ledger_site(&found)?;
         let ledger = Ledger::open(&self.settings.ledger_folder()).map_err(|error| {
             let (exit, problem) = ledger_problem(&error);
             error!(why = problem, help = error.help(), "IMPORT_LOG_ERROR Ledger cannot be used");
             (exit, problem)
         })?;
-        let mut sites = Sites { ledger, rota: Rota::default(), visits: BTreeMap::new(), left_alone: BTreeSet::new() };
+        let mut sites = Sites { ledger, queue: FairQueue::default(), sessions: BTreeMap::new(), left_alone: BTreeSet::new() };
         loop {
             let looked = Instant::now();
             self.look_at_all(&mut sites, &found, report).await?;
             loop {
-                let Some(site) = sites.rota.next().filter(|_| !self.shutdown.requested()) else { return Ok(()) };
+                let Some(site) = sites.queue.next().filter(|_| !self.shutdown.requested()) else { return Ok(()) };
                 self.give_a_turn(&mut sites, site, &found, report).await?;
                 // Logs that came for others in the meantime must not wait for a backlog.
-                if !sites.rota.is_empty() && looked.elapsed() >= self.settings.site_turn.get() {
+                if !sites.queue.is_empty() && looked.elapsed() >= self.settings.site_turn.get() {
                     break;
                 }
             }
@@ -129,7 +164,7 @@ impl<'a> Pass<'a> {
         found: &Discovery,
         report: &mut PassReport,
     ) -> Result<(), (Exit, String)> {
-        let all: BTreeSet<SiteId> = found.settled.keys().copied().chain(sites.ledger.sites()).collect();
+        let all: BTreeSet<SiteId> = found.files.keys().copied().chain(sites.ledger.sites()).collect();
         for site in all {
             if self.shutdown.requested() {
                 return Ok(());
@@ -137,9 +172,9 @@ impl<'a> Pass<'a> {
             if sites.left_alone.contains(&site) {
                 continue;
             }
-            let visit = sites.visits.entry(site).or_default();
-            match self.look(&sites.ledger, site, files_of(found, site), &visit.turn).await {
-                Ok(Some(bytes)) => sites.rota.wait(site, bytes),
+            let session = sites.sessions.entry(site).or_default();
+            match self.look(&sites.ledger, site, found.files_of(site), session, report).await {
+                Ok(Some(bytes)) => sites.queue.wait(site, bytes),
                 Ok(None) => {}
                 Err(problem) => {
                     sites.left_alone.insert(site);
@@ -158,11 +193,11 @@ impl<'a> Pass<'a> {
         report: &mut PassReport,
     ) -> Result<(), (Exit, String)> {
         let begin = Instant::now();
-        let visit = sites.visits.entry(site).or_default();
-        let served = self.serve(&sites.ledger, site, files_of(found, site), visit, report).await;
-        sites.rota.had(site, begin.elapsed());
+        let session = sites.sessions.entry(site).or_default();
+        let served = self.serve(&sites.ledger, site, found, session, report).await;
+        sites.queue.had(site, begin.elapsed());
         match served {
-            Ok(Left::More) => sites.rota.wait(site, u64::MAX),
+            Ok(Left::More) => sites.queue.wait(site, u64::MAX),
             Ok(Left::Nothing) => {}
             Ok(Left::ForTheNextPass) => drop(sites.left_alone.insert(site)),
             Err(problem) => {
@@ -192,7 +227,7 @@ impl<'a> Pass<'a> {
             SiteProblem::Ledger(error) => {
                 let (exit, problem) = ledger_problem(&error);
                 error!(%site, why = problem, help = error.help(), "IMPORT_LOG_ERROR Ledger cannot be used");
-                if matches!(error, LedgerError::Write { .. }) {
+                if error.is_of_all_sites() {
                     return Err((exit, problem));
                 }
                 report.problem(exit, problem);
@@ -211,10 +246,33 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Says which parts of sites' folders cannot be listed. Their logs are not imported, and that is no success.
+    fn name_unlisted(&self, unlisted: &[Unlisted], report: &mut PassReport) {
+        for Unlisted { site, path, error } in unlisted {
+            let (exit, help) = trouble::of_folder(path, error);
+            error!(%site, folder = %path.display(), why = %error, help, "IMPORT_LOG_ERROR Logs of the site cannot be read");
+            report.problem(exit, format!("site {site}: {} cannot be read: {error}", path.display()));
+        }
+    }
+
+    /// Makes sure that marks do not become page views of a site with logs.
+    fn check_ledger_site(&self, found: &Discovery) -> Result<(), (Exit, String)> {
+        let Some(refusal) = ledger_site_refusal(self.settings, found) else { return Ok(()) };
+        error!(why = %refusal, help = refusal.help(), "IMPORT_LOG_ERROR_CHECK Nothing can be imported now");
+        Err((refusal.exit(), refusal.to_string()))
+    }
+
+    /// How many files wait, as `status` counts them.
+    fn waiting(&self, report: &PassReport) -> u64 {
+        let sites = crate::report::sites(self.settings).unwrap_or_default();
+        let waiting: u64 = sites.iter().filter_map(|(_, site)| site.as_ref().ok()).map(|site| site.waiting).sum();
+        waiting + report.being_written
+    }
+
     /// Lists the files; those that changed just now get the time to settle, once.
     async fn discover(&self) -> Result<Discovery, (Exit, String)> {
         let found = self.list()?;
-        let Some(rest) = found.longest_rest().filter(|rest| *rest <= REST_MAX) else { return Ok(found) };
+        let Some(rest) = found.longest_rest.filter(|rest| *rest <= REST_MAX) else { return Ok(found) };
         tokio::select! {
             () = self.shutdown.wait() => return Ok(found),
             () = tokio::time::sleep(rest) => {}
@@ -236,19 +294,27 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// Why marks would be counted among the visits of a site, if they would.
+pub fn ledger_site_refusal(settings: &Settings, found: &Discovery) -> Option<Refusal> {
+    let site = settings.ledger_site?;
+    let has_logs = found.files.contains_key(&site);
+    has_logs.then(|| Refusal::LedgerSiteHasLogs { site, folder: settings.logs_folder().join(site.to_string()).display().to_string() })
+}
+
 /// The sites of a pass.
 struct Sites {
     ledger: Ledger,
-    rota: Rota,
-    visits: BTreeMap<SiteId, Visit>,
+    queue: FairQueue,
+    sessions: BTreeMap<SiteId, Session>,
     /// Sites with which nothing more can be done in this pass.
     left_alone: BTreeSet<SiteId>,
 }
 
-fn files_of(found: &Discovery, site: SiteId) -> &[Settled] {
-    found.settled.get(&site).map_or(&[][..], Vec::as_slice)
+fn ledger_problem(error: &LedgerError) -> (Exit, String) {
+    (ledger_exit(error), sentence(error))
 }
 
-fn ledger_problem(error: &LedgerError) -> (Exit, String) {
-    (Exit::CannotCreate, sentence(error))
+/// The exit code for a ledger that cannot be used.
+pub(super) fn ledger_exit(_: &LedgerError) -> Exit {
+    Exit::CannotCreate
 }

@@ -1,26 +1,28 @@
-//! Imports one site: its settled files, merged by time, each line once.
+//! Imports one site: its files, merged by time, each line once.
 
-use std::borrow::Cow;
-use std::cell::LazyCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use jiff::Timestamp;
+use shared::entry::Exit;
 use tracing::{error, info, warn};
 
-use super::flow::{Delivered, Shape, Stop};
+use super::merge::{Merge, PendingFile};
 use super::open::{OpenError, Reading};
+use super::pending_lines::PendingLines;
+use super::recognise::{Recognise, Recognised};
 use super::recovery;
-use super::round::{Round, Work};
-use super::turn::Turn;
-use super::wanted::Wanted;
-use crate::discover::{Head, LogFile, Settled};
-use crate::file::{GiveUp, ReadError};
-use crate::format::Moment;
+use super::sender::{Delivered, Shape, Stop};
+use super::time_slice::TimeSlice;
+use crate::discover::LogFile;
+use crate::file::{ReadError, Source};
 use crate::hit::HitOptions;
-use crate::ledger::{FileId, FileState, Lease, LedgerError, path_text};
+use crate::id::FileId;
+use crate::ledger::{FileState, Lease, path_text};
 use crate::matomo::{Delivery, Sink, SiteFacts, sentence};
 use crate::summary::Counts;
+use crate::trouble;
 
 /// What a site's import needs to know.
 pub struct SiteImport<'a, S> {
@@ -36,6 +38,10 @@ pub struct SiteImport<'a, S> {
     pub facts: &'a SiteFacts,
     /// Attempts at a file before it is quarantined.
     pub attempts_max: u32,
+    /// How late it is, by Matomo's clock where that is known.
+    pub now: Timestamp,
+    /// All of the site's folder could be listed, so what is not among the files is not there.
+    pub is_all: bool,
 }
 
 /// What the import of a site came to.
@@ -43,10 +49,16 @@ pub struct SiteImport<'a, S> {
 pub struct SiteReport {
     /// Files read to their end.
     pub files: u64,
-    /// Files that could not be read, to be tried again.
-    pub failed: u64,
+    /// Files that could not be read, to be tried again, and the exit code that says so.
+    pub failed: Vec<Exit>,
     /// Files given up in this pass.
     pub quarantined: u64,
+    /// Files that went away before all of them was read.
+    pub vanished: u64,
+    /// Files that wait for the date of one of their lines.
+    pub future_files: u64,
+    /// Archives that may not be complete yet.
+    pub resting: u64,
     /// What their lines were.
     pub counts: Counts,
     /// What became of the hits.
@@ -55,63 +67,11 @@ pub struct SiteReport {
     pub stop: Option<Stop>,
 }
 
-/// What a look at the files of a site found.
-#[derive(Debug, Default)]
-pub struct Recognised {
-    /// Files of which something may be left to import.
-    pub waiting: Vec<(FileId, LogFile)>,
-    /// Files of which not even the first bytes can be read.
-    pub unreadable: Vec<(PathBuf, ReadError)>,
-}
-
-/// Files of which something may be left to import, without reading more than their first bytes. Not all of them, if that
-/// took longer than somebody would wait.
-///
-/// # Errors
-/// When the ledger cannot be written.
-pub fn recognise(lease: &mut Lease, files: &[Settled], give_up: GiveUp<'_>) -> Result<Recognised, LedgerError> {
-    // Wanted only where a file is new.
-    let here: LazyCell<HashMap<Cow<'_, str>, (u64, i64)>, _> =
-        LazyCell::new(|| files.iter().map(Settled::file).map(place).collect());
-    let in_place = |path: &str, size, modified_ns| here.get(path) == Some(&(size, modified_ns));
-    let mut found = Recognised::default();
-    for file in files.iter().map(Settled::file) {
-        let known = lease.book().recognise(file);
-        let id = match known {
-            Some((_, true)) => continue,
-            Some((id, false)) => id,
-            None if give_up() => break,
-            None => {
-                let head = match Head::read(&file.path) {
-                    Ok(head) if head.bytes().is_empty() => continue,
-                    Ok(head) => head,
-                    Err(error) if error.is_gone() => continue,
-                    Err(error) => {
-                        found.unreadable.push((file.path.clone(), error));
-                        continue;
-                    }
-                };
-                let known = lease.book().identify(file, &head, in_place);
-                lease.see(known, file, &head)?
-            }
-        };
-        let waits = lease.book().file(id).is_some_and(|entry| !matches!(entry.state, FileState::Quarantined(_)));
-        if waits {
-            found.waiting.push((id, file.clone()));
-        }
-    }
-    Ok(found)
-}
-
-fn place(file: &LogFile) -> (Cow<'_, str>, (u64, i64)) {
-    (path_text(file), (file.size, file.modified_ns))
-}
-
 impl<S: Sink + 'static> SiteImport<'_, S> {
-    /// Imports what is left of these files, as far as the turn goes.
-    pub async fn run(&self, lease: &mut Lease, files: &[Settled], turn: &mut Turn) -> SiteReport {
+    /// Imports what is left of these files, as far as the time slice goes.
+    pub async fn run(&self, lease: &mut Lease, files: &[LogFile], slice: &mut TimeSlice) -> SiteReport {
         let mut report = SiteReport::default();
-        if let Err(stop) = self.import(lease, files, turn, &mut report).await {
+        if let Err(stop) = self.import(lease, files, slice, &mut report).await {
             report.stop = Some(stop);
         }
         report
@@ -120,32 +80,59 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     async fn import(
         &self,
         lease: &mut Lease,
-        files: &[Settled],
-        turn: &mut Turn,
+        files: &[LogFile],
+        slice: &mut TimeSlice,
         report: &mut SiteReport,
     ) -> Result<(), Stop> {
         recovery::settle_doubts(lease, &self.delivery).await?;
+        recovery::bring_up_to_date(lease, &self.delivery).await?;
         loop {
-            // Two files of the same content, or one and its rotated copy, are looked at one after the other.
-            let mut ids = HashSet::new();
-            let found = recognise(lease, files, &|| self.asked())?;
+            let Some(round) = self.next_round(lease, files, slice, report)? else { break };
+            let tried: Vec<_> = round.iter().map(|(_, file)| file.path.clone()).collect();
+            let pending = self.glance(lease, round, slice, report)?;
+            match Merge::new(self, lease, slice).run(pending, lease, report).await {
+                // A part of a batch is to be sent again, or a file to be looked at again.
+                Err(Stop::Again) => {}
+                Err(stop) => return Err(stop),
+                Ok(()) => tried.into_iter().for_each(|path| slice.done_with(path)),
+            }
+        }
+        self.note_vanished(lease, files, report)
+    }
+
+    /// The files of which something is left to import, each content once; `None` if there are none.
+    fn next_round(
+        &self,
+        lease: &mut Lease,
+        files: &[LogFile],
+        slice: &mut TimeSlice,
+        report: &mut SiteReport,
+    ) -> Result<Option<Vec<(FileId, LogFile)>>, Stop> {
+        for defers in [true, false] {
+            let give_up = || self.asked();
+            let recognise = Recognise { reading: self.reading, defers, give_up: &give_up };
+            let Recognised { waiting, unreadable, quarantined, deferred, resting } = recognise.files(lease, files)?;
             if self.asked() {
                 return Err(Stop::Asked);
             }
-            self.report_unreadable(lease, found.unreadable, turn, report);
-            let mut round = found.waiting;
-            round.retain(|(id, file)| turn.wants(&file.path) && ids.insert(*id));
-            if round.is_empty() {
-                return Ok(());
+            report.quarantined += quarantined;
+            report.resting = resting as u64;
+            self.report_unreadable(lease, unreadable, slice, report);
+            // Two files of the same content, or one and its rotated copy, are read one after the other.
+            let mut ids = HashSet::new();
+            let mut round = waiting;
+            round.retain(|(id, file)| slice.wants(&file.path) && ids.insert(*id));
+            if !round.is_empty() {
+                return Ok(Some(round));
             }
-            let tried: Vec<_> = round.iter().map(|(_, file)| file.path.clone()).collect();
-            let works = self.glance(lease, round, turn, report)?;
-            Round::new(self, lease, turn).run(works, lease, report).await?;
-            tried.into_iter().for_each(|path| turn.done_with(path));
+            if deferred == 0 {
+                break;
+            }
         }
+        Ok(None)
     }
 
-    /// Whether there is a wish to stop.
+    /// Whether there is a shutdown request.
     pub(super) fn asked(&self) -> bool {
         self.delivery.shutdown.requested()
     }
@@ -155,14 +142,15 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         &self,
         lease: &Lease,
         files: Vec<(PathBuf, ReadError)>,
-        turn: &mut Turn,
+        slice: &mut TimeSlice,
         report: &mut SiteReport,
     ) {
-        for (path, error) in files.into_iter().filter(|(path, _)| turn.wants(path)).collect::<Vec<_>>() {
-            error!(site = %lease.book().site(), file = %path.display(), why = sentence(&error),
+        for (path, error) in files.into_iter().filter(|(path, _)| slice.wants(path)).collect::<Vec<_>>() {
+            let (exit, help) = trouble::of_file(&error);
+            error!(site = %lease.book().site(), file = %path.display(), why = sentence(&error), help,
                 "IMPORT_LOG_ERROR File cannot be read");
-            report.failed += 1;
-            turn.done_with(path);
+            report.failed.push(exit);
+            slice.done_with(path.into());
         }
     }
 
@@ -171,31 +159,32 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         &self,
         lease: &mut Lease,
         files: Vec<(FileId, LogFile)>,
-        turn: &mut Turn,
+        slice: &mut TimeSlice,
         report: &mut SiteReport,
-    ) -> Result<Vec<Work>, Stop> {
-        let mut works = Vec::new();
+    ) -> Result<Vec<PendingFile>, Stop> {
+        let mut pending = Vec::new();
         for (id, file) in files {
             if self.asked() {
                 return Err(Stop::Asked);
             }
-            let identity = lease.book().file(id).map_or(0, |entry| entry.print.first_line);
-            match self.reading.glance(&file.path, &Wanted::of(lease.book(), id)) {
+            let lines = PendingLines::of(lease.book(), id);
+            let source = Source::open(&file.path).map_err(OpenError::from);
+            match source.and_then(|source| self.reading.glance(&source, &lines)) {
                 Ok(glance) => {
                     let format = glance.format.unwrap_or("none");
-                    works.push(Work { id, path: file.path, identity, format, begins: glance.begins });
+                    pending.push(PendingFile { id, file, format, begins: glance.begins });
                 }
                 Err(error) => {
-                    turn.done_with(file.path);
+                    slice.done_with(file.path);
                     self.fail(lease, id, &error, report)?;
                 }
             }
         }
-        works.sort_by(|a, b| (a.begins, &a.path).cmp(&(b.begins, &b.path)));
-        Ok(works)
+        pending.sort_by(|a, b| (a.begins, &a.file.path).cmp(&(b.begins, &b.file.path)));
+        Ok(pending)
     }
 
-    /// Counts an attempt at a file that failed through the file's own fault.
+    /// Says what is wrong with a file. An attempt is counted only where the file itself is at fault.
     pub(super) fn fail(
         &self,
         lease: &mut Lease,
@@ -203,36 +192,66 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         error: &OpenError,
         report: &mut SiteReport,
     ) -> Result<(), Stop> {
-        if matches!(error, OpenError::Read(ReadError::GivenUp { .. })) {
-            return Err(Stop::Asked);
-        }
-        let site = lease.book().site();
-        let why = sentence(error);
-        if matches!(error, OpenError::Read(error) if error.is_gone()) {
-            info!(%site, why, "File went away before it was read");
-            return Ok(());
+        let (site, why) = (lease.book().site(), sentence(error));
+        match error {
+            OpenError::Read(ReadError::GivenUp { .. }) => return Err(Stop::Asked),
+            OpenError::Read(error) if error.is_gone() => {
+                info!(%site, why, "File went away before it was read");
+                return Ok(());
+            }
+            OpenError::Read(error) if error.is_of_surroundings() => {
+                let (exit, help) = trouble::of_file(error);
+                error!(%site, why, help, "IMPORT_LOG_ERROR File cannot be read now, trying again next time");
+                report.failed.push(exit);
+                return Ok(());
+            }
+            _ => {}
         }
         // Looking again will not make another format of it.
         let attempts_max = if matches!(error, OpenError::Read(_)) { self.attempts_max } else { 1 };
         if lease.fail(id, &why, attempts_max, now_ms())? {
             report.quarantined += 1;
-            error!(%site, why, "IMPORT_LOG_ERROR File is quarantined; after a repair release it with `log-analytics retry`");
+            let help = match error {
+                OpenError::UnknownFormat { .. } => {
+                    "name the format with --log-format-name or --log-format in MATOMO_IMPORT_OPTIONS, then run `log-analytics retry`"
+                }
+                _ => "repair or remove the file, then run `log-analytics retry`",
+            };
+            error!(%site, why, help, "IMPORT_LOG_ERROR File is quarantined");
         } else {
-            report.failed += 1;
+            report.failed.push(Exit::TryAgain);
             warn!(%site, why, "IMPORT_LOG_ERROR File cannot be imported now, trying again next time");
+        }
+        Ok(())
+    }
+
+    /// Notes files of which a part was imported and that no file holds any more.
+    fn note_vanished(&self, lease: &mut Lease, files: &[LogFile], report: &mut SiteReport) -> Result<(), Stop> {
+        if !self.is_all {
+            return Ok(());
+        }
+        let here: HashSet<_> = files.iter().map(path_text).collect();
+        let book = lease.book();
+        let begun = book.files().filter(|content| {
+            content.state == FileState::Waiting && !content.vanished && (content.checkpoint > 0 || content.hits > 0)
+        });
+        let is_gone = |id| book.holders(id).all(|path| !here.contains(path));
+        let gone: Vec<_> = begun.filter(|content| is_gone(content.id)).map(|content| content.id).collect();
+        for id in gone {
+            let Some(content) = lease.book().file(id) else { continue };
+            let bytes = lease.book().bytes_left(id);
+            warn!(site = %lease.book().site(), file = %content.path, bytes,
+                "IMPORT_LOG_ERROR_CHECK A file went away before all of it was imported: what was left of it is lost unless it comes back");
+            lease.vanished(id, bytes)?;
+            report.vanished += 1;
         }
         Ok(())
     }
 }
 
-/// The present, for judging dates.
-pub fn now() -> Moment {
-    Moment { seconds: jiff::Timestamp::now().as_second(), micros: 0 }
-}
-
 /// The same in milliseconds, for the ledger.
 pub fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
+    Timestamp::now().as_millisecond()
 }
 
 #[cfg(test)]
@@ -241,11 +260,15 @@ mod tests {
     use std::fs;
     use std::time::{Duration, SystemTime};
 
+    use shared::shutdown::Shutdown;
+
     use super::*;
     use crate::discover::{Names, SiteId, discover};
+    use crate::file::TextEncoding;
+    use crate::format::FormatOptions;
     use crate::ledger::Ledger;
 
-    /// Wishes to give up from the so many-th time on that it is asked.
+    /// Wishes to give up from this many-th time on that it is asked.
     fn patient_for(asked: u32) -> impl Fn() -> bool {
         let left = Cell::new(asked);
         move || left.replace(left.get().saturating_sub(1)) == 0
@@ -262,14 +285,20 @@ mod tests {
         let names = Names::parse("*").unwrap();
         let listed = |asked| {
             let found = discover(&logs, &names, SystemTime::now(), Duration::ZERO, &patient_for(asked)).unwrap();
-            found.settled[&site].clone()
+            found.files[&site].clone()
         };
         assert_eq!(listed(0), []);
         // The folder itself is asked for too.
         assert_eq!(listed(3).len(), 2);
         let all = listed(100);
         let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(site).unwrap().unwrap();
-        let mut waiting = |asked| recognise(&mut lease, &all, &patient_for(asked)).unwrap().waiting.len();
+        let (format, shutdown) = (FormatOptions::default(), Shutdown::never());
+        let reading = Reading { format, encoding: TextEncoding::Utf8, zone: None, shutdown };
+        let mut waiting = |asked| {
+            let give_up = patient_for(asked);
+            let recognise = Recognise { reading: &reading, defers: true, give_up: &give_up };
+            recognise.files(&mut lease, &all).unwrap().waiting.len()
+        };
         assert_eq!([0, 2, 0, 100].map(&mut waiting), [0, 2, 2, 5], "what was seen once is not asked for");
         assert_eq!(lease.book().files().count(), 5);
     }

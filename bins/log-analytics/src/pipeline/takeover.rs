@@ -5,10 +5,16 @@ use std::path::Path;
 use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::discover::{Head, LogFile, Settled};
-use crate::file::{self, ReadError};
+use super::open::Reading;
+use super::pending_lines::PendingLines;
+use super::site::now_ms;
+use crate::discover::{Head, LogFile};
+use crate::file::{ReadError, Source};
 use crate::ledger::{FileId, FileState, Finish, Lease, LedgerError, ShellState, TakeOver, Totals, path_text};
 use crate::matomo::sentence;
+
+/// Where the lines of an archive end that was imported as a whole: behind any line.
+const END_OF_ARCHIVE: u64 = i64::MAX as u64;
 
 /// Why a site's state cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +31,7 @@ pub enum TakeOverError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// There is a wish to stop; the next pass goes on.
+    /// There is a shutdown request; the next pass goes on.
     #[error("asked to stop")]
     Asked,
 }
@@ -46,8 +52,9 @@ pub struct Folders<'a> {
 /// When something is there and cannot be read, or the ledger cannot be written. Nothing must be imported then.
 pub fn take_over(
     lease: &mut Lease,
-    files: &[Settled],
+    files: &[LogFile],
     folders: Folders<'_>,
+    reading: &Reading,
     shutdown: &Shutdown,
 ) -> Result<(), TakeOverError> {
     let site = lease.book().site();
@@ -58,7 +65,7 @@ pub fn take_over(
     let site_folder = folders.logs.join(site.to_string());
     let anew = before.is_none_or(|takeover| state.written_ms > takeover.at_ms);
     let (mut imported, mut given_up) = (0, 0);
-    for file in files.iter().map(Settled::file) {
+    for file in files {
         let name = file.path.strip_prefix(&site_folder).unwrap_or(&file.path).to_string_lossy();
         let was_given_up = state.given_up.contains(&*name);
         if !was_given_up && !state.imported.contains(&*name) {
@@ -71,18 +78,26 @@ pub fn take_over(
             None => None,
         };
         // Later on, only a file that is older than the takeover, or than the lists, can be one that the shell image meant.
-        if before.is_some_and(|takeover| file.modified_ns / 1_000_000 > takeover.at_ms.max(state.written_ms)) {
+        let modified_ms = file.stat.modified_ns / 1_000_000;
+        if before.is_some_and(|takeover| modified_ms > takeover.at_ms.max(state.written_ms)) {
             continue;
         }
         if shutdown.requested() {
             return Err(TakeOverError::Asked);
         }
-        match note(lease, known, file, was_given_up, shutdown)? {
+        let meant = match (was_given_up, modified_ms > state.written_ms) {
+            (true, _) => Meant::GivenUp,
+            (false, false) => Meant::Imported,
+            // Written after the list: rotated since, or grown.
+            (false, true) => Meant::Changed { listed_ms: state.written_ms },
+        };
+        match note(lease, known, file, meant, reading)? {
             Some(FileState::Finished) => imported += 1,
             Some(_) => given_up += 1,
             None => {}
         }
     }
+    lease.sync()?;
     if anew {
         let earlier = before.unwrap_or(TakeOver { at_ms: 0, imported: 0, given_up: 0 });
         let (imported, given_up) = (earlier.imported + imported, earlier.given_up + given_up);
@@ -99,49 +114,87 @@ fn is_waiting(lease: &Lease, id: FileId) -> bool {
     lease.book().file(id).is_some_and(|entry| entry.state == FileState::Waiting)
 }
 
-/// Writes down that the shell image was done with a file; answers how. Nothing, if there is no content to know it by.
+/// What a list of the shell image says of a file.
+#[derive(Clone, Copy)]
+enum Meant {
+    /// It imported it.
+    Imported,
+    /// It gave it up.
+    GivenUp,
+    /// It imported what lay there when the list was written.
+    Changed { listed_ms: i64 },
+}
+
+/// Writes down what the shell image did with a file; answers how. Nothing, if there is no content to know it by, or it is to be
+/// imported. Only the first bytes are read, so that a takeover of many files is quick: whoever rotates them meanwhile would
+/// make them unknown.
 fn note(
     lease: &mut Lease,
     known: Option<FileId>,
     file: &LogFile,
-    given_up: bool,
-    shutdown: &Shutdown,
+    meant: Meant,
+    reading: &Reading,
 ) -> Result<Option<FileState>, TakeOverError> {
-    let head = match Head::read(&file.path) {
-        Ok(head) if head.bytes().is_empty() => return Ok(None),
-        Ok(head) => head,
+    let opened = Source::open(&file.path).and_then(|source| Ok((Head::read(&source)?, source)));
+    let (head, source) = match opened {
+        Ok((head, _)) if head.is_empty() => return Ok(None),
+        Ok(opened) => opened,
         Err(error) => {
             let why = sentence(&error);
             warn!(site = %lease.book().site(), file = %file.path.display(), why, "File of the shell image cannot be read");
             return Ok(None);
         }
     };
-    let why = if given_up {
-        "the shell image gave it up after two failures, perhaps half imported".to_owned()
-    } else {
-        match file::extent(&file.path, &|| shutdown.requested()) {
-            Ok(extent) => {
-                let id = lease.see(known, file, &head)?;
-                lease.finish(id, finish(file, extent))?;
+    let why = match meant {
+        Meant::Imported => match ends_a_line(&source) {
+            Ok(ends_a_line) => {
+                let id = lease.see_believed(known, file, &head)?;
+                lease.finish(id, finish(file, &source, ends_a_line))?;
                 return Ok(Some(FileState::Finished));
             }
-            // Not even seen: a later pass would take it for a file of our own that is still to be imported.
-            Err(ReadError::GivenUp { .. }) => return Err(TakeOverError::Asked),
             // What was imported must not be imported again when it can be read once more.
             Err(error) => format!("the shell image marked it as imported, and now: {}", sentence(&error)),
-        }
+        },
+        Meant::GivenUp => "the shell image gave it up after two failures, perhaps half imported".to_owned(),
+        Meant::Changed { listed_ms } if begins_after(&source, reading, listed_ms) => return Ok(None),
+        Meant::Changed { .. } => "the shell image marked this name as imported, and the file was written to since: a part of it may be \
+                                  in Matomo; `retry` imports all of it"
+            .to_owned(),
     };
     let id = lease.see(known, file, &head)?;
     lease.fail(id, &why, 1, now_ms())?;
-    Ok(Some(FileState::Quarantined(why)))
+    warn!(site = %lease.book().site(), file = %file.path.display(), why, "File of the shell image is set aside");
+    Ok(Some(FileState::Quarantined(why.into())))
 }
 
-fn finish(file: &LogFile, extent: file::Extent) -> Finish {
-    let path = path_text(file).into_owned();
-    let totals = Totals::default();
-    Finish { path, offset: extent.bytes, cut: !extent.ends_a_line, totals, at_ms: now_ms(), newest: None }
+/// Whether a file begins later than the list was written that names it: then it is another one.
+fn begins_after(source: &Source, reading: &Reading, listed_ms: i64) -> bool {
+    let glance = reading.glance(source, &PendingLines::all()).ok();
+    glance.and_then(|glance| glance.begins).is_some_and(|begins| begins.seconds * 1000 > listed_ms)
 }
 
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
+/// Whether the last line of a plain file has its end.
+fn ends_a_line(source: &Source) -> Result<bool, ReadError> {
+    let size = source.stat().size;
+    if source.is_packed() || size == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    crate::file::read_full(&mut source.plain_from(size - 1), &mut last)
+        .map_err(|error| ReadError::Read { path: source.path().to_owned(), error })?;
+    Ok(matches!(last, [b'\n' | b'\r']))
+}
+
+fn finish(file: &LogFile, source: &Source, ends_a_line: bool) -> Finish {
+    Finish {
+        path: path_text(file).into_owned(),
+        offset: if source.is_packed() { END_OF_ARCHIVE } else { source.stat().size },
+        cut: !ends_a_line,
+        rest: false,
+        totals: Totals::default(),
+        at_ms: now_ms(),
+        begins: None,
+        newest: None,
+        proof: None,
+    }
 }

@@ -21,7 +21,7 @@ use shared::health::{self, Verdict};
 
 pub use page::page;
 pub use standing::{Failing, Quarantined, SiteStanding, TakenOver};
-pub use verdict::{Mood, Remark};
+pub use verdict::{Mood, Remark, ago};
 
 use arrival::arrivals;
 
@@ -73,7 +73,7 @@ pub fn sites(settings: &Settings) -> Result<Standings, ReportError> {
     let found = discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get(), &|| false)
         .map_err(|error| ReportError::Logs { folder, error })?;
     let ledger = Ledger::look(&settings.ledger_folder());
-    let sites: BTreeSet<SiteId> = found.settled.keys().copied().chain(ledger.sites()).collect();
+    let sites: BTreeSet<SiteId> = found.files.keys().copied().chain(ledger.sites()).collect();
     let arrivals = arrivals(&settings.analytics_dir);
     let standing = |site| {
         let arrival = arrivals.get(&site).copied().unwrap_or_default();

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::arrival::Arrival;
-use crate::discover::{Discovery, LogFile, Settled, SiteId};
-use crate::ledger::{Book, FileEntry, FileState, Standing, TakeOver, TurnEnded};
+use crate::discover::{Discovery, LogFile, SiteId};
+use crate::ledger::{Book, Content, FileState, Standing, TakeOver, TurnEnded};
 
 /// One site's standing.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +33,10 @@ pub struct SiteStanding {
     pub failing: Vec<Failing>,
     /// Lines set aside because nobody can tell whether they arrived.
     pub set_aside_lines: usize,
+    /// Lines that cannot be read.
+    pub unreadable_lines: u64,
+    /// Files that went away before all of them was read.
+    pub vanished: u64,
     /// Lines read.
     pub lines: u64,
     /// Hits that arrived.
@@ -91,11 +95,13 @@ impl SiteStanding {
     pub fn of(book: &Book, found: &Discovery, arrival: Arrival) -> Self {
         let site = book.site();
         let count = |state: &FileState| book.files().filter(|file| file.state == *state).count() as u64;
-        let settled = found.settled.get(&site).map_or(&[][..], Vec::as_slice);
-        let waiting: Vec<&LogFile> = settled.iter().map(Settled::file).filter(|file| waits(book, file)).collect();
-        let unsettled = found.unsettled.get(&site).map_or(&[][..], Vec::as_slice);
-        let on_disk = settled.iter().map(Settled::file).chain(unsettled.iter().map(|(file, _)| file));
-        let begun = |file: &&FileEntry| file.state == FileState::Waiting && (file.checkpoint > 0 || file.hits > 0);
+        let files = found.files_of(site);
+        let waiting: Vec<&LogFile> = files.iter().filter(|file| waits(book, file)).collect();
+        let being_written = found.being_written_of(site);
+        let on_disk = files.iter().chain(being_written);
+        let begun = |file: &&Content| {
+            file.state == FileState::Waiting && !file.vanished && (file.checkpoint > 0 || file.hits > 0)
+        };
         let withheld = book.pending().filter(|pending| matches!(pending.standing, Standing::Withheld(_)));
         let turn = book.tally().last_turn;
         let finished_ms = book.files().map(|file| file.finished_ms).max().filter(|&ms| ms > 0);
@@ -103,13 +109,15 @@ impl SiteStanding {
             site,
             waiting: waiting.len() as u64,
             waiting_bytes: waiting.iter().map(|file| bytes_left(book, file)).sum(),
-            waiting_since: waiting.iter().map(|file| file.modified_ns).min().and_then(of_nanoseconds),
-            being_written: unsettled.len() as u64,
+            waiting_since: waiting.iter().map(|file| file.stat.modified_ns).min().and_then(of_nanoseconds),
+            being_written: being_written.len() as u64,
             in_progress: book.files().filter(begun).count() as u64,
             imported: count(&FileState::Finished),
             quarantined: book.files().filter_map(Quarantined::of).collect(),
             failing: book.files().filter_map(Failing::of).collect(),
             set_aside_lines: withheld.map(|pending| pending.intent.hits()).sum(),
+            unreadable_lines: book.files().map(|file| file.unreadable_lines).sum(),
+            vanished: book.files().filter(|file| file.vanished).count() as u64,
             lines: book.files().map(|file| file.lines).sum(),
             hits: book.files().map(|file| file.hits).sum(),
             hits_per_second: turn.map(|TurnEnded { hits, took_ms, .. }| hits as f64 * 1000.0 / took_ms.max(1) as f64),
@@ -117,7 +125,7 @@ impl SiteStanding {
             last_hit: book.files().filter_map(|file| file.newest).max().and_then(|s| Timestamp::from_second(s).ok()),
             last_fetched: arrival.last_fetched,
             last_changed: arrival.last_changed,
-            last_log: on_disk.map(|file| file.modified_ns).max().max(book.newest_log_ns()).and_then(of_nanoseconds),
+            last_log: on_disk.map(|file| file.stat.modified_ns).max().max(book.newest_log_ns()).and_then(of_nanoseconds),
             days_to_invalidate: book.days().len(),
             taken_over: book.tally().takeover.map(TakenOver::of),
             hits_by_day: book.tally().by_day().clone(),
@@ -128,27 +136,27 @@ impl SiteStanding {
 /// Whether something may be left of a file, by the folder listing and the ledger alone.
 fn waits(book: &Book, file: &LogFile) -> bool {
     let given_up = |id| book.file(id).is_some_and(|entry| matches!(entry.state, FileState::Quarantined(_)));
-    file.size > 0 && book.recognise(file).is_none_or(|(id, done)| !done && !given_up(id))
+    file.stat.size > 0 && book.recognise(file).is_none_or(|(id, done)| !done && !given_up(id))
 }
 
 /// Bytes behind the checkpoint are left out where they can be told: not in a compressed file.
 fn bytes_left(book: &Book, file: &LogFile) -> u64 {
     let known = book.recognise(file).and_then(|(id, _)| book.file(id));
     let checkpoint = known.map_or(0, |entry| entry.checkpoint);
-    if checkpoint < file.size { file.size - checkpoint } else { file.size }
+    if checkpoint < file.stat.size { file.stat.size - checkpoint } else { file.stat.size }
 }
 
 impl Quarantined {
-    fn of(file: &FileEntry) -> Option<Self> {
+    fn of(file: &Content) -> Option<Self> {
         match &file.state {
-            FileState::Quarantined(why) => Some(Self { file: file.path.to_string(), why: why.clone() }),
+            FileState::Quarantined(why) => Some(Self { file: file.path.to_string(), why: why.to_string() }),
             _ => None,
         }
     }
 }
 
 impl Failing {
-    fn of(file: &FileEntry) -> Option<Self> {
+    fn of(file: &Content) -> Option<Self> {
         let failing = file.state == FileState::Waiting && file.failures > 0;
         failing.then(|| Self { file: file.path.to_string(), attempts: file.failures })
     }

@@ -25,6 +25,8 @@ fn standing(site: u32) -> SiteStanding {
         quarantined: Vec::new(),
         failing: Vec::new(),
         set_aside_lines: 0,
+        unreadable_lines: 0,
+        vanished: 0,
         lines: 40_000,
         hits: 38_000,
         hits_per_second: Some(212.4),

@@ -10,6 +10,9 @@ const SILENCE_MAX: SignedDuration = SignedDuration::from_hours(48);
 /// Settled files are imported in the next pass; after so long they are a backlog.
 const BACKLOG_FROM: SignedDuration = SignedDuration::from_hours(24);
 
+/// One of so many lines may be unreadable before somebody should look.
+const UNREADABLE_SHARE: u64 = 10;
+
 /// How things are. The worst is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mood {
@@ -81,6 +84,15 @@ impl SiteStanding {
             );
             let help = format!("look in Matomo, then run log-analytics retry --site {site} --resend, or --skip");
             remarks.push(remark(Mood::Act, what, help));
+        }
+        if self.unreadable_lines * UNREADABLE_SHARE > self.lines {
+            let what = format!("{} cannot be read", counted(self.unreadable_lines, "line"));
+            let help = format!("correct --log-format or --log-format-name in MATOMO_IMPORT_OPTIONS, then run log-analytics retry --site {site}");
+            remarks.push(remark(Mood::Look, what, help));
+        }
+        if self.vanished > 0 {
+            let what = format!("{} went away half imported", counted(self.vanished, "file"));
+            remarks.push(remark(Mood::Look, what, "put them back if they are still somewhere: the rest is imported then"));
         }
         if !self.failing.is_empty() {
             let what = format!("{} failed and will be tried again", counted(self.failing.len() as u64, "file"));

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, body: body.into(), content_type: None, location: None, elapsed: Duration::ZERO }
+        Answer { status, body: body.into(), content_type: None, location: None, date: None, elapsed: Duration::ZERO }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
+use crate::hit::add_parameter;
 use crate::format::{Event, GenerationTime};
-use crate::hit::{Written, add_parameter};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -76,12 +76,6 @@ proptest! {
         let mut out = Vec::new();
         judge.write(&kept, &site(), &mut out);
         prop_assert_eq!(out.last(), Some(&b'}'));
-        let (mut own, mut joined) = (Vec::new(), b"before".to_vec());
-        let common = judge.write_apart(&kept, &site(), &mut own);
-        let written = Written { own: &own, common: common.as_ref() };
-        prop_assert_eq!(written.len(), out.len());
-        written.append_to(&mut joined);
-        prop_assert_eq!(joined.strip_prefix(b"before"), Some(&*out));
         add_parameter(&mut out, "pv_id", "abc123");
         // serde_json refuses what PHP refuses: bytes that are not UTF-8, lone surrogates, raw control characters.
         let hit: Value = serde_json::from_slice(&out).unwrap();

@@ -9,7 +9,6 @@ use regex::bytes::{Captures, Regex};
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::hit::Written;
 use crate::options::ImportOptions;
 use crate::summary::{Counts, Place};
 
@@ -123,9 +122,8 @@ fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pat
                 counts.kept(hit.download);
                 counts.sites.insert(id);
                 counts.recorded += 1;
-                let (mut own, mut out) = (Vec::new(), Vec::new());
-                let common = judge.write_apart(&hit, &sites.by_id[&id], &mut own);
-                Written { own: &own, common: common.as_ref() }.append_to(&mut out);
+                let mut out = Vec::new();
+                judge.write(&hit, &sites.by_id[&id], &mut out);
                 hits.push(normal(&serde_json::from_slice(&out).unwrap()));
             }
         }

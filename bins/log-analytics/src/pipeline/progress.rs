@@ -4,18 +4,18 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::interleave::Origin;
-use crate::ledger::FileId;
+use crate::id::FileId;
+use crate::merge::Origin;
 
-/// Hits under way, per file.
+/// Hits in flight, per file.
 #[derive(Debug, Default)]
-pub struct Tracker {
-    files: FxHashMap<FileId, Progress>,
+pub struct Progress {
+    files: FxHashMap<FileId, FileProgress>,
 }
 
 #[derive(Debug, Default)]
-struct Progress {
-    /// Offsets of hits under way, ascending, and whether each is settled; the oldest is not.
+struct FileProgress {
+    /// Offsets of hits in flight, ascending, and whether each is settled; the oldest is not.
     hits: VecDeque<(u64, bool)>,
     /// Number of the oldest.
     first: u32,
@@ -23,10 +23,10 @@ struct Progress {
     read_to: u64,
 }
 
-impl Tracker {
+impl Progress {
     /// Begins with a file whose checkpoint is known.
     pub fn open(&mut self, file: FileId, checkpoint: u64) {
-        self.files.insert(file, Progress { checkpoint, read_to: checkpoint, ..Progress::default() });
+        self.files.insert(file, FileProgress { checkpoint, read_to: checkpoint, ..FileProgress::default() });
     }
 
     /// A hit was read, and with it everything before `read_to`. It gets its number.
@@ -68,7 +68,7 @@ impl Tracker {
         oldest.max(progress.checkpoint)
     }
 
-    /// Whether no hit of the file is under way.
+    /// Whether no hit of the file is in flight.
     pub fn is_settled(&self, file: FileId) -> bool {
         self.files.get(&file).is_none_or(|progress| progress.hits.is_empty())
     }
@@ -86,37 +86,37 @@ mod tests {
     #[test]
     fn the_checkpoint_waits_for_the_oldest_hit() {
         let file = FileId(1);
-        let mut tracker = Tracker::default();
-        tracker.open(file, 100);
+        let mut progress = Progress::default();
+        progress.open(file, 100);
         let [hole, second, third, fourth] = [40, 100, 200, 300].map(|offset| {
             let mut origin = Origin { file, number: 0, offset };
-            tracker.hand_out(&mut origin, offset);
+            progress.hand_out(&mut origin, offset);
             origin
         });
-        tracker.read_to(file, 400);
-        tracker.settle(&[third]);
-        assert_eq!(tracker.checkpoint(file), 100);
-        tracker.settle(&[second]);
-        assert_eq!(tracker.checkpoint(file), 100);
-        tracker.settle(&[hole]);
-        assert_eq!(tracker.checkpoint(file), 300);
-        assert!(!tracker.is_settled(file));
-        tracker.settle(&[fourth]);
-        assert_eq!(tracker.checkpoint(file), 400);
-        assert!(tracker.is_settled(file));
+        progress.read_to(file, 400);
+        progress.settle(&[third]);
+        assert_eq!(progress.checkpoint(file), 100);
+        progress.settle(&[second]);
+        assert_eq!(progress.checkpoint(file), 100);
+        progress.settle(&[hole]);
+        assert_eq!(progress.checkpoint(file), 300);
+        assert!(!progress.is_settled(file));
+        progress.settle(&[fourth]);
+        assert_eq!(progress.checkpoint(file), 400);
+        assert!(progress.is_settled(file));
     }
 
     #[test]
     fn files_do_not_mix() {
-        let mut tracker = Tracker::default();
+        let mut progress = Progress::default();
         let mut hand_out = |file, offset| {
             let mut origin = Origin { file: FileId(file), number: 0, offset };
-            tracker.hand_out(&mut origin, offset + 10);
+            progress.hand_out(&mut origin, offset + 10);
             origin
         };
         let hits = [hand_out(1, 0), hand_out(2, 0), hand_out(1, 10), hand_out(2, 10)];
-        tracker.settle(&[hits[2], hits[1], hits[0]]);
-        assert!(tracker.is_settled(FileId(1)));
-        assert_eq!(tracker.checkpoint(FileId(2)), 10);
+        progress.settle(&[hits[2], hits[1], hits[0]]);
+        assert!(progress.is_settled(FileId(1)));
+        assert_eq!(progress.checkpoint(FileId(2)), 10);
     }
 }

@@ -1,39 +1,47 @@
-//! What a pass does with one site: a look at what there is to do, and a turn at doing it.
+//! What a pass does with one site: a look at what there is to do, and time slices in which it is done.
 
 use std::rc::Rc;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::entry::Exit;
 use tracing::{error, info, warn};
 
-use super::flow::{Shape, Stop};
 use super::pass::{Pass, PassReport};
-use super::site::{SiteImport, SiteReport, recognise};
+use super::recognise::Recognise;
+use super::sender::{Delivered, Shape, Stop};
+use super::site::{SiteImport, SiteReport};
 use super::takeover::{Folders, TakeOverError, take_over};
-use super::turn::Turn;
+use super::time_slice::TimeSlice;
 use crate::config::Settings;
-use crate::discover::{Settled, SiteId};
-use crate::ledger::{FileId, Lease, Ledger, LedgerError, Standing, TurnEnded};
-use crate::matomo::{ApiError, Delivery, Hands, Invalidation, Refusal, SiteFacts, Size, Throttle, sentence};
+use crate::discover::{Discovery, LogFile, SiteId};
+use crate::ledger::{FileId, FileState, Lease, Ledger, LedgerError, Standing, TurnEnded};
+use crate::matomo::{ApiError, ConcurrencyLimit, Delivery, Invalidation, Refusal, SiteFacts, Size, Throttle, sentence};
+
+/// Clocks that differ by more are said.
+const CLOCK_ODD: SignedDuration = SignedDuration::from_mins(5);
+/// With clocks that differ by more nothing is imported: no host that keeps time does so, and dates decide what is dropped.
+const CLOCK_WRONG: SignedDuration = SignedDuration::from_hours(24);
 
 /// A site within a pass.
 #[derive(Debug, Default)]
-pub struct Visit {
+pub struct Session {
     /// How long it may take, and what it is done with.
-    pub turn: Turn,
+    pub slice: TimeSlice,
     /// Hits in a batch, if the web server took no larger ones.
     smaller: Option<usize>,
-    /// It had a turn before.
+    /// It had a slice before.
     begun: bool,
+    /// What waits for a person was named.
+    named: bool,
 }
 
-/// What a turn left.
+/// What a time slice left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
     /// Nothing, as far as was known at its beginning.
     Nothing,
-    /// Work for another turn.
+    /// Work for another slice.
     More,
     /// Something is in the way; the next pass tries again.
     ForTheNextPass,
@@ -54,7 +62,7 @@ pub enum SiteProblem {
     /// Somebody else imports into it.
     #[error("another importer is at work")]
     Busy,
-    /// There is a wish to stop.
+    /// There is a shutdown request.
     #[error("asked to stop")]
     Asked,
 }
@@ -75,34 +83,43 @@ impl Pass<'_> {
         &self,
         ledger: &Ledger,
         site: SiteId,
-        files: &[Settled],
-        turn: &Turn,
+        files: &[LogFile],
+        session: &mut Session,
+        report: &mut PassReport,
     ) -> Result<Option<u64>, SiteProblem> {
         let mut lease = ledger.claim(site)?.ok_or(SiteProblem::Busy)?;
         let (legacy, logs) = (self.settings.legacy_folder(), self.settings.logs_folder());
-        take_over(&mut lease, files, Folders { legacy: &legacy, logs: &logs }, self.shutdown)?;
+        let reading = self.options.reading(self.shutdown);
+        take_over(&mut lease, files, Folders { legacy: &legacy, logs: &logs }, &reading, self.shutdown)?;
+        if !std::mem::replace(&mut session.named, true) {
+            report.name_what_waits_for_a_person(&lease);
+        }
         let in_doubt = lease.book().pending().any(|pending| pending.standing == Standing::Open);
-        let found = recognise(&mut lease, files, &|| self.shutdown.requested())?;
+        let give_up = || self.shutdown.requested();
+        let recognise = Recognise { reading: &reading, defers: true, give_up: &give_up };
+        let found = recognise.files(&mut lease, files)?;
         if self.shutdown.requested() {
             return Err(SiteProblem::Asked);
         }
-        let unreadable = found.unreadable.iter().any(|(path, _)| turn.wants(path));
-        let waiting = found.waiting.iter().filter(|(_, file)| turn.wants(&file.path));
-        let bytes: Vec<u64> = waiting.map(|(id, file)| left(&lease, *id, file.size)).collect();
-        if bytes.is_empty() && !unreadable && !in_doubt {
+        report.quarantined(site, found.quarantined);
+        let unreadable = found.unreadable.iter().any(|(path, _)| session.slice.wants(path));
+        let waiting = found.waiting.iter().filter(|(_, file)| session.slice.wants(&file.path));
+        let bytes: Vec<u64> = waiting.map(|(id, file)| left(&lease, *id, file.stat.size)).collect();
+        let begun = lease.book().files().any(|content| is_begun(content.state == FileState::Waiting, content));
+        if bytes.is_empty() && !unreadable && !in_doubt && found.deferred == 0 && !begun {
             self.invalidate(&mut lease).await?;
             return Ok(None);
         }
         Ok(Some(bytes.iter().sum()))
     }
 
-    /// Imports what the site has, as far as its turn goes. Answers what is left.
+    /// Imports what the site has, as far as its slice goes. Answers what is left.
     pub(super) async fn serve(
         &mut self,
         ledger: &Ledger,
         site: SiteId,
-        files: &[Settled],
-        visit: &mut Visit,
+        found: &Discovery,
+        session: &mut Session,
         report: &mut PassReport,
     ) -> Result<Left, SiteProblem> {
         let mut lease = ledger.claim(site)?.ok_or(SiteProblem::Busy)?;
@@ -111,21 +128,22 @@ impl Pass<'_> {
             self.marks_ready = true;
         }
         let facts = self.facts(site).await?;
-        visit.turn.begin(self.settings.site_turn.get());
+        self.check_clock(&lease)?;
+        session.slice.begin(self.settings.site_turn.get());
         let begin = Instant::now();
         let mut hits = 0;
         let stop = loop {
             let mut shape = self.shape();
-            shape.batch_hits_max = visit.smaller.unwrap_or(shape.batch_hits_max);
-            let came = self.import_files(&mut lease, files, &facts, shape, &mut visit.turn).await;
+            shape.batch_hits_max = session.smaller.unwrap_or(shape.batch_hits_max);
+            let came = self.import_files(&mut lease, found, &facts, shape, &mut session.slice).await;
             let smaller = self.take_in(site, &came, report);
             hits += came.delivered.tracked;
             if smaller.is_none() {
                 break came.stop;
             }
-            visit.smaller = smaller;
+            session.smaller = smaller;
         };
-        report.sites += u64::from(!std::mem::replace(&mut visit.begun, true));
+        report.sites += u64::from(!std::mem::replace(&mut session.begun, true));
         if hits > 0 {
             let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
             lease.turn_ended(TurnEnded { at_ms: Timestamp::now().as_millisecond(), hits, took_ms })?;
@@ -144,16 +162,17 @@ impl Pass<'_> {
     async fn import_files(
         &self,
         lease: &mut Lease,
-        files: &[Settled],
+        found: &Discovery,
         facts: &SiteFacts,
         shape: Shape,
-        turn: &mut Turn,
+        slice: &mut TimeSlice,
     ) -> SiteReport {
         let options = &self.options;
         let delivery = Delivery {
             sink: self.matomo.clone(),
-            patience: self.settings.patience(lease.book().slowest_ms()),
-            hands: Hands::new(shape.recorders),
+            ledger_site: shape.ledger_site,
+            retry: self.settings.retry_policy(lease.book().slowest_ms()),
+            limit: ConcurrencyLimit::new(shape.connections),
             size: Size::new(shape.batch_hits_max),
             throttle: Throttle::new(self.settings.requests_per_second.map(|count| count.get() as u32)),
             shutdown: self.shutdown.clone(),
@@ -166,8 +185,10 @@ impl Pass<'_> {
             hits: &options.hits,
             facts,
             attempts_max: self.settings.attempts.get() as u32,
+            now: self.now(),
+            is_all: !found.unreadable.iter().any(|unlisted| unlisted.site == facts.id),
         };
-        tokio::task::LocalSet::new().run_until(import.run(lease, files, turn)).await
+        tokio::task::LocalSet::new().run_until(import.run(lease, found.files_of(facts.id), slice)).await
     }
 
     /// Adds a site's report to the pass's; answers with a smaller batch if that is worth another try.
@@ -175,17 +196,23 @@ impl Pass<'_> {
         report.files += from.files;
         report.lines += from.counts.lines;
         report.hits += from.delivered.tracked;
-        if from.quarantined > 0 {
-            report.problem(Exit::Failed, format!("site {site}: {} files are quarantined", from.quarantined));
+        report.resting += from.resting;
+        report.quarantined(site, from.quarantined);
+        if let Some(exit) = from.failed.iter().copied().max_by_key(|exit| super::pass::gravity(*exit)) {
+            report.problem(exit, format!("site {site}: {} files could not be read", from.failed.len()));
         }
-        if from.failed > 0 {
-            report.problem(Exit::TryAgain, format!("site {site}: {} files could not be read", from.failed));
+        let Delivered { withheld, short, .. } = from.delivered;
+        if withheld > 0 {
+            report.problem(Exit::Failed, format!("site {site}: {withheld} lines are set aside and wait for a decision"));
         }
-        if from.delivered.withheld > 0 {
-            report.problem(Exit::Failed, format!("site {site}: {} lines wait for a decision", from.delivered.withheld));
+        if short > 0 {
+            report.problem(Exit::Failed, format!("site {site}: Matomo stored {short} hits incompletely"));
+        }
+        if from.vanished > 0 {
+            report.problem(Exit::Failed, format!("site {site}: {} files went away half imported", from.vanished));
         }
         match &from.stop {
-            None | Some(Stop::Asked) => None,
+            None | Some(Stop::Asked | Stop::Again) => None,
             Some(Stop::TurnOver) => {
                 let hits = from.delivered.tracked;
                 info!(%site, files = from.files, hits, "Turn of the site is over, it goes on once the others had theirs");
@@ -203,7 +230,8 @@ impl Pass<'_> {
             }
             Some(stop) => {
                 let exit = match stop {
-                    Stop::Ledger(_) => Exit::CannotCreate,
+                    Stop::Ledger(error) => super::pass::ledger_exit(error),
+                    Stop::LedgerUnclear(why) => return self.ledger_unclear(site, why, report),
                     Stop::NotAllowed => Exit::Failed,
                     Stop::NotNow(_) => Exit::Unavailable,
                     _ => Exit::TryAgain,
@@ -216,13 +244,47 @@ impl Pass<'_> {
         }
     }
 
+    /// The ledger does not fit what Matomo has: a person decides.
+    fn ledger_unclear(&self, site: SiteId, why: &str, report: &mut PassReport) -> Option<usize> {
+        let refusal = Refusal::Ledger { site, why: why.to_owned() };
+        error!(%site, why, help = refusal.help(), "IMPORT_LOG_ERROR Ledger of the site does not fit Matomo, nothing is sent");
+        report.problem(refusal.exit(), refusal.to_string());
+        None
+    }
+
+    /// How late it is, by Matomo's clock where that is known: it is Matomo that takes a hit from its future for one of now.
+    fn now(&self) -> Timestamp {
+        let ahead = self.matomo.clock().ahead().unwrap_or_default();
+        Timestamp::now().checked_add(ahead).unwrap_or_else(|_| Timestamp::now())
+    }
+
+    /// Makes sure that our clock is not so wrong that dates of lines cannot be judged.
+    fn check_clock(&self, lease: &Lease) -> Result<(), Refusal> {
+        let (off, of) = match self.matomo.clock().ahead() {
+            Some(ahead) => (ahead, "that of Matomo"),
+            // Without a date in Matomo's answers, what was seen before tells when our clock went back.
+            None => {
+                let known = lease.book().newest_log_ns().and_then(|ns| Timestamp::from_nanosecond(ns.into()).ok());
+                (known.map_or(SignedDuration::ZERO, |known| known.duration_since(Timestamp::now())), "the newest log")
+            }
+        };
+        let direction = if off.is_negative() { "ahead of" } else { "behind" };
+        let length = crate::report::ago(off.abs());
+        if off.abs() > CLOCK_WRONG && (of != "the newest log" || !off.is_negative()) {
+            return Err(Refusal::WrongClock { off: length, direction, of });
+        }
+        if off.abs() > CLOCK_ODD && of != "the newest log" {
+            warn!(off = length, direction, of, "Clocks differ: dates of log lines are judged by Matomo's");
+        }
+        Ok(())
+    }
+
     fn shape(&self) -> Shape {
-        let Settings { recorders, batch_size, window, .. } = self.settings;
+        let Settings { recorders, batch_size, .. } = self.settings;
         let server = &self.options.server;
         Shape {
-            recorders: server.recorders.unwrap_or(recorders.as_usize()),
+            connections: server.recorders.unwrap_or(recorders.as_usize()),
             batch_hits_max: server.recorder_max_payload_size.unwrap_or(batch_size.as_usize()),
-            window_hits_max: window.as_usize(),
             ledger_site: self.matomo.ledger_site(),
             ..Shape::default()
         }
@@ -270,6 +332,11 @@ impl Pass<'_> {
         }
         Ok(lease.invalidated()?)
     }
+}
+
+/// Whether a part of a content was imported and the rest is to come, as far as the ledger knows.
+fn is_begun(waits: bool, content: &crate::ledger::Content) -> bool {
+    waits && !content.vanished && (content.checkpoint > 0 || content.hits > 0)
 }
 
 /// Bytes of a file beyond its checkpoint; for a compressed one this is a guess.

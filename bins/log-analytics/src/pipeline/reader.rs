@@ -1,13 +1,14 @@
-//! One open file, seen as the hits that are still to be sent.
+//! One open file, read as the hits that are still to be sent.
 
 use std::collections::HashMap;
 
-use super::wanted::Wanted;
-use crate::file::{Lines, ReadError, TextEncoding};
+use super::open::take_header;
+use super::pending_lines::PendingLines;
+use crate::file::{Lines, Proof, ReadError, Source, Stat, TextEncoding};
 use crate::format::{LineParser, Moment, Parsed};
-use crate::hit::{Common, Judge, Site, Skip, Skipped, Verdict};
-use crate::interleave::{Origin, Waiting};
-use crate::ledger::FileId;
+use crate::hit::{Judge, Site, Skip, Skipped, Verdict};
+use crate::ledger::{FileId, Spans};
+use crate::merge::{Origin, Queued};
 use crate::summary::{Counts, Place};
 
 /// A line dated further ahead than this is a mistake; one dated less far is a clock or a zone that differs,
@@ -31,7 +32,7 @@ pub enum Sites {
 /// What reading on came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The next hit: [`Cursor::current`], its JSON written.
+    /// The next hit: [`Reader::current`] and [`Reader::json`].
     Hit,
     /// Nothing yet; others want the processor too.
     Pause,
@@ -44,7 +45,7 @@ pub enum Step {
 /// How a file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ended {
-    /// The last line has no terminator and cannot be read: somebody may still write to it.
+    /// The last line has no end yet: it waits for it.
     pub unfinished: bool,
     /// A line is dated this many seconds in the future: the file waits.
     pub future_seconds: Option<i64>,
@@ -53,40 +54,51 @@ pub struct Ended {
 /// How to treat what may still change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The file may be continued later: leave an unfinished last line and future lines for then.
-    MayGrow,
+    /// The file may be continued later: lines dated in the future are left for then, and the last line if it has no end.
+    MayGrow {
+        /// Nobody will end the last line any more: it is taken as it is.
+        takes_last_line: bool,
+    },
     /// What is there is all there is.
     Final,
 }
 
-/// What a cursor starts from.
+/// What a reader starts from.
 pub struct Opened {
     /// The file's number.
     pub file: FileId,
-    /// Its lines, from [`Wanted::begin`] on.
+    /// Its lines, from [`PendingLines::begin`] on or before it.
     pub lines: Lines,
     /// Its parser.
     pub parser: Box<dyn LineParser + Send>,
     /// Which lines are to be sent.
-    pub wanted: Wanted,
+    pub pending: PendingLines,
     /// The first line is the rest of one that was taken without its terminator.
     pub begins_cut: bool,
     /// How to treat what may still change.
     pub ending: Ending,
     /// How the bytes of a line become text.
     pub encoding: TextEncoding,
+    /// The open file, where it has to be held against what was read of it.
+    pub source: Option<Source>,
 }
 
 /// A file being read.
-pub struct Cursor {
+pub struct Reader {
     opened: Opened,
     now: Moment,
     read_to: u64,
     /// A line whose site had to be asked for.
     kept_line: Option<(u64, Vec<u8>)>,
     cut: bool,
+    /// The file as it was when what was read of it was last held against it.
+    verified: Stat,
     /// The hit that was read last, until the next step.
-    pub current: Option<Waiting>,
+    pub current: Option<Queued>,
+    /// Its JSON.
+    pub json: Vec<u8>,
+    /// Where the lines stand that cannot be read.
+    pub unreadable: Spans,
     /// What the lines were.
     pub counts: Counts,
     /// Date of the newest hit.
@@ -96,11 +108,50 @@ pub struct Cursor {
 /// Lines read before others get their turn.
 const LINES_PER_TURN: u32 = 4096;
 
-impl Cursor {
+impl Reader {
     /// Begins to read; `now` decides what lies in the future.
     pub fn new(opened: Opened, now: Moment) -> Self {
-        let (read_to, cut) = (opened.wanted.begin(), opened.begins_cut);
-        Self { opened, now, read_to, kept_line: None, cut, current: None, counts: Counts::default(), newest: None }
+        let (read_to, cut) = (opened.pending.begin(), opened.begins_cut);
+        let verified = opened.source.as_ref().map(Source::stat).unwrap_or_default();
+        Self {
+            opened,
+            now,
+            read_to,
+            kept_line: None,
+            cut,
+            verified,
+            current: None,
+            json: Vec::new(),
+            unreadable: Spans::none(),
+            counts: Counts::default(),
+            newest: None,
+        }
+    }
+
+    /// What is proven of the file: everything before the next line. `None` if the file does not hold any more what was read of
+    /// it: it was truncated or written over meanwhile.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn prove(&mut self) -> Result<Option<Proof>, ReadError> {
+        let proof = self.opened.lines.proof();
+        let Some(source) = &self.opened.source else { return Ok(Some(proof)) };
+        let stat = source.stat_now()?;
+        if stat == self.verified {
+            return Ok(Some(proof));
+        }
+        let is_true = if source.is_packed() {
+            (stat.size, stat.modified_ns) == (self.verified.size, self.verified.modified_ns)
+        } else {
+            stat.size >= proof.at && source.ends_as(&proof)?
+        };
+        self.verified = stat;
+        Ok(is_true.then_some(proof))
+    }
+
+    /// Bytes of holes that were passed over.
+    pub fn nul_bytes(&self) -> u64 {
+        self.opened.lines.nul_bytes()
     }
 
     /// The file's number.
@@ -155,60 +206,51 @@ impl Cursor {
         Ok(0)
     }
 
-    /// Reads on to the next hit, and appends its JSON to `json`, without what it shares with others.
+    /// Reads on to the next hit.
     ///
     /// # Errors
     /// When the file cannot be read on.
-    pub fn step(
-        &mut self,
-        judge: &mut Judge,
-        sites: &Sites,
-        json: &mut Vec<u8>,
-        common: &mut Option<Common>,
-    ) -> Result<Step, ReadError> {
+    pub fn step(&mut self, judge: &mut Judge, sites: &Sites) -> Result<Step, ReadError> {
         self.current = None;
-        let Self { opened, now, read_to, kept_line, cut, counts, .. } = self;
-        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, common, counts };
+        self.json.clear();
+        let Self { opened, now, read_to, kept_line, cut, counts, json, unreadable, .. } = self;
+        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts, unreadable };
         if let Some((offset, line)) = kept_line.take() {
             let came = reading.read(&line);
             if let Came::AskSite(host) = came {
                 *kept_line = Some((offset, line));
                 return Ok(Step::AskSite(host));
             }
-            if let Some(hit) = reading.count(came, opened.file, offset, &line) {
+            if let Some(hit) = reading.count(came, opened.file, (offset, *read_to), &line) {
                 return Ok(self.is_at(hit));
             }
         }
         for _ in 0..LINES_PER_TURN {
             let Some(line) = opened.lines.next_line()? else { return Ok(Step::End(Ended::default())) };
-            if std::mem::take(&mut opened.begins_cut) || !opened.wanted.wants(line.offset) {
+            if std::mem::take(&mut opened.begins_cut) || !opened.pending.wants(line.offset) {
                 take_header(reading.parser, line.bytes);
-                (*read_to, *cut) = (line.end, !line.terminated);
+                (*read_to, *cut) = ((*read_to).max(line.end), !line.terminated);
                 continue;
+            }
+            if !line.terminated && opened.ending == (Ending::MayGrow { takes_last_line: false }) {
+                return Ok(Step::End(Ended { unfinished: true, ..Ended::default() }));
             }
             let decoded = opened.encoding.decode(line.bytes);
             let bytes = decoded.as_ref().map_or(line.bytes, |text| text.as_bytes());
             let came = if line.overlong { Came::Malformed } else { reading.read(bytes) };
-            if opened.ending == Ending::MayGrow {
-                match came {
-                    Came::Malformed if !line.terminated => {
-                        return Ok(Step::End(Ended { unfinished: true, ..Ended::default() }));
-                    }
-                    Came::Skip(Skipped { reason: Skip::InFuture { seconds_ahead }, .. })
-                        if seconds_ahead <= WAIT_FOR_FUTURE_SECONDS =>
-                    {
-                        return Ok(Step::End(Ended { future_seconds: Some(seconds_ahead), ..Ended::default() }));
-                    }
-                    _ => {}
-                }
+            if let Came::Skip(Skipped { reason: Skip::InFuture { seconds_ahead }, .. }) = came
+                && seconds_ahead <= WAIT_FOR_FUTURE_SECONDS
+                && opened.ending != Ending::Final
+            {
+                return Ok(Step::End(Ended { future_seconds: Some(seconds_ahead), ..Ended::default() }));
             }
-            *read_to = line.end;
+            *read_to = (*read_to).max(line.end);
             if let Came::AskSite(host) = came {
                 *kept_line = Some((line.offset, bytes.to_vec()));
                 return Ok(Step::AskSite(host));
             }
             *cut = !line.terminated;
-            if let Some(hit) = reading.count(came, opened.file, line.offset, bytes) {
+            if let Some(hit) = reading.count(came, opened.file, (line.offset, line.end), bytes) {
                 return Ok(self.is_at(hit));
             }
         }
@@ -216,23 +258,16 @@ impl Cursor {
     }
 
     #[inline]
-    fn is_at(&mut self, hit: Waiting) -> Step {
+    fn is_at(&mut self, hit: Queued) -> Step {
         self.current = Some(hit);
         self.newest = self.newest.max(Some(hit.seconds));
         Step::Hit
     }
 }
 
-/// A header line shapes the lines after it even where it is not wanted itself.
-fn take_header(parser: &mut (dyn LineParser + Send), line: &[u8]) {
-    if parser.needs_header() && line.starts_with(b"#") {
-        let _ = parser.parse(line);
-    }
-}
-
 /// What one line came to.
 enum Came {
-    Hit { seconds: i64, visitor: u64, agent: u64, download: bool, site: u32 },
+    Hit { seconds: i64, visitor: u64, download: bool, site: u32 },
     Skip(Skipped),
     Malformed,
     Header,
@@ -247,8 +282,8 @@ struct Reading<'c> {
     sites: &'c Sites,
     now: Moment,
     json: &'c mut Vec<u8>,
-    common: &'c mut Option<Common>,
     counts: &'c mut Counts,
+    unreadable: &'c mut Spans,
 }
 
 impl Reading<'_> {
@@ -282,27 +317,30 @@ impl Reading<'_> {
             }
         };
         let seconds = judged.moment.seconds;
-        let (visitor, agent, download) = (judged.visitor, judged.agent, judged.download);
-        *self.common = self.judge.write_apart(judged, site, self.json);
-        Came::Hit { seconds, visitor, agent, download, site: site.id() }
+        let (visitor, download) = (judged.visitor, judged.download);
+        self.judge.write(judged, site, self.json);
+        Came::Hit { seconds, visitor, download, site: site.id() }
     }
 
     #[inline(always)]
-    fn count(&mut self, came: Came, file: FileId, offset: u64, line: &[u8]) -> Option<Waiting> {
+    fn count(&mut self, came: Came, file: FileId, (offset, end): (u64, u64), line: &[u8]) -> Option<Queued> {
         self.counts.lines += 1;
         let place = Place { line: self.counts.lines, offset };
         match came {
-            Came::Hit { seconds, visitor, agent, download, site } => {
+            Came::Hit { seconds, visitor, download, site } => {
                 self.counts.kept(download);
                 if self.counts.sites.last() != Some(&site) {
                     self.counts.sites.insert(site);
                 }
                 // Its number it gets when it is handed out.
                 let origin = Origin { file, number: 0, offset };
-                return Some(Waiting { origin, seconds, visitor, agent });
+                return Some(Queued { origin, seconds, visitor });
             }
             Came::Skip(skipped) => self.counts.skip(skipped, place, line),
-            Came::Malformed => self.counts.malformed(place, line),
+            Came::Malformed => {
+                self.counts.malformed(place, line);
+                self.unreadable.extend(offset, end);
+            }
             Came::NoSite { host, download } => self.counts.without_site(&host, download),
             Came::Header | Came::AskSite(_) => {}
         }

@@ -1,15 +1,36 @@
-//! Stage 5: the hits of one site's files become one stream in time order, gathered by user agent within a bounded window.
+//! Stage 5: the hits of one site's files become one stream in time order, by a k-way merge.
 //!
-//! Matomo counts other visits when a visitor's hits arrive out of order, and recognises each user agent of a request anew.
-//! So files are merged by time, and within a window hits of the same user agent stand together, each visitor's own order kept.
-
-mod window;
+//! Matomo counts other visits when a visitor's hits arrive out of order, so files that overlap in time are merged. Hits are not
+//! rearranged beyond that: grouping them by user agent gains nothing on real logs, and days that are mixed in a batch lock each
+//! other's rows in Matomo's database.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::format::Moment;
-pub use window::{Origin, Waiting, Window};
+use crate::id::FileId;
+
+/// Where a hit came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: FileId,
+    /// Which of the file's hits it is, in the order in which they were read.
+    pub number: u32,
+    /// Offset of its line.
+    pub offset: u64,
+}
+
+/// A hit that waits for its turn; its JSON is kept by the file it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    /// Where it came from.
+    pub origin: Origin,
+    /// Its date, seconds since 1970.
+    pub seconds: i64,
+    /// Hash of the visitor's address.
+    pub visitor: u64,
+}
 
 /// Which of several open files has the oldest next hit.
 #[derive(Debug, Default)]
@@ -38,6 +59,13 @@ impl Order {
     /// Takes the file with the oldest next hit; of equals the first one.
     pub fn pop(&mut self) -> Option<usize> {
         self.heap.pop().map(|Reverse((_, index))| index)
+    }
+
+    /// A file was closed; another may be opened in its place.
+    pub fn forget(&mut self, index: usize) {
+        if let Some(reached) = self.reached.get_mut(index) {
+            *reached = Moment { seconds: i64::MIN, micros: 0 };
+        }
     }
 }
 

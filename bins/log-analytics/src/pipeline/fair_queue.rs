@@ -1,4 +1,4 @@
-//! Whose turn it is: the site that had the least of this pass so far, and of equals the one with the least to do.
+//! A fair queue of sites: first comes the site that had the least of this pass so far, and of equals the one with the least to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,12 +7,12 @@ use crate::discover::SiteId;
 
 /// Sites that wait for a turn, and the time they had.
 #[derive(Debug, Default)]
-pub struct Rota {
+pub struct FairQueue {
     had: BTreeMap<SiteId, Duration>,
     waiting: BTreeSet<(Duration, u64, SiteId)>,
 }
 
-impl Rota {
+impl FairQueue {
     /// A site has so many bytes to import.
     pub fn wait(&mut self, site: SiteId, bytes: u64) {
         self.waiting.retain(|(_, _, waiting)| *waiting != site);
@@ -41,29 +41,29 @@ mod tests {
 
     const TURN: Duration = Duration::from_secs(600);
 
-    /// Serves the rota, each site for at most a turn, at a byte a second; `arrivals` come once so many seconds have passed.
+    /// Serves the queue, each site for at most a turn, at a byte a second; `arrivals` come once so many seconds have passed.
     fn served(sites: &[(u32, u64)], arrivals: &[(u64, u32, u64)]) -> Vec<u32> {
-        let mut rota = Rota::default();
+        let mut queue = FairQueue::default();
         let mut left: BTreeMap<SiteId, u64> = BTreeMap::new();
         let (mut order, mut now) = (Vec::new(), 0);
         let mut arrivals = arrivals.to_vec();
-        let come = |rota: &mut Rota, left: &mut BTreeMap<SiteId, u64>, site: u32, bytes: u64| {
+        let come = |queue: &mut FairQueue, left: &mut BTreeMap<SiteId, u64>, site: u32, bytes: u64| {
             *left.entry(SiteId(site)).or_default() += bytes;
-            rota.wait(SiteId(site), left[&SiteId(site)]);
+            queue.wait(SiteId(site), left[&SiteId(site)]);
         };
-        sites.iter().for_each(|&(site, bytes)| come(&mut rota, &mut left, site, bytes));
-        while let Some(site) = rota.next() {
+        sites.iter().for_each(|&(site, bytes)| come(&mut queue, &mut left, site, bytes));
+        while let Some(site) = queue.next() {
             order.push(site.0);
             let seconds = left[&site].min(TURN.as_secs());
             now += seconds;
-            rota.had(site, Duration::from_secs(seconds));
+            queue.had(site, Duration::from_secs(seconds));
             *left.entry(site).or_default() -= seconds;
             if left[&site] > 0 {
-                rota.wait(site, left[&site]);
+                queue.wait(site, left[&site]);
             }
             let (due, later): (Vec<_>, Vec<_>) = arrivals.iter().partition(|(at, ..)| *at <= now);
             arrivals = later;
-            due.iter().for_each(|&(_, site, bytes)| come(&mut rota, &mut left, site, bytes));
+            due.iter().for_each(|&(_, site, bytes)| come(&mut queue, &mut left, site, bytes));
         }
         order
     }

@@ -1,0 +1,255 @@
+//! Finds out which content every file of a site holds, and which of them have something left to import.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use tracing::{info, warn};
+
+use super::open::{Reading, begins_as};
+use super::pending_lines::PendingLines;
+use super::site::now_ms;
+use crate::discover::{Head, Identity, LogFile, Looking, identify};
+use crate::file::{GiveUp, Proof, ReadError, Source, Stat};
+use crate::id::FileId;
+use crate::ledger::{Content, FileState, Finish, Lease, LedgerError, Totals, path_text};
+
+/// So many contents of which nothing was booked are compared with a new one.
+const TWINS_MAX: usize = 64;
+
+/// What a look at the files of a site found.
+#[derive(Debug, Default)]
+pub struct Recognised {
+    /// Files of which something may be left to import.
+    pub waiting: Vec<(FileId, LogFile)>,
+    /// Files of which not even the first bytes can be read.
+    pub unreadable: Vec<(PathBuf, ReadError)>,
+    /// Files given up in this look: perhaps copies, perhaps changed in place.
+    pub quarantined: u64,
+    /// Files that may hold the same as one that waits: they are looked at again once that one is imported.
+    pub deferred: usize,
+    /// Archives that may not be complete yet.
+    pub resting: usize,
+}
+
+/// How to look.
+pub struct Recognise<'r> {
+    /// How lines are read, where a file seems to be changed in place.
+    pub reading: &'r Reading,
+    /// Whether files that may hold the same as one that waits are left for later.
+    pub defers: bool,
+    /// Whether to give up.
+    pub give_up: GiveUp<'r>,
+}
+
+/// What became of one file.
+enum Looked {
+    Waits(FileId),
+    Nothing,
+    Deferred,
+    Resting,
+    Quarantined,
+    Unreadable(ReadError),
+}
+
+impl Recognise<'_> {
+    /// Files of which something may be left to import; of known ones not a byte is read. Not all of them, if that took longer
+    /// than somebody would wait.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn files(&self, lease: &mut Lease, files: &[LogFile]) -> Result<Recognised, LedgerError> {
+        let mut found = Recognised::default();
+        let inodes = Inodes::default();
+        for file in files {
+            let looked = match lease.book().recognise(file) {
+                Some((_, true)) => continue,
+                Some((id, false)) => Looked::Waits(id),
+                None if (self.give_up)() => break,
+                None => self.look(lease, file, &inodes)?,
+            };
+            match looked {
+                Looked::Waits(id) => {
+                    let is_open = |content: &Content| !matches!(content.state, FileState::Quarantined(_));
+                    if lease.book().file(id).is_some_and(is_open) {
+                        found.waiting.push((id, file.clone()));
+                    }
+                }
+                Looked::Nothing => {}
+                Looked::Deferred => found.deferred += 1,
+                Looked::Resting => found.resting += 1,
+                Looked::Quarantined => found.quarantined += 1,
+                Looked::Unreadable(error) => found.unreadable.push((file.path.to_path_buf(), error)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn look(&self, lease: &mut Lease, file: &LogFile, inodes: &Inodes) -> Result<Looked, LedgerError> {
+        match self.look_inside(lease, file, inodes) {
+            Ok(looked) => looked,
+            Err(error) if error.is_gone() => Ok(Looked::Nothing),
+            Err(ReadError::GivenUp { .. }) => Ok(Looked::Nothing),
+            Err(error) => Ok(Looked::Unreadable(error)),
+        }
+    }
+
+    fn look_inside(
+        &self,
+        lease: &mut Lease,
+        file: &LogFile,
+        inodes: &Inodes,
+    ) -> Result<Result<Looked, LedgerError>, ReadError> {
+        let source = Source::open(&file.path)?;
+        if file.is_young && source.is_packed() {
+            return Ok(Ok(Looked::Resting));
+        }
+        let head = Head::read(&source)?;
+        if head.is_empty() {
+            return Ok(Ok(Looked::Nothing));
+        }
+        // What is written down is what was opened, not what was listed.
+        let file = LogFile { stat: source.stat(), ..file.clone() };
+        let before = lease.book().sighting(&path_text(&file)).map(|sighting| sighting.file);
+        let same = inodes.of(lease, &file.stat);
+        if let Some(id) = same.filter(|_| !source.is_packed())
+            && is_grown(lease, id, &source, &head)?
+        {
+            return Ok(lease.see(Some(id), &file, &head).map(Looked::Waits));
+        }
+        let candidates = lease.book().candidates(&head, before);
+        let holder = |id| holder(lease, id, &source);
+        let looking = Looking { source: &source, head: &head, before, holder: &holder, give_up: self.give_up };
+        let identity = identify(&looking, candidates)?;
+        Ok(match identity {
+            Identity::Known(id) => lease.see(Some(id), &file, &head).map(Looked::Waits),
+            Identity::Copy(of, proof) => note_copy(lease, &file, &head, of, proof).map(|()| Looked::Nothing),
+            Identity::Unsure(of) => {
+                let known = lease.book().file(of).map_or_else(String::new, |content| content.path.to_string());
+                let why = format!(
+                    "it begins like a log that was imported before ({known}) and is shorter, and that one is not there to compare \
+                     them: `retry` imports it as a log of its own"
+                );
+                set_aside(lease, &file, &head, &why).map(|()| Looked::Quarantined)
+            }
+            Identity::New if self.defers && has_twin(lease, &source, &head)? => Ok(Looked::Deferred),
+            Identity::New => self.take_new(lease, &file, &source, &head, before),
+        })
+    }
+
+    /// A content that is not known. Where its path held one that was imported, it may be the same log with other bytes.
+    fn take_new(
+        &self,
+        lease: &mut Lease,
+        file: &LogFile,
+        source: &Source,
+        head: &Head,
+        before: Option<FileId>,
+    ) -> Result<Looked, LedgerError> {
+        let before = before.and_then(|id| lease.book().file(id));
+        if let Some(content) = before
+            && self.is_changed_in_place(content, source)
+        {
+            let why = "its bytes were changed after it was imported, but it has as many lines and the same dates (were addresses \
+                       masked?): it is not counted again; `retry` imports it anew";
+            set_aside(lease, file, head, why)?;
+            return Ok(Looked::Quarantined);
+        }
+        // What was seen at this path and never booked needs no number of its own.
+        let reused = before.filter(|content| !content.is_booked() && *content.path == *path_text(file)).map(|content| content.id);
+        lease.see(reused, file, head).map(Looked::Waits)
+    }
+
+    fn is_changed_in_place(&self, content: &Content, source: &Source) -> bool {
+        let (Some(begins), Some(newest)) = (content.begins, content.newest) else { return false };
+        if content.lines == 0 || content.state == FileState::Waiting {
+            return false;
+        }
+        // Most files at a known path are the next log, which begins later.
+        let glance = self.reading.glance(source, &PendingLines::all()).ok();
+        if glance.and_then(|glance| glance.begins).map(|moment| moment.seconds) != Some(begins) {
+            return false;
+        }
+        let outline = self.reading.outline(source, newest).ok();
+        outline.is_some_and(|outline| outline.has_date && outline.lines.abs_diff(content.lines) * 50 <= content.lines)
+    }
+}
+
+/// Which content each inode was seen to hold; made when the first file comes that is not known by its path.
+#[derive(Default)]
+struct Inodes(OnceCell<HashMap<(u64, u64), FileId>>);
+
+impl Inodes {
+    fn of(&self, lease: &Lease, stat: &Stat) -> Option<FileId> {
+        let known = self.0.get_or_init(|| lease.book().by_inode().collect());
+        known.get(&(stat.device, stat.inode)).copied()
+    }
+}
+
+/// Whether the file that held a content still holds it, at its head and at the end of what was proven: nobody rewrites the
+/// middle of a log in place and keeps both.
+fn is_grown(lease: &Lease, id: FileId, source: &Source, head: &Head) -> Result<bool, ReadError> {
+    let Some(content) = lease.book().file(id) else { return Ok(false) };
+    let Some(proof) = content.proof else {
+        return Ok(!content.is_booked() && begins_as(source, content)?);
+    };
+    let milestones = head.milestones();
+    let agrees = content.milestones.iter().zip(&milestones).all(|(one, other)| one == other);
+    Ok(agrees && !content.is_believed && source.stat().size >= proof.at && source.ends_as(&proof)?)
+}
+
+/// Opens a file that still holds a content as it was proven, or a longer one: another one than `source`.
+fn holder(lease: &Lease, id: FileId, source: &Source) -> Option<Source> {
+    let content = lease.book().file(id)?;
+    let paths = lease.book().paths_of(id, source.path());
+    paths.into_iter().find_map(|(path, stat)| still_holds(Path::new(path), &stat, content))
+}
+
+fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
+    let source = Source::open(path).ok()?;
+    let now = source.stat();
+    let is_unchanged = now == *stat;
+    let has_grown = || {
+        let proof = content.proof.filter(|proof| !source.is_packed() && now.is_same_file(stat) && now.size >= proof.at)?;
+        source.ends_as(&proof).ok().filter(|same| *same)
+    };
+    (is_unchanged || has_grown().is_some()).then_some(source)
+}
+
+/// Whether a file holds the same as one that waits to be imported, as far as both go.
+fn has_twin(lease: &Lease, source: &Source, head: &Head) -> Result<bool, ReadError> {
+    for id in lease.book().unbooked_like(head).into_iter().take(TWINS_MAX) {
+        let Some(content) = lease.book().file(id) else { continue };
+        let Some((path, stat)) = lease.book().paths_of(id, source.path()).into_iter().next() else { continue };
+        let Some(other) = still_holds(Path::new(path), &stat, content) else { continue };
+        if head.is_twin_of(&Head::read(&other)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Notes an older copy: nothing of it is to be sent. It gets a number of its own, as it may grow otherwise.
+fn note_copy(lease: &mut Lease, file: &LogFile, head: &Head, of: FileId, proof: Proof) -> Result<(), LedgerError> {
+    let known = lease.book().file(of).map(|content| content.path.to_string());
+    info!(site = %lease.book().site(), file = %file.path.display(), of = known, "File is an older copy of an imported log");
+    let id = lease.see(None, file, head)?;
+    let finish = Finish {
+        path: path_text(file).into_owned(),
+        offset: proof.at,
+        cut: false,
+        rest: false,
+        totals: Totals::default(),
+        at_ms: now_ms(),
+        begins: None,
+        newest: None,
+        proof: Some(proof),
+    };
+    lease.finish(id, finish)
+}
+
+fn set_aside(lease: &mut Lease, file: &LogFile, head: &Head, why: &str) -> Result<(), LedgerError> {
+    warn!(site = %lease.book().site(), file = %file.path.display(), why, "IMPORT_LOG_ERROR File is set aside");
+    let id = lease.see(None, file, head)?;
+    lease.fail(id, why, 1, now_ms()).map(drop)
+}

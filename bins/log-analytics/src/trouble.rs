@@ -1,0 +1,24 @@
+//! What goes wrong around us, and what to do about it: one table for all commands.
+
+use std::io;
+
+use shared::entry::Exit;
+
+use crate::file::ReadError;
+
+/// The exit code and the advice for a file that cannot be read.
+pub fn of_file(error: &ReadError) -> (Exit, String) {
+    match error {
+        ReadError::Open { path, error } | ReadError::Read { path, error } => {
+            let (exit, help) = shared::trouble::advice(path, error);
+            (exit, format!("{help}; nothing is lost, the next pass goes on"))
+        }
+        ReadError::GivenUp { .. } => (Exit::TryAgain, String::new()),
+    }
+}
+
+/// The same for a folder that cannot be listed.
+pub fn of_folder(path: &std::path::Path, error: &io::Error) -> (Exit, String) {
+    let (exit, help) = shared::trouble::advice(path, error);
+    (exit, format!("{help}; its logs are imported by the next pass after that"))
+}
