@@ -257,6 +257,8 @@ impl Drop for Journal {
     fn drop(&mut self) {
         // Whoever needed it on disk has synced it; the rest saves questions at the next start.
         let _ = self.write_out();
+        // The thread that syncs may hold the file a moment longer; whoever takes the lease next must not wait for it.
+        let _ = self.file.unlock();
     }
 }
 
