@@ -33,6 +33,17 @@ use store::Store;
 /// The token that [`Setup::default`] accepts.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+/// What the token's user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Everything. Only such a token is shown `invalid_indices`, and only it invalidates reports.
+    Superuser,
+    /// Track hits and see reports.
+    Write,
+    /// See reports; hits are invalid.
+    View,
+}
+
 /// How a stand-in begins its life.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -42,8 +53,10 @@ pub struct Setup {
     pub token: String,
     /// The site that receives only marks; it is known in addition to `sites`.
     pub ledger_site: Option<u64>,
-    /// May the token do everything? Only then are `invalid_indices` shown and reports invalidated.
-    pub superuser: bool,
+    /// What the token's user may do.
+    pub rights: Rights,
+    /// Sites that exist, and that the token's user may not see unless it is a superuser.
+    pub hidden_sites: Vec<u64>,
     /// Which tracking requests go wrong.
     pub faults: Faults,
     /// How long a tracking request takes before it is stored.
@@ -60,7 +73,8 @@ impl Default for Setup {
             sites: vec![(4, "https://www.example.org".to_owned())],
             token: TOKEN.to_owned(),
             ledger_site: None,
-            superuser: true,
+            rights: Rights::Superuser,
+            hidden_sites: Vec::new(),
             faults: Faults::none(),
             pace: Duration::ZERO,
             silence: Duration::from_secs(30),

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::query;
 use super::reply::Reply;
 use super::store::Store;
-use super::{Hit, Switch};
+use super::{Hit, Rights, Switch, query};
 
 /// What an archiving over HTTP says, with the answer of the API at its end.
 const ARCHIVED: &str = "\
@@ -16,6 +15,9 @@ INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Finished archiving for site 4, 
 INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Done archiving!
 INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Processed 4 archives.
 {\"result\":\"success\",\"message\":\"ok\"}";
+
+const BAD_TOKEN: &str = "<!DOCTYPE html><html><body>Unable to authenticate with the provided token. It is either invalid, \
+                         expired or is required to be sent as a POST parameter.</body></html>";
 
 /// What a call says: its parameters from query and body, the later one wins.
 #[derive(Debug)]
@@ -65,15 +67,41 @@ pub fn answer(store: &Store, call: &Call) -> Reply {
     if database_down {
         return Reply::Json(500, json!({"result": "error", "message": "SQLSTATE[HY000] [2002] Connection refused"}));
     }
-    if call.text("token_auth") != store.setup().token {
-        let message = "Unable to authenticate with the provided token. It is either invalid, expired or is required \
-                       to be sent as a POST parameter.";
-        return Reply::Json(401, json!({"result": "error", "message": message}));
+    if let Some(refusal) = refuse_token(store, call.text("token_auth")).or_else(|| refuse_site(store, call)) {
+        return refusal;
     }
     match call.method() {
-        "CoreAdminHome.runCronArchiving" if store.setup().superuser => Reply::Page(200, ARCHIVED),
+        "CoreAdminHome.runCronArchiving" if is_superuser(store) => Reply::Page(200, ARCHIVED),
         _ => Reply::Json(200, value(store, call)),
     }
+}
+
+fn is_superuser(store: &Store) -> bool {
+    store.setup().rights == Rights::Superuser
+}
+
+/// A wrong token is answered with a page, whatever the format asked for.
+fn refuse_token(store: &Store, token: &str) -> Option<Reply> {
+    match token {
+        "" => Some(refusal("You must be logged in to access this functionality.")),
+        token if token == store.setup().token => None,
+        _ => Some(Reply::Page(401, BAD_TOKEN)),
+    }
+}
+
+/// To all but a superuser a site that does not exist is one that they may not see.
+fn refuse_site(store: &Store, call: &Call) -> Option<Reply> {
+    let is_about_a_site = call.method() == "SitesManager.getSiteFromId" || call.method().starts_with("Live.");
+    if is_superuser(store) || !is_about_a_site || store.sees(call.site()) {
+        return None;
+    }
+    let site = call.text("idSite");
+    let message = format!("You can't access this resource as it requires 'view' access for the website id = {site}.");
+    Some(refusal(&message))
+}
+
+fn refusal(message: &str) -> Reply {
+    Reply::Json(401, error(message))
 }
 
 fn value(store: &Store, call: &Call) -> Value {
@@ -93,7 +121,7 @@ fn value(store: &Store, call: &Call) -> Value {
         "Live.getMostRecentVisitorId" => {
             json!({"value": marks_asked_for(store, call).last().map_or(Value::Bool(false), |cid| json!(cid))})
         }
-        "CoreAdminHome.invalidateArchivedReports" if store.setup().superuser => invalidate(store, call),
+        "CoreAdminHome.invalidateArchivedReports" if is_superuser(store) => invalidate(store, call),
         other => error(&format!("The method '{other}' does not exist or is not available.")),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::hit::Hit;
 use super::request::Request;
 use super::site::Sites;
-use super::{Setup, Switch};
+use super::{Rights, Setup, Switch};
 use crate::fault::{Fault, Faults};
 
 /// Far beyond anything a healthy journey needs; only a hung one meets it.
@@ -104,6 +104,12 @@ impl Store {
 
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// May the token see this site?
+    pub fn sees(&self, site: u64) -> bool {
+        let is_hidden = self.setup.rights != Rights::Superuser && self.setup.hidden_sites.contains(&site);
+        !is_hidden && self.look(|kept| kept.sites.contains(site))
     }
 
     /// Read what is kept.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Matomo, Outcome, Setup, Switch, TOKEN};
+use super::{Matomo, Outcome, Rights, Setup, Switch, TOKEN};
 use crate::fault::{Fault, FaultMix, Faults};
 
 /// Status and body of an answer; nothing when the connection ends without a whole one.
@@ -65,7 +65,7 @@ fn a_bulk_request_is_counted_and_stored() {
 
 #[test]
 fn only_a_superuser_learns_which_hits_were_invalid_and_may_invalidate() {
-    let matomo = Matomo::start(Setup { superuser: false, ..Setup::default() });
+    let matomo = Matomo::start(Setup { rights: Rights::Write, ..Setup::default() });
     assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 2, "invalid": 0}))));
     let form = format!("method=CoreAdminHome.invalidateArchivedReports&idSites=4&dates=2026-01-01&token_auth={TOKEN}");
     assert_eq!(call(&matomo, &form).1["result"], "error");
@@ -167,6 +167,40 @@ fn visits_are_found_by_time_and_carry_the_page_view_id() {
     let (_, visits) = call(&matomo, &form);
     assert_eq!(visits.as_array().unwrap().len(), 1);
     assert_eq!(visits[0]["actionDetails"][0]["idpageview"], "bbbbbb");
+}
+
+#[test]
+fn a_site_out_of_sight_is_401_with_its_number_and_a_wrong_token_401_with_a_page() {
+    let ask = |rights, site, token| {
+        let sites = vec![(4, "http://a".to_owned()), (5, "http://b".to_owned())];
+        let matomo = Matomo::start(Setup { sites, rights, hidden_sites: vec![5], ..Setup::default() });
+        call(&matomo, &format!("method=SitesManager.getSiteFromId&idSite={site}&token_auth={token}"))
+    };
+    let refusal = |site| {
+        let message =
+            format!("You can't access this resource as it requires 'view' access for the website id = {site}.");
+        (401, json!({"result": "error", "message": message}))
+    };
+    for rights in [Rights::Write, Rights::View] {
+        assert_eq!(ask(rights, 4, TOKEN).1["main_url"], "http://a");
+        assert_eq!(ask(rights, 5, TOKEN), refusal(5));
+        assert_eq!(ask(rights, 99, TOKEN), refusal(99));
+    }
+    assert_eq!(ask(Rights::Superuser, 5, TOKEN).1["main_url"], "http://b");
+    let (status, answer) = ask(Rights::Superuser, 99, TOKEN);
+    assert_eq!((status, &answer["result"]), (200, &json!("error")));
+    let (status, page) = ask(Rights::Superuser, 4, "wrong");
+    assert_eq!(status, 401);
+    assert!(page.as_str().unwrap().contains("Unable to authenticate with the provided token"));
+    assert_eq!(ask(Rights::Superuser, 4, "").1["result"], "error");
+}
+
+#[test]
+fn a_token_that_may_only_look_and_a_site_out_of_sight_make_hits_invalid() {
+    let matomo = Matomo::start(Setup { rights: Rights::View, ..Setup::default() });
+    assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 0, "invalid": 2}))));
+    let matomo = Matomo::start(Setup { rights: Rights::Write, hidden_sites: vec![4], ..Setup::default() });
+    assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 0, "invalid": 2}))));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::query;
 use super::reply::Reply;
 use super::request::Outcome;
 use super::store::Store;
-use super::{Setup, Sites, Switch};
+use super::{Rights, Switch};
 use crate::fault::Fault;
 
 /// What a tracking request carries.
@@ -97,8 +97,7 @@ pub fn track(store: &Store, path: &str, parcel: Parcel, fault: Option<Fault>) ->
 
 fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> Judged {
     let setup = store.setup();
-    let sites = store.look(|kept| kept.sites.clone());
-    let welcome: Vec<bool> = hits.iter().map(|hit| welcome(hit.as_ref(), token, setup, &sites)).collect();
+    let welcome: Vec<bool> = hits.iter().map(|hit| welcome(store, hit.as_ref(), token)).collect();
     let invalid: Vec<usize> = (0..hits.len()).filter(|at| !welcome[*at]).collect();
     let probe = invalid.is_empty() && !hits.is_empty() && hits.iter().flatten().all(Hit::is_probe);
     let mut good: Vec<Option<Hit>> =
@@ -108,7 +107,7 @@ fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<
     }
     let tracked = good.len();
     let mut answer = json!({"status": "success", "tracked": tracked, "invalid": invalid.len()});
-    if setup.superuser && token == setup.token {
+    if setup.rights == Rights::Superuser && token == setup.token {
         answer["invalid_indices"] = json!(invalid);
     }
     let outcome = match fault {
@@ -130,8 +129,7 @@ fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<
 }
 
 fn track_single(store: &Store, hit: Hit, token: &str) -> Judged {
-    let sites = store.look(|kept| kept.sites.clone());
-    if !welcome(Some(&hit), token, store.setup(), &sites) {
+    if !welcome(store, Some(&hit), token) {
         return Judged::at_once(Reply::Empty(400), Outcome::Refused);
     }
     store.commit(vec![Some(hit)]);
@@ -183,9 +181,10 @@ fn nothing_tracked() -> Reply {
     Reply::Json(200, json!({"status": "success", "tracked": 0, "invalid": 0}))
 }
 
-/// Empty entries are counted as tracked; a hit needs the token, a known site, and a readable visitor id if any.
-fn welcome(hit: Option<&Hit>, token: &str, setup: &Setup, sites: &Sites) -> bool {
-    hit.is_none_or(|hit| {
-        hit.0.is_empty() || (token == setup.token && sites.contains(hit.site()) && !hit.has_bad_visitor_id())
-    })
+/// Empty entries are counted as tracked; a hit needs a token that may write, a site it may see, and a readable visitor id
+/// if any.
+fn welcome(store: &Store, hit: Option<&Hit>, token: &str) -> bool {
+    let setup = store.setup();
+    let may_write = token == setup.token && setup.rights != Rights::View;
+    hit.is_none_or(|hit| hit.0.is_empty() || (may_write && store.sees(hit.site()) && !hit.has_bad_visitor_id()))
 }
