@@ -21,6 +21,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 pub use hit::Hit;
 pub use request::{Outcome, Request};
 pub use site::Sites;
@@ -61,6 +63,8 @@ pub struct Setup {
     pub faults: Faults,
     /// How long a tracking request takes before it is stored.
     pub pace: Duration,
+    /// By how much its clock is ahead of this machine's, as `Date` headers show it.
+    pub clock_ahead: SignedDuration,
     /// How long a request that hangs stays open.
     pub silence: Duration,
     /// Where it listens; port 0 is a free one.
@@ -77,6 +81,7 @@ impl Default for Setup {
             hidden_sites: Vec::new(),
             faults: Faults::none(),
             pace: Duration::ZERO,
+            clock_ahead: SignedDuration::ZERO,
             silence: Duration::from_secs(30),
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
         }
@@ -175,6 +180,11 @@ impl Matomo {
     /// Let other requests go wrong from now on. Requests are still counted from the start.
     pub fn set_faults(&self, faults: Faults) {
         self.store.change(|kept| kept.faults = faults);
+    }
+
+    /// Let its clock be ahead of this machine's by so much, or behind.
+    pub fn set_clock_ahead(&self, ahead: SignedDuration) {
+        self.store.change(|kept| kept.clock_ahead = ahead);
     }
 
     /// What it has seen so far.

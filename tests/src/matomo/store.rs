@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::hit::Hit;
 use super::request::Request;
 use super::site::Sites;
@@ -34,6 +36,7 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Kept {
     pub sites: Sites,
+    pub clock_ahead: SignedDuration,
     pub hits: Vec<Hit>,
     pub marks: BTreeMap<String, u64>,
     pub requests: Vec<Request>,
@@ -86,6 +89,7 @@ impl Store {
         }
         let kept = Kept {
             sites,
+            clock_ahead: setup.clock_ahead,
             hits: Vec::new(),
             marks: BTreeMap::new(),
             requests: Vec::new(),
@@ -110,6 +114,12 @@ impl Store {
     pub fn sees(&self, site: u64) -> bool {
         let is_hidden = self.setup.rights != Rights::Superuser && self.setup.hidden_sites.contains(&site);
         !is_hidden && self.look(|kept| kept.sites.contains(site))
+    }
+
+    /// What its clock says.
+    pub fn clock(&self) -> Timestamp {
+        let ahead = self.look(|kept| kept.clock_ahead);
+        Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
     /// Read what is kept.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Matomo, Outcome, Rights, Setup, Switch, TOKEN};
@@ -11,6 +12,14 @@ use crate::fault::{Fault, FaultMix, Faults};
 
 /// Status and body of an answer; nothing when the connection ends without a whole one.
 fn send(matomo: &Matomo, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
+    let (head, body) = exchange(matomo, method, path, body)?;
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let whole = length.is_none_or(|length: usize| body.len() == length);
+    whole.then(|| (head.split(' ').nth(1).unwrap().parse().unwrap(), body))
+}
+
+/// Head and body of an answer.
+fn exchange(matomo: &Matomo, method: &str, path: &str, body: &[u8]) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(matomo.address()).unwrap();
     let head =
         format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -19,10 +28,7 @@ fn send(matomo: &Matomo, method: &str, path: &str, body: &[u8]) -> Option<(u16, 
     stream.write_all(body).ok()?;
     stream.read_to_end(&mut answer).ok()?;
     let text = String::from_utf8_lossy(&answer);
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let whole = length.is_none_or(|length: usize| body.len() == length);
-    whole.then(|| (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
+    text.split_once("\r\n\r\n").map(|(head, body)| (head.to_owned(), body.to_owned()))
 }
 
 fn bulk(matomo: &Matomo, requests: &Value) -> Option<(u16, Value)> {
@@ -201,6 +207,22 @@ fn a_token_that_may_only_look_and_a_site_out_of_sight_make_hits_invalid() {
     assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 0, "invalid": 2}))));
     let matomo = Matomo::start(Setup { rights: Rights::Write, hidden_sites: vec![4], ..Setup::default() });
     assert_eq!(bulk(&matomo, &hits(2)), Some((200, json!({"status": "success", "tracked": 0, "invalid": 2}))));
+}
+
+#[test]
+fn every_answer_says_what_time_it_is_there() {
+    let matomo = Matomo::start(Setup::default());
+    let asked = |path: &str| {
+        let (head, _) = exchange(&matomo, "GET", path, b"").unwrap();
+        let date = head.lines().find_map(|line| line.strip_prefix("date: ")).unwrap();
+        let date = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+        date.as_second() - jiff::Timestamp::now().as_second()
+    };
+    for path in ["/matomo.php", "/index.php?module=API", "/matomo.js"] {
+        assert!((-2..=2).contains(&asked(path)), "{path}");
+    }
+    matomo.set_clock_ahead(SignedDuration::from_hours(-3));
+    assert!((-10_802..=-10_798).contains(&asked("/matomo.php")));
 }
 
 #[test]
