@@ -1,12 +1,13 @@
 //! A stand-in for Matomo on loopback: bulk tracking, the few calls of the Reporting API that an importer needs, and
 //! every way in which a real one was seen to fail.
 //!
-//! It answers as Matomo 5.0.2 was measured to answer; a bulk request is one transaction: all hits of it are stored, or
+//! It answers as Matomo 5.0.2 was measured to answer. A bulk request is one transaction: all hits of it are stored, or
 //! none. It runs on a thread of its own and stops when its [`Matomo`] is dropped.
 
 mod api;
 mod exchange;
 mod hit;
+mod live;
 mod query;
 mod reply;
 mod request;
@@ -14,6 +15,7 @@ mod server;
 mod site;
 mod store;
 mod tracking;
+mod visit;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -27,10 +29,12 @@ pub use hit::Hit;
 pub use request::{Outcome, Request};
 pub use site::Sites;
 pub use store::Seen;
+pub use visit::Visit;
 
 use crate::fault::Faults;
 use server::Server;
 use store::Store;
+use visit::Grouped;
 
 /// The token that [`Setup::default`] accepts.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -59,11 +63,13 @@ pub struct Setup {
     pub rights: Rights,
     /// Sites that exist, and that the token's user may not see unless it is a superuser.
     pub hidden_sites: Vec<u64>,
+    /// Sites whose days do not begin with those of UTC, and the names of their time zones.
+    pub time_zones: Vec<(u64, String)>,
     /// Which tracking requests go wrong.
     pub faults: Faults,
     /// How long a tracking request takes before it is stored.
     pub pace: Duration,
-    /// By how much its clock is ahead of this machine's, as `Date` headers show it.
+    /// By how much its clock is ahead of this machine's, in `Date` headers and for hits without a date of their own.
     pub clock_ahead: SignedDuration,
     /// How long a request that hangs stays open.
     pub silence: Duration,
@@ -79,6 +85,7 @@ impl Default for Setup {
             ledger_site: None,
             rights: Rights::Superuser,
             hidden_sites: Vec::new(),
+            time_zones: Vec::new(),
             faults: Faults::none(),
             pace: Duration::ZERO,
             clock_ahead: SignedDuration::ZERO,
@@ -132,24 +139,35 @@ impl Matomo {
         &self.store.setup().token
     }
 
-    /// The stored hits of a site, in the order of arrival.
+    /// The stored hits of a site, in the order of their commits.
     pub fn hits_of(&self, site: u64) -> Vec<Hit> {
-        self.store.look(|kept| kept.hits.iter().filter(|hit| hit.site() == site).cloned().collect())
+        self.store.look(|kept| kept.of_site(site).map(|stored| stored.hit.clone()).collect())
     }
 
-    /// All stored hits but marks, in the order of arrival.
+    /// All stored hits but marks, in the order of their commits.
     pub fn hits(&self) -> Vec<Hit> {
-        self.store.look(|kept| kept.hits.clone())
+        self.store.look(|kept| kept.hits.iter().map(|stored| stored.hit.clone()).collect())
     }
 
-    /// Marks on the ledger site: visitor id, and how often it arrived.
+    /// The visits of a site, in the order of their first hits' arrival.
+    pub fn visits_of(&self, site: u64) -> Vec<Visit> {
+        self.store.look(|kept| kept.visits_of(site).iter().map(Grouped::to_visit).collect())
+    }
+
+    /// Marks on the ledger site: visitor id, and how many visits it has there.
     pub fn marks(&self) -> BTreeMap<String, u64> {
-        self.store.look(|kept| kept.marks.clone())
+        let mut marks = BTreeMap::new();
+        self.store.look(|kept| {
+            for visit in kept.ledger_site.iter().flat_map(|site| kept.visits_of(*site)) {
+                *marks.entry(visit::shown(visit.visitor)).or_default() += 1;
+            }
+        });
+        marks
     }
 
-    /// How many marks arrived more than once: each is a batch that was stored twice.
+    /// How many marks have more than one visit: each is a batch that was stored twice.
     pub fn marks_doubled(&self) -> usize {
-        self.store.look(|kept| kept.marks.values().filter(|count| **count > 1).count())
+        self.marks().values().filter(|count| **count > 1).count()
     }
 
     /// Every request so far, tracking and API, in the order of their ends.

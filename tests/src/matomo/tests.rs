@@ -154,7 +154,7 @@ fn every_fault_stores_all_or_nothing_and_the_ledger_knows() {
 #[test]
 fn a_mark_that_comes_twice_is_noticed() {
     let matomo = with_ledger(Faults::none());
-    let mark = json!([{"rec": 1, "idsite": 9, "cid": "00112233445566aa", "url": "http://m"}]);
+    let mark = json!([{"rec": 1, "idsite": 9, "cid": "00112233445566aa", "url": "http://m", "new_visit": "1"}]);
     bulk(&matomo, &mark);
     assert_eq!(matomo.marks_doubled(), 0);
     bulk(&matomo, &mark);
@@ -164,15 +164,76 @@ fn a_mark_that_comes_twice_is_noticed() {
     assert_eq!(call(&matomo, &form).1, json!({"value": "00112233445566aa"}));
 }
 
+/// The two hits of a batch's mark, and the hit of another one.
+fn marks() -> Value {
+    let mark =
+        |cid: &str, title: &str| json!({"rec": 1, "idsite": 9, "cid": cid, "url": "http://m", "action_name": title});
+    let mut marks = json!([mark("00112233445566aa", "first"), mark("00112233445566aa", "last")]);
+    marks[0]["new_visit"] = json!("1");
+    marks.as_array_mut().unwrap().push(mark("ffffffffffffffff", "announcement"));
+    marks
+}
+
+#[test]
+fn two_actions_of_one_visit_are_one_mark() {
+    let matomo = with_ledger(Faults::none());
+    bulk(&matomo, &marks());
+    assert_eq!(matomo.marks()["00112233445566aa"], 1);
+    assert_eq!((matomo.marks().len(), matomo.marks_doubled()), (2, 0));
+    let form = format!(
+        "method=Live.getLastVisitsDetails&idSite=9&segment=visitorId==00112233445566aa,visitorId==0000000000000000\
+         &token_auth={TOKEN}"
+    );
+    let (_, visits) = call(&matomo, &form);
+    assert_eq!((visits.as_array().unwrap().len(), &visits[0]["visitorId"]), (1, &json!("00112233445566aa")));
+    let titles: Vec<&Value> =
+        visits[0]["actionDetails"].as_array().unwrap().iter().map(|action| &action["pageTitle"]).collect();
+    assert_eq!(titles, ["first", "last"]);
+    bulk(&matomo, &marks());
+    assert_eq!((matomo.marks()["00112233445566aa"], matomo.marks_doubled()), (2, 1));
+}
+
+fn last_visits(matomo: &Matomo, parameters: &str) -> Vec<Value> {
+    let form = format!("method=Live.getLastVisitsDetails&idSite=4&{parameters}&token_auth={TOKEN}");
+    call(matomo, &form).1.as_array().unwrap().clone()
+}
+
 #[test]
 fn visits_are_found_by_time_and_carry_the_page_view_id() {
+    let matomo = Matomo::start(Setup { time_zones: vec![(4, "Europe/Copenhagen".into())], ..Setup::default() });
+    let at = |cdt: &str, cip: &str, id: &str| json!({"rec": 1, "idsite": 4, "url": "http://x/", "cip": cip, "cdt": cdt, "pv_id": id});
+    let hits = json!([
+        at("2026-01-01 22:40:00", "192.0.2.1", "aaaaaa"),
+        at("2026-01-01 22:50:00", "192.0.2.1", "bbbbbb"),
+        at("2026-01-01 23:01:00", "192.0.2.1", "cccccc"),
+        at("2026-01-01 23:02:00", "2001:db8:1:2:3:4:5:6", "dddddd"),
+    ]);
+    bulk(&matomo, &hits);
+    // The third hit is of another day in Copenhagen, so of another visit.
+    let visits = last_visits(&matomo, "filter_limit=-1");
+    let addresses: Vec<&Value> = visits.iter().map(|visit| &visit["visitIp"]).collect();
+    assert_eq!(addresses, ["2001:db8:1::", "192.0.0.0", "192.0.0.0"]);
+    let last = 1_767_307_800;
+    assert_eq!((&visits[2]["serverTimestamp"], &visits[2]["lastActionTimestamp"]), (&json!(last), &json!(last)));
+    assert_eq!(visits[2]["actionDetails"][1]["idpageview"], "bbbbbb");
+    assert_eq!(visits[2]["actionDetails"][0]["timestamp"], last - 600);
+
+    assert_eq!(last_visits(&matomo, &format!("minTimestamp={last}")).len(), 2);
+    assert_eq!(last_visits(&matomo, &format!("minTimestamp={}", last - 1)).len(), 3);
+    assert_eq!(last_visits(&matomo, "period=day&date=2026-01-02").len(), 2);
+    assert_eq!(last_visits(&matomo, "filter_limit=2&filter_offset=1"), visits[1..]);
+    assert_eq!(last_visits(&matomo, "doNotFetchActions=1")[0]["actionDetails"], json!([]));
+}
+
+#[test]
+fn titles_and_addresses_are_cut() {
     let matomo = Matomo::start(Setup::default());
-    let at = |cdt: &str, id: &str| json!({"rec": 1, "idsite": 4, "url": "http://x/", "cdt": cdt, "pv_id": id});
-    bulk(&matomo, &json!([at("1970-01-01 00:01:40", "aaaaaa"), at("1970-01-01 00:01:41", "bbbbbb")]));
-    let form = format!("method=Live.getLastVisitsDetails&idSite=4&minTimestamp=100&token_auth={TOKEN}");
-    let (_, visits) = call(&matomo, &form);
-    assert_eq!(visits.as_array().unwrap().len(), 1);
-    assert_eq!(visits[0]["actionDetails"][0]["idpageview"], "bbbbbb");
+    let long = "\u{e6}".repeat(1_200);
+    bulk(&matomo, &json!([{"rec": 1, "idsite": 4, "url": format!("http://x/{long}"), "action_name": long}]));
+    let action = &last_visits(&matomo, "")[0]["actionDetails"][0];
+    for name in ["url", "pageTitle"] {
+        assert_eq!(action[name].as_str().unwrap().chars().count(), 1_024);
+    }
 }
 
 #[test]
@@ -223,6 +284,17 @@ fn every_answer_says_what_time_it_is_there() {
     }
     matomo.set_clock_ahead(SignedDuration::from_hours(-3));
     assert!((-10_802..=-10_798).contains(&asked("/matomo.php")));
+}
+
+#[test]
+fn a_hit_without_a_credible_date_happened_now() {
+    let matomo = Matomo::start(Setup { clock_ahead: SignedDuration::from_hours(24), ..Setup::default() });
+    let at = |cdt: &str| json!({"rec": 1, "idsite": 4, "url": "http://x/", "cip": cdt, "cdt": cdt});
+    bulk(&matomo, &json!([at("2999-01-01 00:00:00"), at("1999-01-01 00:00:00"), at("soon")]));
+    let tomorrow = jiff::Timestamp::now().as_second() + 86_400;
+    for visit in matomo.visits_of(4) {
+        assert!((tomorrow - 60..=tomorrow).contains(&visit.first), "{visit:?}");
+    }
 }
 
 #[test]
