@@ -2,7 +2,8 @@
 //! every way in which a real one was seen to fail.
 //!
 //! It answers as Matomo 5.0.2 was measured to answer. A bulk request is one transaction: all hits of it are stored, or
-//! none. It runs on a thread of its own and stops when its [`Matomo`] is dropped.
+//! none; but requests of days that are new to a site meet at the locks of the days' salts, as soon as hits take time
+//! ([`Setup::hit_pace`]). It runs on a thread of its own and stops when its [`Matomo`] is dropped.
 
 mod api;
 mod exchange;
@@ -11,10 +12,12 @@ mod live;
 mod query;
 mod reply;
 mod request;
+mod salt;
 mod server;
 mod site;
 mod store;
 mod tracking;
+mod transaction;
 mod visit;
 mod wire;
 
@@ -67,8 +70,12 @@ pub struct Setup {
     pub time_zones: Vec<(u64, String)>,
     /// Which tracking requests go wrong.
     pub faults: Faults,
-    /// How long a tracking request takes before it is stored.
+    /// How long a tracking request takes before its transaction begins.
     pub pace: Duration,
+    /// How long each hit takes within the transaction. Without it no two transactions are ever open at once.
+    pub hit_pace: Duration,
+    /// How long a transaction waits for a lock (`innodb_lock_wait_timeout`).
+    pub lock_wait_max: Duration,
     /// By how much its clock is ahead of this machine's, in `Date` headers and for hits without a date of their own.
     pub clock_ahead: SignedDuration,
     /// How long a request that hangs stays open.
@@ -88,6 +95,8 @@ impl Default for Setup {
             time_zones: Vec::new(),
             faults: Faults::none(),
             pace: Duration::ZERO,
+            hit_pace: Duration::ZERO,
+            lock_wait_max: Duration::from_secs(50),
             clock_ahead: SignedDuration::ZERO,
             silence: Duration::from_secs(30),
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -152,6 +161,14 @@ impl Matomo {
     /// The visits of a site, in the order of their first hits' arrival.
     pub fn visits_of(&self, site: u64) -> Vec<Visit> {
         self.store.look(|kept| kept.visits_of(site).iter().map(Grouped::to_visit).collect())
+    }
+
+    /// How many visits of a site are only there because a day got several salts, so that who came once was torn in two.
+    pub fn visits_torn(&self, site: u64) -> usize {
+        self.store.look(|kept| {
+            let whole = visit::visits(kept.of_site(site), &kept.sites.zone(site), |stored| stored.who);
+            kept.visits_of(site).len().saturating_sub(whole.len())
+        })
     }
 
     /// Marks on the ledger site: visitor id, and how many visits it has there.

@@ -111,19 +111,10 @@ impl Visit {
         sleep(self.store.setup().pace).await;
         let parcel = Parcel::open(&self.query, &body);
         let entries = parcel.entries();
-        let judged = track(&self.store, &self.path, parcel, fault);
-        if let (Some(hits), Some(Fault::Late(delay))) = (judged.late, fault) {
-            self.store.change(|kept| kept.late += 1);
-            let store = Arc::clone(&self.store);
-            tokio::spawn(async move {
-                sleep(delay).await;
-                store.commit(hits);
-                store.change(|kept| kept.late -= 1);
-            });
-        }
-        self.log(number, entries, body.len(), judged.outcome);
+        let (reply, outcome) = track(&self.store, &self.path, parcel, fault).await;
+        self.log(number, entries, body.len(), outcome);
         self.store.change(|kept| kept.working -= 1);
-        judged.reply
+        reply
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::hit::Hit;
 use super::request::Request;
+use super::salt::{Salt, Salts};
 use super::site::Sites;
 use super::visit::{self, Grouped};
 use super::{Rights, Setup, Switch};
@@ -41,14 +42,17 @@ pub struct Stored {
     pub hit: Hit,
     /// When it happened, as far as Matomo believes its date.
     pub second: i64,
-    /// Who it is of.
+    /// Who it is, by what the hit says alone.
+    pub who: u64,
+    /// Who Matomo takes it for.
     pub visitor: u64,
 }
 
 impl Stored {
-    pub fn new(hit: Hit, second: i64) -> Self {
-        let visitor = visit::who(&hit);
-        Self { hit, second, visitor }
+    pub fn new(hit: Hit, second: i64, salt: Salt) -> Self {
+        let who = visit::who(&hit);
+        let visitor = visit::visitor(&hit, who, salt);
+        Self { hit, second, who, visitor }
     }
 }
 
@@ -60,6 +64,7 @@ pub struct Kept {
     pub hits: Vec<Stored>,
     pub marks: Vec<Stored>,
     pub ledger_site: Option<u64>,
+    pub salts: Salts,
     pub clock_ahead: SignedDuration,
     pub requests: Vec<Request>,
     pub invalidated: BTreeMap<u64, Vec<String>>,
@@ -126,6 +131,7 @@ impl Store {
             hits: Vec::new(),
             marks: Vec::new(),
             ledger_site: setup.ledger_site,
+            salts: Salts::default(),
             clock_ahead: setup.clock_ahead,
             requests: Vec::new(),
             invalidated: BTreeMap::new(),
@@ -189,17 +195,6 @@ impl Store {
         let now = self.now();
         let is_believed = |second: &i64| (now - AGE_SECONDS_MAX..=now).contains(second);
         hit.second().filter(is_believed).unwrap_or(now)
-    }
-
-    /// Put hits and marks away; probes and empty entries are counted by Matomo and kept nowhere.
-    pub fn commit(&self, hits: Vec<Option<Hit>>) {
-        let real = hits.into_iter().flatten().filter(|hit| !hit.is_probe() && !hit.0.is_empty());
-        let stored: Vec<Stored> =
-            real.map(|hit| (self.second_of(&hit), hit)).map(|(at, hit)| Stored::new(hit, at)).collect();
-        self.change(|kept| {
-            kept.stored += 1;
-            kept.keep(stored);
-        });
     }
 
     /// Wait until `fact` holds.

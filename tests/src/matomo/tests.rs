@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -284,6 +285,86 @@ fn every_answer_says_what_time_it_is_there() {
     }
     matomo.set_clock_ahead(SignedDuration::from_hours(-3));
     assert!((-10_802..=-10_798).contains(&asked("/matomo.php")));
+}
+
+/// Hits of one visitor, ten on each of these days, the first ones of January 2026.
+fn days(days: &[u8]) -> Value {
+    let hit = |day: &u8, second: u8| {
+        let cdt = format!("2026-01-{day:02} 12:00:{second:02}");
+        json!({"rec": 1, "idsite": 4, "url": "http://x/", "cip": "192.0.2.1", "cdt": cdt})
+    };
+    days.iter().flat_map(|day| (0..10).map(move |second| hit(day, second))).collect()
+}
+
+/// A stand-in whose requests of twenty hits take half a second.
+fn slow(lock_wait_max: Duration) -> Matomo {
+    Matomo::start(Setup { hit_pace: Duration::from_millis(25), lock_wait_max, ..Setup::default() })
+}
+
+/// The answers to two requests of which the second is sent while the first one is at work.
+fn both(matomo: &Matomo, first: &Value, second: &Value) -> [(u16, Value); 2] {
+    thread::scope(|scope| {
+        let first = scope.spawn(|| bulk(matomo, first).unwrap());
+        matomo.wait_for("the first request", |seen| seen.working > 0);
+        let second = bulk(matomo, second).unwrap();
+        [first.join().unwrap(), second]
+    })
+}
+
+#[test]
+fn several_new_days_at_once_are_a_deadlock_that_is_swallowed() {
+    // The order of the days does not matter.
+    for (first, second) in [([1, 2], [2, 1]), ([1, 2], [2, 3])] {
+        let matomo = slow(Duration::from_secs(50));
+        let [(status, _), (failed, answer)] = both(&matomo, &days(&first), &days(&second));
+        assert_eq!((status, failed), (200, 500));
+        // The deadlock took what came before it, and that was nothing.
+        assert_eq!(answer, json!({"status": "error", "tracked": 20, "invalid": 0}));
+        assert_eq!(matomo.hits().len(), 40);
+        assert!(matomo.requests().iter().any(|request| request.outcome == Outcome::Deadlock { tracked: 20 }));
+    }
+}
+
+#[test]
+fn a_deadlock_takes_what_came_before_it_and_leaves_the_rest() {
+    let matomo = slow(Duration::from_secs(50));
+    // The first three hits are of today, and need no lock.
+    let mut second: Vec<Value> = vec![json!({"rec": 1, "idsite": 4, "url": "http://today/"}); 3];
+    second.extend(days(&[2]).as_array().unwrap().iter().cloned());
+    let [(status, _), (failed, answer)] = both(&matomo, &days(&[1, 3]), &json!(second));
+    assert_eq!((status, failed, &answer["tracked"]), (200, 500, &json!(13)));
+    let urls: Vec<String> = matomo.hits().iter().map(|hit| hit.text("url")).collect();
+    assert_eq!(urls, vec!["http://x/"; 30]);
+}
+
+#[test]
+fn a_new_day_in_two_requests_at_once_tears_its_visits() {
+    let matomo = slow(Duration::from_secs(50));
+    let [(first, _), (second, _)] = both(&matomo, &days(&[1]), &days(&[1]));
+    assert_eq!((first, second, matomo.hits().len()), (200, 200, 20));
+    assert_eq!((matomo.visits_of(4).len(), matomo.visits_torn(4)), (2, 1));
+}
+
+#[test]
+fn days_whose_first_hit_came_alone_are_nobodys_trouble() {
+    let matomo = slow(Duration::from_secs(50));
+    for day in [1, 2] {
+        bulk(&matomo, &json!([days(&[day])[0]]));
+    }
+    let [(first, _), (second, _)] = both(&matomo, &days(&[1, 2]), &days(&[2, 1]));
+    assert_eq!((first, second, matomo.hits().len()), (200, 200, 42));
+    assert_eq!((matomo.visits_of(4).len(), matomo.visits_torn(4)), (2, 0));
+}
+
+#[test]
+fn a_lock_that_does_not_come_in_time_costs_a_hit() {
+    let matomo = slow(Duration::from_millis(20));
+    // The second hit is of today, and waits for nothing.
+    let second = json!([days(&[1])[0], {"rec": 1, "idsite": 4, "url": "http://x/"}]);
+    let [(first, _), (status, answer)] = both(&matomo, &days(&[1, 1]), &second);
+    assert_eq!((first, status), (200, 200));
+    assert_eq!((&answer["tracked"], &answer["invalid"]), (&json!(1), &json!(0)));
+    assert_eq!(matomo.hits().len(), 21);
 }
 
 #[test]

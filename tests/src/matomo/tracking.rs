@@ -1,13 +1,17 @@
 //! The tracking end point: what a body holds, what Matomo thinks of each hit, and the answer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
+use tokio::time::sleep;
 
 use super::hit::Hit;
-use super::query;
 use super::reply::Reply;
 use super::request::Outcome;
 use super::store::Store;
-use super::{Rights, Switch};
+use super::transaction::{End, Transaction};
+use super::{Rights, Switch, query};
 use crate::fault::Fault;
 
 /// What a tracking request carries.
@@ -66,74 +70,100 @@ fn mentions(body: &[u8], word: &[u8]) -> bool {
     memchr::memmem::find(body, word).is_some()
 }
 
-/// What becomes of a request.
-#[derive(Debug)]
-pub struct Judged {
-    /// The answer.
-    pub reply: Reply,
-    /// How it ended, for the log of requests.
-    pub outcome: Outcome,
-    /// Hits that are stored only after the answer has left.
-    pub late: Option<Vec<Option<Hit>>>,
-}
-
-impl Judged {
-    fn at_once(reply: Reply, outcome: Outcome) -> Self {
-        Self { reply, outcome, late: None }
-    }
-}
-
-/// Judge a request and store its hits, all of them in one step.
-pub fn track(store: &Store, path: &str, parcel: Parcel, fault: Option<Fault>) -> Judged {
-    if let Some((reply, outcome)) = refuse(store, path, &parcel, fault) {
-        return Judged::at_once(reply, outcome);
+/// Judge a request and store its hits: the answer, and how the request ended.
+pub async fn track(store: &Arc<Store>, path: &str, parcel: Parcel, fault: Option<Fault>) -> (Reply, Outcome) {
+    if let Some(refused) = refuse(store, path, &parcel, fault) {
+        return refused;
     }
     match parcel {
-        Parcel::Bulk(hits, token) => track_bulk(store, hits, &token, fault),
-        Parcel::Single(hit, token) => track_single(store, hit, &token),
-        Parcel::Unreadable => Judged::at_once(nothing_tracked(), Outcome::Unreadable),
+        Parcel::Bulk(hits, token) => track_bulk(store, hits, &token, fault).await,
+        Parcel::Single(hit, token) => track_single(store, hit, &token).await,
+        Parcel::Unreadable => (nothing_tracked(), Outcome::Unreadable),
     }
 }
 
-fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> Judged {
-    let setup = store.setup();
-    let welcome: Vec<bool> = hits.iter().map(|hit| welcome(store, hit.as_ref(), token)).collect();
-    let invalid: Vec<usize> = (0..hits.len()).filter(|at| !welcome[*at]).collect();
-    let probe = invalid.is_empty() && !hits.is_empty() && hits.iter().flatten().all(Hit::is_probe);
-    let mut good: Vec<Option<Hit>> =
-        hits.into_iter().zip(welcome).filter_map(|(hit, welcome)| welcome.then_some(hit)).collect();
+async fn track_bulk(store: &Arc<Store>, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> (Reply, Outcome) {
+    let mut batch = Batch::of(store, hits, token);
     if fault == Some(Fault::Short) {
-        good.pop();
+        batch.good.pop();
     }
-    let tracked = good.len();
-    let mut answer = json!({"status": "success", "tracked": tracked, "invalid": invalid.len()});
-    if setup.rights == Rights::Superuser && token == setup.token {
-        answer["invalid_indices"] = json!(invalid);
+    if let Some(fault @ Fault::Late(delay)) = fault {
+        store_later(store, batch, delay);
+        return (Reply::Page(504, "<html>Gateway Time-out</html>"), Outcome::Fault(fault));
     }
-    let outcome = match fault {
-        Some(fault) => Outcome::Fault(fault),
-        None if probe => Outcome::Probe,
-        None => Outcome::Tracked { tracked, invalid: invalid.len() },
+    let good = std::mem::take(&mut batch.good);
+    let end = Transaction::begin(store).run(good).await;
+    let reply = match (fault, batch.reply(end)) {
+        (Some(Fault::CommitThenDrop), _) => Reply::Drop,
+        (Some(Fault::CommitThenHang), _) => Reply::Silence,
+        (Some(Fault::Truncate), Reply::Json(_, answer)) => Reply::Half(answer),
+        (_, reply) => reply,
     };
-    let reply = match fault {
-        Some(Fault::Late(_)) => {
-            return Judged { reply: Reply::Page(504, "<html>Gateway Time-out</html>"), outcome, late: Some(good) };
-        }
-        Some(Fault::CommitThenDrop) => Reply::Drop,
-        Some(Fault::CommitThenHang) => Reply::Silence,
-        Some(Fault::Truncate) => Reply::Half(answer),
-        _ => Reply::Json(200, answer),
-    };
-    store.commit(good);
-    Judged::at_once(reply, outcome)
+    (reply, fault.map_or_else(|| batch.outcome(end), Outcome::Fault))
 }
 
-fn track_single(store: &Store, hit: Hit, token: &str) -> Judged {
-    if !welcome(store, Some(&hit), token) {
-        return Judged::at_once(Reply::Empty(400), Outcome::Refused);
+/// A bulk request that is welcome, at least in parts.
+struct Batch {
+    good: Vec<Option<Hit>>,
+    invalid: Vec<usize>,
+    is_probe: bool,
+    shows_invalid: bool,
+}
+
+impl Batch {
+    fn of(store: &Store, hits: Vec<Option<Hit>>, token: &str) -> Self {
+        let welcome: Vec<bool> = hits.iter().map(|hit| welcome(store, hit.as_ref(), token)).collect();
+        let invalid: Vec<usize> = (0..hits.len()).filter(|at| !welcome[*at]).collect();
+        let is_probe = invalid.is_empty() && !hits.is_empty() && hits.iter().flatten().all(Hit::is_probe);
+        let good = hits.into_iter().zip(welcome).filter_map(|(hit, welcome)| welcome.then_some(hit)).collect();
+        let shows_invalid = store.setup().rights == Rights::Superuser && token == store.setup().token;
+        Self { good, invalid, is_probe, shows_invalid }
     }
-    store.commit(vec![Some(hit)]);
-    Judged::at_once(Reply::Empty(204), Outcome::Tracked { tracked: 1, invalid: 0 })
+
+    fn reply(&self, end: End) -> Reply {
+        let error =
+            |tracked, invalid| Reply::Json(500, json!({"status": "error", "tracked": tracked, "invalid": invalid}));
+        match end {
+            End::Committed(counted) => self.success(counted),
+            End::Lost(tracked) => error(tracked, self.invalid.len()),
+            End::RolledBack(tracked) => error(tracked, 0),
+        }
+    }
+
+    fn success(&self, tracked: usize) -> Reply {
+        let mut answer = json!({"status": "success", "tracked": tracked, "invalid": self.invalid.len()});
+        if self.shows_invalid {
+            answer["invalid_indices"] = json!(self.invalid);
+        }
+        Reply::Json(200, answer)
+    }
+
+    fn outcome(&self, end: End) -> Outcome {
+        match end {
+            End::Committed(_) if self.is_probe => Outcome::Probe,
+            End::Committed(tracked) => Outcome::Tracked { tracked, invalid: self.invalid.len() },
+            End::Lost(tracked) => Outcome::Deadlock { tracked },
+            End::RolledBack(tracked) => Outcome::RolledBack { tracked },
+        }
+    }
+}
+
+fn store_later(store: &Arc<Store>, batch: Batch, delay: Duration) {
+    store.change(|kept| kept.late += 1);
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        sleep(delay).await;
+        Transaction::begin(&store).run(batch.good).await;
+        store.change(|kept| kept.late -= 1);
+    });
+}
+
+async fn track_single(store: &Arc<Store>, hit: Hit, token: &str) -> (Reply, Outcome) {
+    if !welcome(store, Some(&hit), token) {
+        return (Reply::Empty(400), Outcome::Refused);
+    }
+    Transaction::begin(store).run(vec![Some(hit)]).await;
+    (Reply::Empty(204), Outcome::Tracked { tracked: 1, invalid: 0 })
 }
 
 /// The answers that store nothing, whatever the hits are.

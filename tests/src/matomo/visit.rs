@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::hit::Hit;
+use super::salt::Salt;
 use super::store::Stored;
 
 /// Matomo's `visit_standard_length`.
@@ -18,7 +19,7 @@ const PAUSE_SECONDS_MAX: i64 = 30 * 60;
 pub struct Visit {
     /// Its number on its site, from 1.
     pub number: u64,
-    /// Who came: the `cid` if there is one, otherwise what address and user agent make.
+    /// Who came: the `cid` if there is one, otherwise what address, user agent and the day's salt make.
     pub visitor_id: String,
     /// The second of its first action.
     pub first: i64,
@@ -46,13 +47,22 @@ impl Grouped<'_> {
     }
 }
 
-/// Who a hit is of.
+/// Who a hit is of, whatever the day.
 pub fn who(hit: &Hit) -> u64 {
     if let Ok(id) = u64::from_str_radix(&hit.text("cid"), 16) {
         return id;
     }
     let user = hit.text("uid");
     if user.is_empty() { hashed((hit.text("cip"), hit.text("ua"))) } else { hashed(user) }
+}
+
+/// Who Matomo takes a hit for: those that say who they are need no salt.
+pub fn visitor(hit: &Hit, who: u64, salt: Salt) -> u64 {
+    if is_named(hit) { who } else { hashed((who, salt)) }
+}
+
+fn is_named(hit: &Hit) -> bool {
+    !hit.text("cid").is_empty() || !hit.text("uid").is_empty()
 }
 
 fn hashed(what: impl Hash) -> u64 {
@@ -117,10 +127,10 @@ mod tests {
 
     use super::*;
 
-    fn stored(second: i64, extra: &serde_json::Value) -> Stored {
+    fn stored(second: i64, salt: Salt, extra: &serde_json::Value) -> Stored {
         let mut hit = json!({"cip": "192.0.2.1", "ua": "Agent/1"});
         hit.as_object_mut().unwrap().append(&mut extra.as_object().unwrap().clone());
-        Stored::new(Hit(hit.as_object().unwrap().clone()), second)
+        Stored::new(Hit(hit.as_object().unwrap().clone()), second, salt)
     }
 
     fn lasts(hits: &[Stored]) -> Vec<(i64, i64)> {
@@ -129,17 +139,26 @@ mod tests {
     }
 
     #[test]
-    fn half_an_hour_or_midnight_or_a_wish_ends_a_visit() {
-        let at = |second| stored(second, &json!({}));
-        assert_eq!(lasts(&[at(0), at(1_799), at(3_598)]), [(0, 3_598)]);
-        assert_eq!(lasts(&[at(0), at(1_800)]), [(0, 0), (1_800, 1_800)]);
-        assert_eq!(lasts(&[at(86_399), at(86_401)]).len(), 2);
-        assert_eq!(lasts(&[at(0), stored(1, &json!({"new_visit": "1"})), at(2)]), [(0, 0), (1, 2)]);
+    fn half_an_hour_or_midnight_or_another_salt_or_a_wish_ends_a_visit() {
+        let at = |second, salt| stored(second, salt, &json!({}));
+        assert_eq!(lasts(&[at(0, 1), at(1_799, 1), at(3_598, 1)]), [(0, 3_598)]);
+        assert_eq!(lasts(&[at(0, 1), at(1_800, 1)]), [(0, 0), (1_800, 1_800)]);
+        assert_eq!(lasts(&[at(86_399, 1), at(86_401, 1)]).len(), 2);
+        assert_eq!(lasts(&[at(0, 1), at(1, 2), at(2, 1)]), [(0, 2), (1, 1)]);
+        assert_eq!(lasts(&[at(0, 1), stored(1, 1, &json!({"new_visit": "1"})), at(2, 1)]), [(0, 0), (1, 2)]);
+    }
+
+    #[test]
+    fn who_is_named_needs_no_salt() {
+        for name in [json!({"cid": "00112233445566aa"}), json!({"uid": "somebody"})] {
+            assert_eq!(lasts(&[stored(0, 1, &name), stored(1, 2, &name)]).len(), 1);
+        }
+        assert_eq!(shown(who(&stored(0, 1, &json!({"cid": "00112233445566AA"})).hit)), "00112233445566aa");
     }
 
     #[test]
     fn a_hit_that_comes_late_stands_where_it_belongs() {
-        let hits = [stored(100, &json!({})), stored(40, &json!({}))];
+        let hits = [stored(100, 1, &json!({})), stored(40, 1, &json!({}))];
         let visits = visits(hits.iter(), &TimeZone::UTC, |hit| hit.visitor);
         assert_eq!(visits[0].hits.iter().map(|stored| stored.second).collect::<Vec<_>>(), [40, 100]);
         assert_eq!(visits[0].last, 100);
