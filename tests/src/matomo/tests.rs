@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Matomo, Outcome, Rights, Setup, Switch, TOKEN};
-use crate::fault::{Fault, FaultMix, Faults};
+use crate::fault::{Fault, FaultMix, Faults, Lost};
 
 /// Status and body of an answer; nothing when the connection ends without a whole one.
 fn send(matomo: &Matomo, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
@@ -375,6 +375,47 @@ fn a_hit_without_a_credible_date_happened_now() {
     let tomorrow = jiff::Timestamp::now().as_second() + 86_400;
     for visit in matomo.visits_of(4) {
         assert!((tomorrow - 60..=tomorrow).contains(&visit.first), "{visit:?}");
+    }
+}
+
+#[test]
+fn partial_faults_store_and_count_what_they_say() {
+    for fault in Fault::PARTIAL {
+        let matomo = with_ledger(Faults::every(1, fault));
+        let (status, answer) = bulk(&matomo, &hits(8)).unwrap();
+        assert_eq!(matomo.hits().len(), fault.stored_of(8), "{fault:?}");
+        let counted = match fault {
+            Fault::Deadlock(_) => (500, 8),
+            _ => (200, 7),
+        };
+        assert_eq!((status, answer["tracked"].as_u64().unwrap()), counted, "{fault:?}");
+        // What a deadlock takes stands first.
+        let last = matomo.hits().last().map(|hit| hit.text("url"));
+        assert_eq!(last.as_deref(), Some("https://www.example.org/7"), "{fault:?}");
+    }
+}
+
+#[test]
+fn of_a_batch_cut_by_a_deadlock_only_the_last_action_of_its_mark_is_there() {
+    let matomo = with_ledger(Faults::every(1, Fault::Deadlock(Lost::Hits(3))));
+    let mut batch = hits(6);
+    let marks = marks();
+    batch.as_array_mut().unwrap().insert(0, marks[0].clone());
+    batch.as_array_mut().unwrap().push(marks[1].clone());
+    bulk(&matomo, &batch);
+    let visits = matomo.visits_of(9);
+    assert_eq!((visits.len(), visits[0].actions.len(), matomo.hits().len()), (1, 1, 4));
+    assert_eq!(visits[0].actions[0].1.text("action_name"), "last");
+}
+
+#[test]
+fn late_faults_store_after_whatever_was_answered() {
+    for fault in Fault::LATE {
+        let matomo = with_ledger(Faults::every(1, fault));
+        let answer = bulk(&matomo, &hits(3));
+        assert_eq!((matomo.hits().len(), matomo.seen().late), (0, 1), "{fault:?} answered {answer:?}");
+        matomo.rests();
+        assert_eq!(matomo.hits().len(), 3, "{fault:?}");
     }
 }
 

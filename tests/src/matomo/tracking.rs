@@ -12,7 +12,10 @@ use super::request::Outcome;
 use super::store::Store;
 use super::transaction::{End, Transaction};
 use super::{Rights, Switch, query};
-use crate::fault::Fault;
+use crate::fault::{Broken, Fault};
+
+const LOGIN_PAGE: &str = "<!DOCTYPE html><html><body>Please log in</body></html>";
+const GATEWAY_PAGE: &str = "<html>Bad Gateway</html>";
 
 /// What a tracking request carries.
 #[derive(Debug, PartialEq)]
@@ -84,16 +87,20 @@ pub async fn track(store: &Arc<Store>, path: &str, parcel: Parcel, fault: Option
 
 async fn track_bulk(store: &Arc<Store>, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> (Reply, Outcome) {
     let mut batch = Batch::of(store, hits, token);
-    if fault == Some(Fault::Short) {
-        batch.good.pop();
-    }
-    if let Some(fault @ Fault::Late(delay)) = fault {
+    batch.loses_hits(fault);
+    if let Some(fault) = fault
+        && let Some((reply, delay)) = late(fault)
+    {
         store_later(store, batch, delay);
-        return (Reply::Page(504, "<html>Gateway Time-out</html>"), Outcome::Fault(fault));
+        return (reply, Outcome::Fault(fault));
     }
+    let deadlock_at = match fault {
+        Some(Fault::Deadlock(lost)) => Some(lost.of(batch.good.len())),
+        _ => None,
+    };
     let good = std::mem::take(&mut batch.good);
-    let end = Transaction::begin(store).run(good).await;
-    let reply = match (fault, batch.reply(end)) {
+    let end = Transaction::begin(store).run(good, deadlock_at).await;
+    let reply = match (fault, batch.reply(end, fault)) {
         (Some(Fault::CommitThenDrop), _) => Reply::Drop,
         (Some(Fault::CommitThenHang), _) => Reply::Silence,
         (Some(Fault::Truncate), Reply::Json(_, answer)) => Reply::Half(answer),
@@ -120,13 +127,27 @@ impl Batch {
         Self { good, invalid, is_probe, shows_invalid }
     }
 
-    fn reply(&self, end: End) -> Reply {
+    /// What a lock that does not come takes away.
+    fn loses_hits(&mut self, fault: Option<Fault>) {
+        match fault {
+            Some(Fault::Short) => drop(self.good.pop()),
+            Some(Fault::LockWait(lost)) => {
+                let lost = lost.min(self.good.len());
+                let from = (self.good.len() - lost) / 2;
+                self.good.drain(from..from + lost);
+            }
+            _ => {}
+        }
+    }
+
+    fn reply(&self, end: End, fault: Option<Fault>) -> Reply {
         let error =
             |tracked, invalid| Reply::Json(500, json!({"status": "error", "tracked": tracked, "invalid": invalid}));
-        match end {
-            End::Committed(counted) => self.success(counted),
-            End::Lost(tracked) => error(tracked, self.invalid.len()),
-            End::RolledBack(tracked) => error(tracked, 0),
+        match (end, fault) {
+            (End::Committed(counted), Some(Fault::Uncounted(missed))) => self.success(counted.saturating_sub(missed)),
+            (End::Committed(counted), _) => self.success(counted),
+            (End::Lost(tracked), _) => error(tracked, self.invalid.len()),
+            (End::RolledBack(tracked), _) => error(tracked, 0),
         }
     }
 
@@ -148,12 +169,29 @@ impl Batch {
     }
 }
 
+/// The answer that leaves before anything is stored, and how long before.
+fn late(fault: Fault) -> Option<(Reply, Duration)> {
+    let (broken, delay) = match fault {
+        Fault::Late(delay) => (Broken::Status(504), delay),
+        Fault::LateAfter(broken, delay) => (broken, delay),
+        _ => return None,
+    };
+    let reply = match broken {
+        Broken::Close => Reply::Drop,
+        Broken::Reset => Reply::Reset,
+        Broken::Html => Reply::Page(200, LOGIN_PAGE),
+        Broken::Status(504) => Reply::Page(504, "<html>Gateway Time-out</html>"),
+        Broken::Status(status) => Reply::Page(status, GATEWAY_PAGE),
+    };
+    Some((reply, delay))
+}
+
 fn store_later(store: &Arc<Store>, batch: Batch, delay: Duration) {
     store.change(|kept| kept.late += 1);
     let store = Arc::clone(store);
     tokio::spawn(async move {
         sleep(delay).await;
-        Transaction::begin(&store).run(batch.good).await;
+        Transaction::begin(&store).run(batch.good, None).await;
         store.change(|kept| kept.late -= 1);
     });
 }
@@ -162,7 +200,7 @@ async fn track_single(store: &Arc<Store>, hit: Hit, token: &str) -> (Reply, Outc
     if !welcome(store, Some(&hit), token) {
         return (Reply::Empty(400), Outcome::Refused);
     }
-    Transaction::begin(store).run(vec![Some(hit)]).await;
+    Transaction::begin(store).run(vec![Some(hit)], None).await;
     (Reply::Empty(204), Outcome::Tracked { tracked: 1, invalid: 0 })
 }
 
@@ -194,15 +232,17 @@ fn break_off(fault: Fault, path: &str, parcel: &Parcel) -> Option<Reply> {
         Fault::Status(500) => {
             Reply::Json(500, json!({"status": "error", "tracked": parcel.entries() / 2, "invalid": 0}))
         }
-        Fault::Status(status) => Reply::Page(status, "<html>Bad Gateway</html>"),
+        Fault::Status(status) => Reply::Page(status, GATEWAY_PAGE),
         Fault::Hang => Reply::Silence,
         Fault::Close => Reply::Drop,
         Fault::Reset => Reply::Reset,
         Fault::Redirect => Reply::Redirect(path.to_owned()),
-        Fault::Html => Reply::Page(200, "<!DOCTYPE html><html><body>Please log in</body></html>"),
+        Fault::Html => Reply::Page(200, LOGIN_PAGE),
         Fault::ErrorText => Reply::Page(200, "Error:SQLSTATE[HY000]: General error: 2006 MySQL server has gone away"),
         Fault::Disabled => nothing_tracked(),
-        Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short | Fault::Late(_) => return None,
+        Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short => return None,
+        Fault::Deadlock(_) | Fault::LockWait(_) | Fault::Uncounted(_) => return None,
+        Fault::Late(_) | Fault::LateAfter(..) => return None,
     };
     Some(reply)
 }

@@ -69,11 +69,14 @@ impl Transaction {
         Self { store, id, sees, known: Vec::new(), uncommitted: Vec::new(), done: 0, is_lost: false, pace }
     }
 
-    /// Store these hits.
-    pub async fn run(mut self, hits: Vec<Option<Hit>>) -> End {
+    /// Store these hits; a planned deadlock happens before the hit of this index.
+    pub async fn run(mut self, hits: Vec<Option<Hit>>, deadlock_at: Option<usize>) -> End {
         let mut counted = 0;
-        for hit in hits {
+        for (index, hit) in hits.into_iter().enumerate() {
             self.pace.wait().await;
+            if deadlock_at == Some(index) {
+                self.lose();
+            }
             match self.track(hit).await {
                 Ok(()) => counted += 1,
                 Err(Refused::LockWait) => {}
