@@ -1,6 +1,6 @@
 //! The ways in which a tracking request goes wrong, and the plan that says which request goes wrong how.
 //!
-//! What each one stores and answers was measured on Matomo 5.0.2 behind nginx and PHP FPM.
+//! What each one stores and answers was measured on Matomo 5.0.2 and 5.2.0-b5 behind nginx and PHP FPM.
 
 use std::time::Duration;
 
@@ -35,10 +35,55 @@ pub enum Fault {
     Late(Duration),
     /// 200 with the text of a lost database connection; nothing is stored.
     ErrorText,
+    /// A deadlock that Matomo swallows: the hits before it are gone, the others are stored one by one, and the answer is
+    /// 500 with an error in JSON that counts all of them.
+    Deadlock(Lost),
+    /// So many hits from the middle on wait too long for a lock; they are neither stored nor counted.
+    LockWait(usize),
+    /// Everything is stored, and so many hits are not counted: the lock that did not come was not needed for their rows.
+    Uncounted(usize),
+    /// The answer breaks off or is not Matomo's, and Matomo stores everything after this delay.
+    LateAfter(Broken, Duration),
+}
+
+/// How many hits were in a transaction that was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// None: the deadlock came with the first hit, and the whole batch is stored.
+    Nothing,
+    /// The first half of the batch.
+    FirstHalf,
+    /// So many hits, or all but the last one if there are fewer.
+    Hits(usize),
+}
+
+impl Lost {
+    /// How many of so many hits are lost.
+    pub fn of(self, hits: usize) -> usize {
+        match self {
+            Lost::Nothing => 0,
+            Lost::FirstHalf => hits / 2,
+            Lost::Hits(lost) => lost.min(hits.saturating_sub(1)),
+        }
+    }
+}
+
+/// An answer while Matomo is still at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The connection is closed without one.
+    Close,
+    /// The connection is reset.
+    Reset,
+    /// 200 with a web page.
+    Html,
+    /// This status with a page of the gateway.
+    Status(u16),
 }
 
 impl Fault {
-    /// One of every kind, for journeys that try them one by one.
+    /// One of every kind that stores a batch or does not, and is done with it when the answer breaks off (a gateway's 504
+    /// apart), for journeys that try them one by one.
     pub const KINDS: [Fault; 15] = [
         Fault::Status(500),
         Fault::Status(502),
@@ -57,9 +102,39 @@ impl Fault {
         Fault::ErrorText,
     ];
 
-    /// Does Matomo store the batch, now or later, although the answer does not say so?
+    /// One of every kind that stores some hits and not the others, or counts other hits than it stores, as Matomo 5 does
+    /// when locks do not come.
+    pub const PARTIAL: [Fault; 5] = [
+        Fault::Deadlock(Lost::Nothing),
+        Fault::Deadlock(Lost::FirstHalf),
+        Fault::Deadlock(Lost::Hits(1)),
+        Fault::LockWait(1),
+        Fault::Uncounted(1),
+    ];
+
+    /// One of every kind that stores the batch some time after an answer that looks like an end.
+    pub const LATE: [Fault; 4] = [
+        Fault::LateAfter(Broken::Close, Duration::from_millis(120)),
+        Fault::LateAfter(Broken::Reset, Duration::from_millis(120)),
+        Fault::LateAfter(Broken::Html, Duration::from_millis(120)),
+        Fault::LateAfter(Broken::Status(502), Duration::from_millis(120)),
+    ];
+
+    /// Does Matomo store the batch or some of it, now or later, although the answer does not say so?
     pub fn stores(self) -> bool {
-        matches!(self, Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short | Fault::Late(_))
+        self.stored_of(2) > 0
+    }
+
+    /// How many of so many hits Matomo stores, now or later, although the answer does not say so.
+    pub fn stored_of(self, hits: usize) -> usize {
+        match self {
+            Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Uncounted(_) => hits,
+            Fault::Late(_) | Fault::LateAfter(..) => hits,
+            Fault::Short => hits.saturating_sub(1),
+            Fault::Deadlock(lost) => hits - lost.of(hits),
+            Fault::LockWait(lost) => hits.saturating_sub(lost),
+            _ => 0,
+        }
     }
 }
 

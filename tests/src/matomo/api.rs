@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::query;
 use super::reply::Reply;
 use super::store::Store;
-use super::{Hit, Switch};
+use super::{Rights, Switch, live, query};
 
 /// What an archiving over HTTP says, with the answer of the API at its end.
 const ARCHIVED: &str = "\
@@ -16,6 +15,9 @@ INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Finished archiving for site 4, 
 INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Done archiving!
 INFO CoreAdminHome[2026-11-24 10:00:00 UTC] [77] Processed 4 archives.
 {\"result\":\"success\",\"message\":\"ok\"}";
+
+const BAD_TOKEN: &str = "<!DOCTYPE html><html><body>Unable to authenticate with the provided token. It is either invalid, \
+                         expired or is required to be sent as a POST parameter.</body></html>";
 
 /// What a call says: its parameters from query and body, the later one wins.
 #[derive(Debug)]
@@ -33,26 +35,14 @@ impl Call {
         self.0.get("method").map_or("?", String::as_str)
     }
 
-    fn text(&self, name: &str) -> &str {
+    /// A parameter, or nothing.
+    pub fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    fn site(&self) -> u64 {
+    /// The site it is about; 0 when it is about none.
+    pub fn site(&self) -> u64 {
         self.text("idSite").parse().unwrap_or(0)
-    }
-
-    /// How many rows at most; Matomo's default is 10, and -1 means all.
-    fn rows_max(&self) -> usize {
-        match self.text("filter_limit").parse::<i64>() {
-            Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
-            Err(_) => 10,
-        }
-    }
-
-    /// The visitor ids that the segment asks for, in its order.
-    fn visitor_ids(&self) -> Vec<String> {
-        let parts = self.text("segment").split([',', ';']);
-        parts.filter_map(|part| part.trim().strip_prefix("visitorId==").map(str::to_owned)).collect()
     }
 }
 
@@ -65,15 +55,41 @@ pub fn answer(store: &Store, call: &Call) -> Reply {
     if database_down {
         return Reply::Json(500, json!({"result": "error", "message": "SQLSTATE[HY000] [2002] Connection refused"}));
     }
-    if call.text("token_auth") != store.setup().token {
-        let message = "Unable to authenticate with the provided token. It is either invalid, expired or is required \
-                       to be sent as a POST parameter.";
-        return Reply::Json(401, json!({"result": "error", "message": message}));
+    if let Some(refusal) = refuse_token(store, call.text("token_auth")).or_else(|| refuse_site(store, call)) {
+        return refusal;
     }
     match call.method() {
-        "CoreAdminHome.runCronArchiving" if store.setup().superuser => Reply::Page(200, ARCHIVED),
+        "CoreAdminHome.runCronArchiving" if is_superuser(store) => Reply::Page(200, ARCHIVED),
         _ => Reply::Json(200, value(store, call)),
     }
+}
+
+fn is_superuser(store: &Store) -> bool {
+    store.setup().rights == Rights::Superuser
+}
+
+/// A wrong token is answered with a page, whatever the format asked for.
+fn refuse_token(store: &Store, token: &str) -> Option<Reply> {
+    match token {
+        "" => Some(refusal("You must be logged in to access this functionality.")),
+        token if token == store.setup().token => None,
+        _ => Some(Reply::Page(401, BAD_TOKEN)),
+    }
+}
+
+/// To all but a superuser a site that does not exist is one that they may not see.
+fn refuse_site(store: &Store, call: &Call) -> Option<Reply> {
+    let is_about_a_site = call.method() == "SitesManager.getSiteFromId" || call.method().starts_with("Live.");
+    if is_superuser(store) || !is_about_a_site || store.sees(call.site()) {
+        return None;
+    }
+    let site = call.text("idSite");
+    let message = format!("You can't access this resource as it requires 'view' access for the website id = {site}.");
+    Some(refusal(&message))
+}
+
+fn refusal(message: &str) -> Reply {
+    Reply::Json(401, error(message))
 }
 
 fn value(store: &Store, call: &Call) -> Value {
@@ -88,17 +104,15 @@ fn value(store: &Store, call: &Call) -> Value {
         "SitesManager.getAllSites" => store.look(|kept| kept.sites.show_all()),
         "SitesManager.getSitesIdFromSiteUrl" => store.look(|kept| kept.sites.with_host_of(call.text("url"))),
         "SitesManager.addSite" => add_site(store, call),
-        "Live.getLastVisitsDetails" if store.setup().ledger_site == Some(call.site()) => marked_visits(store, call),
-        "Live.getLastVisitsDetails" => visits(store, call),
-        "Live.getMostRecentVisitorId" => {
-            json!({"value": marks_asked_for(store, call).last().map_or(Value::Bool(false), |cid| json!(cid))})
-        }
-        "CoreAdminHome.invalidateArchivedReports" if store.setup().superuser => invalidate(store, call),
+        "Live.getLastVisitsDetails" => live::last_visits(store, call),
+        "Live.getMostRecentVisitorId" => live::most_recent_visitor(store, call),
+        "CoreAdminHome.invalidateArchivedReports" if is_superuser(store) => invalidate(store, call),
         other => error(&format!("The method '{other}' does not exist or is not available.")),
     }
 }
 
-fn error(message: &str) -> Value {
+/// How Matomo says that something went wrong, with any status.
+pub fn error(message: &str) -> Value {
     json!({"result": "error", "message": message})
 }
 
@@ -110,40 +124,6 @@ fn add_site(store: &Store, call: &Call) -> Value {
         None => return error("Please specify a value for 'siteName'."),
     };
     json!({"value": store.change(|kept| kept.sites.add(&main_url))})
-}
-
-/// The marks among those asked for, each as often as it was stored.
-fn marks_asked_for(store: &Store, call: &Call) -> Vec<String> {
-    if store.setup().ledger_site != Some(call.site()) {
-        return Vec::new();
-    }
-    let times = |cid: &String| store.look(|kept| kept.marks.get(cid).copied().unwrap_or(0));
-    call.visitor_ids().into_iter().flat_map(|cid| vec![cid.clone(); times(&cid) as usize]).collect()
-}
-
-fn marked_visits(store: &Store, call: &Call) -> Value {
-    let found = marks_asked_for(store, call).into_iter().take(call.rows_max());
-    found.map(|cid| json!({"idSite": call.text("idSite"), "visitorId": cid, "actionDetails": []})).collect()
-}
-
-/// Stored hits that carry a `pv_id`, as visits of one action each, the latest first. `minTimestamp` itself is left out.
-fn visits(store: &Store, call: &Call) -> Value {
-    let after: i64 = call.text("minTimestamp").parse().unwrap_or(0);
-    let asked_for = |hit: &&Hit| hit.site() == call.site() && !hit.text("pv_id").is_empty();
-    let mut rows: Vec<(i64, Hit)> = store.look(|kept| {
-        let hits = kept.hits.iter().filter(asked_for);
-        hits.map(|hit| (hit.second().unwrap_or(i64::MAX), hit.clone())).filter(|(second, _)| *second > after).collect()
-    });
-    rows.sort_by_key(|(second, _)| std::cmp::Reverse(*second));
-    rows.truncate(call.rows_max());
-    rows.iter().map(|(second, hit)| visit(call, *second, hit)).collect()
-}
-
-fn visit(call: &Call, second: i64, hit: &Hit) -> Value {
-    json!({
-        "idSite": call.text("idSite"), "visitIp": hit.text("cip"), "serverTimestamp": second,
-        "actionDetails": [{"url": hit.text("url"), "idpageview": hit.text("pv_id")}],
-    })
 }
 
 fn invalidate(store: &Store, call: &Call) -> Value {

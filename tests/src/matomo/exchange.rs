@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
 use tokio::time::sleep;
 
 use super::api::{self, Call};
@@ -28,8 +29,16 @@ impl Connection {
         Self { store, number, requests: AtomicU64::new(0), reset }
     }
 
-    /// Answer a request, or end the connection.
+    /// Answer a request with the time of the stand-in's clock, or end the connection.
     pub async fn serve(self: Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response<Answer>, Cut> {
+        let store = Arc::clone(&self.store);
+        let mut response = self.answer(request).await?;
+        let date = store.clock().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        response.headers_mut().insert(header::DATE, HeaderValue::from_str(&date).map_err(|_| Cut)?);
+        Ok(response)
+    }
+
+    async fn answer(self: Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response<Answer>, Cut> {
         let visit = Visit {
             store: Arc::clone(&self.store),
             path: request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned(),
@@ -102,19 +111,10 @@ impl Visit {
         sleep(self.store.setup().pace).await;
         let parcel = Parcel::open(&self.query, &body);
         let entries = parcel.entries();
-        let judged = track(&self.store, &self.path, parcel, fault);
-        if let (Some(hits), Some(Fault::Late(delay))) = (judged.late, fault) {
-            self.store.change(|kept| kept.late += 1);
-            let store = Arc::clone(&self.store);
-            tokio::spawn(async move {
-                sleep(delay).await;
-                store.commit(hits);
-                store.change(|kept| kept.late -= 1);
-            });
-        }
-        self.log(number, entries, body.len(), judged.outcome);
+        let (reply, outcome) = track(&self.store, &self.path, parcel, fault).await;
+        self.log(number, entries, body.len(), outcome);
         self.store.change(|kept| kept.working -= 1);
-        judged.reply
+        reply
     }
 }
 

@@ -31,6 +31,16 @@ pub enum Outcome {
         /// Counted as invalid.
         invalid: usize,
     },
+    /// A deadlock took some hits, Matomo stored the others one by one, counted all of them, and answered 500.
+    Deadlock {
+        /// Counted as tracked.
+        tracked: usize,
+    },
+    /// A deadlock took all hits; so many had been counted.
+    RolledBack {
+        /// Counted as tracked.
+        tracked: usize,
+    },
     /// Only asked whether hits are welcome.
     Probe,
     /// A planned fault.

@@ -2,16 +2,39 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-/// Sites by id, each with its main URL.
+/// Sites by id.
 #[derive(Debug, Clone, Default)]
-pub struct Sites(BTreeMap<u64, String>);
+pub struct Sites(BTreeMap<u64, Site>);
+
+#[derive(Debug, Clone)]
+struct Site {
+    main_url: String,
+    zone: TimeZone,
+}
 
 impl Sites {
-    /// Know this site too.
+    /// Know this site too; its days are those of UTC.
     pub fn insert(&mut self, site: u64, main_url: &str) {
-        self.0.insert(site, main_url.to_owned());
+        self.0.insert(site, Site { main_url: main_url.to_owned(), zone: TimeZone::UTC });
+    }
+
+    /// Let the days of a site be those of another time zone, by its name in the tz database.
+    ///
+    /// # Panics
+    /// When there is no such zone.
+    #[expect(clippy::expect_used, reason = "a zone that nobody knows is a mistake in the journey")]
+    pub fn set_zone(&mut self, site: u64, name: &str) {
+        if let Some(site) = self.0.get_mut(&site) {
+            site.zone = TimeZone::get(name).expect("a zone of the tz database");
+        }
+    }
+
+    /// The time zone in which a site's days begin.
+    pub fn zone(&self, site: u64) -> TimeZone {
+        self.0.get(&site).map_or(TimeZone::UTC, |site| site.zone.clone())
     }
 
     /// Is there such a site?
@@ -21,7 +44,7 @@ impl Sites {
 
     /// The main URL of a site.
     pub fn main_url(&self, site: u64) -> Option<&str> {
-        self.0.get(&site).map(String::as_str)
+        self.0.get(&site).map(|site| site.main_url.as_str())
     }
 
     /// Create a site, numbered after the highest one; answers its id.
@@ -33,9 +56,10 @@ impl Sites {
 
     /// What `SitesManager.getSiteFromId` says.
     pub fn show(&self, site: u64) -> Option<Value> {
-        let main_url = self.main_url(site)?;
+        let Site { main_url, zone } = self.0.get(&site)?;
+        let zone = zone.iana_name().unwrap_or("UTC");
         Some(json!({
-            "idsite": site.to_string(), "name": format!("site {site}"), "main_url": main_url, "timezone": "UTC",
+            "idsite": site.to_string(), "name": format!("site {site}"), "main_url": main_url, "timezone": zone,
         }))
     }
 
@@ -46,7 +70,7 @@ impl Sites {
 
     /// What `SitesManager.getSitesIdFromSiteUrl` says: the sites on the host of `url`.
     pub fn with_host_of(&self, url: &str) -> Value {
-        let ids = self.0.iter().filter(|(_, main_url)| host(main_url) == host(url));
+        let ids = self.0.iter().filter(|(_, site)| host(&site.main_url) == host(url));
         Value::Array(ids.map(|(site, _)| json!({"idsite": site.to_string()})).collect())
     }
 }

@@ -4,14 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::hit::Hit;
 use super::request::Request;
+use super::salt::{Salt, Salts};
 use super::site::Sites;
-use super::{Setup, Switch};
+use super::visit::{self, Grouped};
+use super::{Rights, Setup, Switch};
 use crate::fault::{Fault, Faults};
 
 /// Far beyond anything a healthy journey needs; only a hung one meets it.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Matomo believes no older date.
+const AGE_SECONDS_MAX: i64 = 20 * 365 * 86_400;
 
 /// Counters that a journey can wait on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +36,36 @@ pub struct Seen {
     pub late: usize,
 }
 
+/// A hit in the database.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub hit: Hit,
+    /// When it happened, as far as Matomo believes its date.
+    pub second: i64,
+    /// Who it is, by what the hit says alone.
+    pub who: u64,
+    /// Who Matomo takes it for.
+    pub visitor: u64,
+}
+
+impl Stored {
+    pub fn new(hit: Hit, second: i64, salt: Salt) -> Self {
+        let who = visit::who(&hit);
+        let visitor = visit::visitor(&hit, who, salt);
+        Self { hit, second, who, visitor }
+    }
+}
+
 /// Everything behind one lock.
 #[derive(Debug)]
 pub struct Kept {
     pub sites: Sites,
-    pub hits: Vec<Hit>,
-    pub marks: BTreeMap<String, u64>,
+    /// In the order of their commits, those of the ledger site apart.
+    pub hits: Vec<Stored>,
+    pub marks: Vec<Stored>,
+    pub ledger_site: Option<u64>,
+    pub salts: Salts,
+    pub clock_ahead: SignedDuration,
     pub requests: Vec<Request>,
     pub invalidated: BTreeMap<u64, Vec<String>>,
     pub switches: BTreeSet<Switch>,
@@ -61,6 +91,25 @@ impl Kept {
         }
     }
 
+    /// Put hits and marks away.
+    pub fn keep(&mut self, stored: impl IntoIterator<Item = Stored>) {
+        for stored in stored {
+            let is_mark = Some(stored.hit.site()) == self.ledger_site;
+            if is_mark { self.marks.push(stored) } else { self.hits.push(stored) }
+        }
+    }
+
+    /// The stored hits of a site.
+    pub fn of_site(&self, site: u64) -> impl Iterator<Item = &Stored> {
+        let all = if Some(site) == self.ledger_site { &self.marks } else { &self.hits };
+        all.iter().filter(move |stored| stored.hit.site() == site)
+    }
+
+    /// The visits of a site as Matomo sees them.
+    pub fn visits_of(&self, site: u64) -> Vec<Grouped<'_>> {
+        visit::visits(self.of_site(site), &self.sites.zone(site), |stored| stored.visitor)
+    }
+
     /// Is a switch on?
     pub fn is(&self, switch: Switch) -> bool {
         self.switches.contains(&switch)
@@ -77,17 +126,13 @@ pub struct Store {
 
 impl Store {
     pub fn new(setup: Setup) -> Self {
-        let mut sites = Sites::default();
-        for (site, main_url) in &setup.sites {
-            sites.insert(*site, main_url);
-        }
-        if let Some(ledger_site) = setup.ledger_site {
-            sites.insert(ledger_site, "https://ledger.example.org");
-        }
         let kept = Kept {
-            sites,
+            sites: sites(&setup),
             hits: Vec::new(),
-            marks: BTreeMap::new(),
+            marks: Vec::new(),
+            ledger_site: setup.ledger_site,
+            salts: Salts::default(),
+            clock_ahead: setup.clock_ahead,
             requests: Vec::new(),
             invalidated: BTreeMap::new(),
             switches: BTreeSet::new(),
@@ -128,19 +173,28 @@ impl Store {
         })
     }
 
-    /// Put hits and marks away; probes and empty entries are counted by Matomo and kept nowhere.
-    pub fn commit(&self, hits: Vec<Option<Hit>>) {
-        let ledger_site = self.setup.ledger_site;
-        self.change(|kept| {
-            kept.stored += 1;
-            for hit in hits.into_iter().flatten().filter(|hit| !hit.is_probe() && !hit.0.is_empty()) {
-                if Some(hit.site()) == ledger_site {
-                    *kept.marks.entry(hit.text("cid")).or_default() += 1;
-                } else {
-                    kept.hits.push(hit);
-                }
-            }
-        });
+    /// May the token see this site?
+    pub fn sees(&self, site: u64) -> bool {
+        let is_hidden = self.setup.rights != Rights::Superuser && self.setup.hidden_sites.contains(&site);
+        !is_hidden && self.look(|kept| kept.sites.contains(site))
+    }
+
+    /// What its clock says.
+    pub fn clock(&self) -> Timestamp {
+        let ahead = self.look(|kept| kept.clock_ahead);
+        Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The second of its clock.
+    pub fn now(&self) -> i64 {
+        self.clock().as_second()
+    }
+
+    /// When a hit happened: now, where its date is absent, unreadable, in the future, or older than 20 years.
+    pub fn second_of(&self, hit: &Hit) -> i64 {
+        let now = self.now();
+        let is_believed = |second: &i64| (now - AGE_SECONDS_MAX..=now).contains(second);
+        hit.second().filter(is_believed).unwrap_or(now)
     }
 
     /// Wait until `fact` holds.
@@ -158,4 +212,18 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sites(setup: &Setup) -> Sites {
+    let mut sites = Sites::default();
+    for (site, main_url) in &setup.sites {
+        sites.insert(*site, main_url);
+    }
+    if let Some(ledger_site) = setup.ledger_site {
+        sites.insert(ledger_site, "https://ledger.example.org");
+    }
+    for (site, zone) in &setup.time_zones {
+        sites.set_zone(*site, zone);
+    }
+    sites
 }

@@ -1,14 +1,21 @@
 //! The tracking end point: what a body holds, what Matomo thinks of each hit, and the answer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
+use tokio::time::sleep;
 
 use super::hit::Hit;
-use super::query;
 use super::reply::Reply;
 use super::request::Outcome;
 use super::store::Store;
-use super::{Setup, Sites, Switch};
-use crate::fault::Fault;
+use super::transaction::{End, Transaction};
+use super::{Rights, Switch, query};
+use crate::fault::{Broken, Fault};
+
+const LOGIN_PAGE: &str = "<!DOCTYPE html><html><body>Please log in</body></html>";
+const GATEWAY_PAGE: &str = "<html>Bad Gateway</html>";
 
 /// What a tracking request carries.
 #[derive(Debug, PartialEq)]
@@ -66,76 +73,135 @@ fn mentions(body: &[u8], word: &[u8]) -> bool {
     memchr::memmem::find(body, word).is_some()
 }
 
-/// What becomes of a request.
-#[derive(Debug)]
-pub struct Judged {
-    /// The answer.
-    pub reply: Reply,
-    /// How it ended, for the log of requests.
-    pub outcome: Outcome,
-    /// Hits that are stored only after the answer has left.
-    pub late: Option<Vec<Option<Hit>>>,
-}
-
-impl Judged {
-    fn at_once(reply: Reply, outcome: Outcome) -> Self {
-        Self { reply, outcome, late: None }
-    }
-}
-
-/// Judge a request and store its hits, all of them in one step.
-pub fn track(store: &Store, path: &str, parcel: Parcel, fault: Option<Fault>) -> Judged {
-    if let Some((reply, outcome)) = refuse(store, path, &parcel, fault) {
-        return Judged::at_once(reply, outcome);
+/// Judge a request and store its hits: the answer, and how the request ended.
+pub async fn track(store: &Arc<Store>, path: &str, parcel: Parcel, fault: Option<Fault>) -> (Reply, Outcome) {
+    if let Some(refused) = refuse(store, path, &parcel, fault) {
+        return refused;
     }
     match parcel {
-        Parcel::Bulk(hits, token) => track_bulk(store, hits, &token, fault),
-        Parcel::Single(hit, token) => track_single(store, hit, &token),
-        Parcel::Unreadable => Judged::at_once(nothing_tracked(), Outcome::Unreadable),
+        Parcel::Bulk(hits, token) => track_bulk(store, hits, &token, fault).await,
+        Parcel::Single(hit, token) => track_single(store, hit, &token).await,
+        Parcel::Unreadable => (nothing_tracked(), Outcome::Unreadable),
     }
 }
 
-fn track_bulk(store: &Store, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> Judged {
-    let setup = store.setup();
-    let sites = store.look(|kept| kept.sites.clone());
-    let welcome: Vec<bool> = hits.iter().map(|hit| welcome(hit.as_ref(), token, setup, &sites)).collect();
-    let invalid: Vec<usize> = (0..hits.len()).filter(|at| !welcome[*at]).collect();
-    let probe = invalid.is_empty() && !hits.is_empty() && hits.iter().flatten().all(Hit::is_probe);
-    let mut good: Vec<Option<Hit>> =
-        hits.into_iter().zip(welcome).filter_map(|(hit, welcome)| welcome.then_some(hit)).collect();
-    if fault == Some(Fault::Short) {
-        good.pop();
+async fn track_bulk(store: &Arc<Store>, hits: Vec<Option<Hit>>, token: &str, fault: Option<Fault>) -> (Reply, Outcome) {
+    let mut batch = Batch::of(store, hits, token);
+    batch.loses_hits(fault);
+    if let Some(fault) = fault
+        && let Some((reply, delay)) = late(fault)
+    {
+        store_later(store, batch, delay);
+        return (reply, Outcome::Fault(fault));
     }
-    let tracked = good.len();
-    let mut answer = json!({"status": "success", "tracked": tracked, "invalid": invalid.len()});
-    if setup.superuser && token == setup.token {
-        answer["invalid_indices"] = json!(invalid);
-    }
-    let outcome = match fault {
-        Some(fault) => Outcome::Fault(fault),
-        None if probe => Outcome::Probe,
-        None => Outcome::Tracked { tracked, invalid: invalid.len() },
+    let deadlock_at = match fault {
+        Some(Fault::Deadlock(lost)) => Some(lost.of(batch.good.len())),
+        _ => None,
     };
-    let reply = match fault {
-        Some(Fault::Late(_)) => {
-            return Judged { reply: Reply::Page(504, "<html>Gateway Time-out</html>"), outcome, late: Some(good) };
+    let good = std::mem::take(&mut batch.good);
+    let end = Transaction::begin(store).run(good, deadlock_at).await;
+    let reply = match (fault, batch.reply(end, fault)) {
+        (Some(Fault::CommitThenDrop), _) => Reply::Drop,
+        (Some(Fault::CommitThenHang), _) => Reply::Silence,
+        (Some(Fault::Truncate), Reply::Json(_, answer)) => Reply::Half(answer),
+        (_, reply) => reply,
+    };
+    (reply, fault.map_or_else(|| batch.outcome(end), Outcome::Fault))
+}
+
+/// A bulk request that is welcome, at least in parts.
+struct Batch {
+    good: Vec<Option<Hit>>,
+    invalid: Vec<usize>,
+    is_probe: bool,
+    shows_invalid: bool,
+}
+
+impl Batch {
+    fn of(store: &Store, hits: Vec<Option<Hit>>, token: &str) -> Self {
+        let welcome: Vec<bool> = hits.iter().map(|hit| welcome(store, hit.as_ref(), token)).collect();
+        let invalid: Vec<usize> = (0..hits.len()).filter(|at| !welcome[*at]).collect();
+        let is_probe = invalid.is_empty() && !hits.is_empty() && hits.iter().flatten().all(Hit::is_probe);
+        let good = hits.into_iter().zip(welcome).filter_map(|(hit, welcome)| welcome.then_some(hit)).collect();
+        let shows_invalid = store.setup().rights == Rights::Superuser && token == store.setup().token;
+        Self { good, invalid, is_probe, shows_invalid }
+    }
+
+    /// What a lock that does not come takes away.
+    fn loses_hits(&mut self, fault: Option<Fault>) {
+        match fault {
+            Some(Fault::Short) => drop(self.good.pop()),
+            Some(Fault::LockWait(lost)) => {
+                let lost = lost.min(self.good.len());
+                let from = (self.good.len() - lost) / 2;
+                self.good.drain(from..from + lost);
+            }
+            _ => {}
         }
-        Some(Fault::CommitThenDrop) => Reply::Drop,
-        Some(Fault::CommitThenHang) => Reply::Silence,
-        Some(Fault::Truncate) => Reply::Half(answer),
-        _ => Reply::Json(200, answer),
-    };
-    store.commit(good);
-    Judged::at_once(reply, outcome)
+    }
+
+    fn reply(&self, end: End, fault: Option<Fault>) -> Reply {
+        let error =
+            |tracked, invalid| Reply::Json(500, json!({"status": "error", "tracked": tracked, "invalid": invalid}));
+        match (end, fault) {
+            (End::Committed(counted), Some(Fault::Uncounted(missed))) => self.success(counted.saturating_sub(missed)),
+            (End::Committed(counted), _) => self.success(counted),
+            (End::Lost(tracked), _) => error(tracked, self.invalid.len()),
+            (End::RolledBack(tracked), _) => error(tracked, 0),
+        }
+    }
+
+    fn success(&self, tracked: usize) -> Reply {
+        let mut answer = json!({"status": "success", "tracked": tracked, "invalid": self.invalid.len()});
+        if self.shows_invalid {
+            answer["invalid_indices"] = json!(self.invalid);
+        }
+        Reply::Json(200, answer)
+    }
+
+    fn outcome(&self, end: End) -> Outcome {
+        match end {
+            End::Committed(_) if self.is_probe => Outcome::Probe,
+            End::Committed(tracked) => Outcome::Tracked { tracked, invalid: self.invalid.len() },
+            End::Lost(tracked) => Outcome::Deadlock { tracked },
+            End::RolledBack(tracked) => Outcome::RolledBack { tracked },
+        }
+    }
 }
 
-fn track_single(store: &Store, hit: Hit, token: &str) -> Judged {
-    let sites = store.look(|kept| kept.sites.clone());
-    if !welcome(Some(&hit), token, store.setup(), &sites) {
-        return Judged::at_once(Reply::Empty(400), Outcome::Refused);
+/// The answer that leaves before anything is stored, and how long before.
+fn late(fault: Fault) -> Option<(Reply, Duration)> {
+    let (broken, delay) = match fault {
+        Fault::Late(delay) => (Broken::Status(504), delay),
+        Fault::LateAfter(broken, delay) => (broken, delay),
+        _ => return None,
+    };
+    let reply = match broken {
+        Broken::Close => Reply::Drop,
+        Broken::Reset => Reply::Reset,
+        Broken::Html => Reply::Page(200, LOGIN_PAGE),
+        Broken::Status(504) => Reply::Page(504, "<html>Gateway Time-out</html>"),
+        Broken::Status(status) => Reply::Page(status, GATEWAY_PAGE),
+    };
+    Some((reply, delay))
+}
+
+fn store_later(store: &Arc<Store>, batch: Batch, delay: Duration) {
+    store.change(|kept| kept.late += 1);
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        sleep(delay).await;
+        Transaction::begin(&store).run(batch.good, None).await;
+        store.change(|kept| kept.late -= 1);
+    });
+}
+
+async fn track_single(store: &Arc<Store>, hit: Hit, token: &str) -> (Reply, Outcome) {
+    if !welcome(store, Some(&hit), token) {
+        return (Reply::Empty(400), Outcome::Refused);
     }
-    store.commit(vec![Some(hit)]);
-    Judged::at_once(Reply::Empty(204), Outcome::Tracked { tracked: 1, invalid: 0 })
+    Transaction::begin(store).run(vec![Some(hit)], None).await;
+    (Reply::Empty(204), Outcome::Tracked { tracked: 1, invalid: 0 })
 }
 
 /// The answers that store nothing, whatever the hits are.
@@ -166,15 +232,17 @@ fn break_off(fault: Fault, path: &str, parcel: &Parcel) -> Option<Reply> {
         Fault::Status(500) => {
             Reply::Json(500, json!({"status": "error", "tracked": parcel.entries() / 2, "invalid": 0}))
         }
-        Fault::Status(status) => Reply::Page(status, "<html>Bad Gateway</html>"),
+        Fault::Status(status) => Reply::Page(status, GATEWAY_PAGE),
         Fault::Hang => Reply::Silence,
         Fault::Close => Reply::Drop,
         Fault::Reset => Reply::Reset,
         Fault::Redirect => Reply::Redirect(path.to_owned()),
-        Fault::Html => Reply::Page(200, "<!DOCTYPE html><html><body>Please log in</body></html>"),
+        Fault::Html => Reply::Page(200, LOGIN_PAGE),
         Fault::ErrorText => Reply::Page(200, "Error:SQLSTATE[HY000]: General error: 2006 MySQL server has gone away"),
         Fault::Disabled => nothing_tracked(),
-        Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short | Fault::Late(_) => return None,
+        Fault::CommitThenDrop | Fault::CommitThenHang | Fault::Truncate | Fault::Short => return None,
+        Fault::Deadlock(_) | Fault::LockWait(_) | Fault::Uncounted(_) => return None,
+        Fault::Late(_) | Fault::LateAfter(..) => return None,
     };
     Some(reply)
 }
@@ -183,9 +251,10 @@ fn nothing_tracked() -> Reply {
     Reply::Json(200, json!({"status": "success", "tracked": 0, "invalid": 0}))
 }
 
-/// Empty entries are counted as tracked; a hit needs the token, a known site, and a readable visitor id if any.
-fn welcome(hit: Option<&Hit>, token: &str, setup: &Setup, sites: &Sites) -> bool {
-    hit.is_none_or(|hit| {
-        hit.0.is_empty() || (token == setup.token && sites.contains(hit.site()) && !hit.has_bad_visitor_id())
-    })
+/// Empty entries are counted as tracked; a hit needs a token that may write, a site it may see, and a readable visitor id
+/// if any.
+fn welcome(store: &Store, hit: Option<&Hit>, token: &str) -> bool {
+    let setup = store.setup();
+    let may_write = token == setup.token && setup.rights != Rights::View;
+    hit.is_none_or(|hit| hit.0.is_empty() || (may_write && store.sees(hit.site()) && !hit.has_bad_visitor_id()))
 }
