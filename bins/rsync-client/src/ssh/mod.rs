@@ -5,7 +5,7 @@ mod client;
 mod host_key;
 mod key;
 
-pub use authorized::{AuthorizedKey, AuthorizedKeys, restricted};
+pub use authorized::{AuthorizedKey, AuthorizedKeys, folder_name, restricted};
 pub use client::{Client, ClientOptions, Prepared, SshError};
 pub use host_key::HostKeys;
 pub use key::{KeyError, KeyType, Keys, PublicKey, named};
