@@ -7,8 +7,10 @@
 pub mod announce;
 pub mod attempt;
 pub mod config;
+pub mod daemon;
 pub mod ending;
 pub mod history;
+pub mod negotiation;
 pub mod pass;
 pub mod plan;
 pub mod script;
@@ -17,6 +19,7 @@ pub mod site;
 pub mod ssh;
 pub mod statistics;
 pub mod streams;
+pub mod tally;
 pub mod task;
 
 mod command;

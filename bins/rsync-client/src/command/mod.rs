@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 
 mod check;
+mod dial;
 mod exec;
 mod health;
 mod history;
@@ -78,6 +79,18 @@ enum Command {
         /// What its key may reach
         module: PathBuf,
     },
+    /// What our rsync runs for a connection to a daemon
+    #[command(hide = true)]
+    Dial {
+        /// Longest wait for the connection
+        connect_seconds: u64,
+        /// Longest silence
+        idle_seconds: u64,
+        /// The daemon's port
+        port: u16,
+        /// The daemon's host
+        host: String,
+    },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -98,6 +111,9 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Exec { words } => exec::exec(&words),
         Command::Server => server::server(),
         Command::Rrsync { module } => rrsync::rrsync(&module),
+        Command::Dial { connect_seconds, idle_seconds, port, host } => {
+            dial::dial(connect_seconds, idle_seconds, port, &host)
+        }
         Command::Other(words) => exec::other(&words),
     }
 }

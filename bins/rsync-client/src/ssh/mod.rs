@@ -4,6 +4,9 @@ mod authorized;
 mod client;
 mod host_key;
 mod key;
+#[cfg(test)]
+mod tests;
+mod workplace;
 
 pub use authorized::{AuthorizedKey, AuthorizedKeys, folder_name, restricted};
 pub use client::{Client, ClientOptions, Prepared, SshError};
