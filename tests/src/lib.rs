@@ -30,6 +30,7 @@ pub mod postfix;
 mod processes;
 pub mod random;
 pub mod repository;
+pub mod rsyncd;
 pub mod sshd;
 pub mod stack;
 pub mod stall;

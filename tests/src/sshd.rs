@@ -23,6 +23,8 @@ pub struct Sshd {
     folder: TempDir,
     port: u16,
     child: Option<Child>,
+    /// More lines of its configuration.
+    more: String,
 }
 
 impl Sshd {
@@ -30,14 +32,22 @@ impl Sshd {
     ///
     /// # Panics
     /// When it cannot be started.
-    #[expect(clippy::expect_used, reason = "a test without its server can only fail")]
     pub fn start() -> Self {
+        Self::start_with("ed25519", "")
+    }
+
+    /// As [`Sshd::start`], with a host key of this kind and more lines in its configuration.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[expect(clippy::expect_used, reason = "a test without its server can only fail")]
+    pub fn start_with(kind: &str, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a folder for sshd");
         fs::create_dir(folder.path().join("source")).expect("a folder of logs");
         // sshd does not start without it.
         fs::create_dir_all("/run/sshd").expect("sshd's empty folder");
-        make_key(&folder.path().join("host_key"), "ed25519");
-        let mut sshd = Self { folder, port: 0, child: None };
+        make_key(&folder.path().join("host_key"), kind);
+        let mut sshd = Self { folder, port: 0, child: None, more: more.to_owned() };
         sshd.write("authorized_keys", "");
         for _ in 0..TRIES {
             sshd.port = free_port();
@@ -123,8 +133,9 @@ impl Sshd {
         let folder = self.folder.path().display();
         let config = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/authorized_keys\n\
-             StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n",
-            self.port
+             StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n\
+             Subsystem sftp internal-sftp\n{}\n",
+            self.port, self.more
         );
         self.write("config", &config);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log");

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::fetch::{Fetch, names};
@@ -47,14 +47,14 @@ fn b_01_containers_that_start_at_once_make_one_key() {
 
 #[test]
 fn b_02_keys_of_an_old_volume_are_kept() {
-    for kind in ["rsa", "ecdsa", "ed25519"] {
+    for (kind, wide) in [("rsa", 0o644), ("ecdsa", 0o640), ("ed25519", 0o604)] {
         let fetch = Fetch::new(PROGRAM);
         fs::create_dir(fetch.keys()).unwrap();
         let private = fetch.keys().join(format!("id_{kind}"));
         make_key(&private, kind);
         let before = fs::read(&private).unwrap();
         // As a restored backup leaves it, and without the public half that the old entrypoint insisted on.
-        fs::set_permissions(&private, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&private, fs::Permissions::from_mode(wide)).unwrap();
         fs::remove_file(private.with_extension("pub")).unwrap();
         fetch.trust();
         fetch.writes("a.log", "line\n").commands(&fetch.command(4)).once().succeeds();
@@ -79,6 +79,95 @@ fn b_02_a_key_that_cannot_be_used_is_named_and_not_replaced() {
     assert!(command.args(["-q", "-t", "ed25519", "-N", "passphrase", "-f"]).arg(&private).status().unwrap().success());
     fs::remove_file(private.with_extension("pub")).unwrap();
     fetch.stack.run(&["key"]).ends_with(78).says(&["id_rsa", "passphrase"]);
+}
+
+/// A key as a form or an editor on Windows leaves it.
+#[test]
+fn a_key_without_its_last_line_end_or_with_others_is_used_all_the_same() {
+    for kind in ["ed25519", "rsa"] {
+        let fetch = Fetch::new(PROGRAM);
+        fs::create_dir(fetch.keys()).unwrap();
+        let private = fetch.keys().join(format!("id_{kind}"));
+        make_key(&private, kind);
+        let whole = fs::read_to_string(&private).unwrap();
+        fs::remove_file(private.with_extension("pub")).unwrap();
+        fetch.trust();
+        fetch.commands(&fetch.command(4)).writes("a.log", "line\n");
+        for (at, odd) in
+            [whole.trim_end().to_owned(), whole.replace('\n', "\r\n"), format!("\n{whole}\n")].iter().enumerate()
+        {
+            fs::write(&private, odd).unwrap();
+            fetch.writes(&format!("{at}.log"), "line\n").once().succeeds();
+            assert!(fetch.fetched(4).contains(&format!("{at}.log")), "{odd:?}");
+            assert_eq!(fs::read_to_string(&private).unwrap(), *odd, "the key of the operator is left as it is");
+            fetch.stack.run(&["check", "--probe"]).succeeds().says(&["accepts our key"]);
+        }
+    }
+}
+
+/// A file system that nobody writes to; unmounted when it is dropped.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn at(folder: &Path) -> Self {
+        let mount = |words: &[&str]| Command::new("mount").args(words).arg(folder).status().unwrap().success();
+        let itself = folder.display().to_string();
+        assert!(
+            mount(&["--bind", &itself]) && mount(&["-o", "remount,bind,ro"]),
+            "the tests run as root, who may mount"
+        );
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_key_on_a_read_only_mount_is_used_by_a_copy() {
+    let fetch = Fetch::new(PROGRAM);
+    fs::create_dir(fetch.keys()).unwrap();
+    let private = fetch.keys().join("id_ed25519");
+    make_key(&private, "ed25519");
+    fetch.sshd.trusts(fs::read_to_string(fetch.keys().join("id_ed25519.pub")).unwrap().trim());
+    // As the engine mounts a secret.
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o444)).unwrap();
+    let temporary = fetch.stack.folder().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    fetch.stack.set("TMPDIR", &temporary.to_string_lossy());
+    fetch.writes("a.log", "line\n").commands(&fetch.command(4));
+    let whole = ReadOnly::at(&fetch.keys());
+    fetch.once().succeeds().says(&["used by a copy", "others may read it"]);
+    assert_eq!(fetch.fetched(4), ["a.log"]);
+    fetch.stack.run(&["key"]).succeeds();
+    fetch.stack.run(&["check", "--probe"]).succeeds();
+    assert_eq!(mode(&temporary.join("rsync-client-0")), 0o700);
+    assert_eq!(mode(&temporary.join("rsync-client-0/keys/id_ed25519")), 0o600);
+    // Without any place for a copy, that is what is told.
+    fs::remove_dir_all(&temporary).unwrap();
+    fetch.once().ends_with(73).says(&["error", "ssh"]).says(&["mount a volume"]);
+    drop(whole);
+    // A file alone, in a folder that may be written.
+    let file = ReadOnly::at(&private);
+    fetch.writes("b.log", "line\n").once().succeeds().says(&["used by a copy"]);
+    assert_eq!(fetch.fetched(4), ["a.log", "b.log"]);
+    drop(file);
+}
+
+#[test]
+fn a_secret_that_is_linked_to_keeps_its_mode() {
+    let fetch = Fetch::new(PROGRAM);
+    fs::create_dir(fetch.keys()).unwrap();
+    let secret = fetch.stack.folder().join("secret");
+    make_key(&secret, "ed25519");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o440)).unwrap();
+    std::os::unix::fs::symlink(&secret, fetch.keys().join("id_ed25519")).unwrap();
+    fetch.trust();
+    fetch.writes("a.log", "line\n").commands(&fetch.command(4)).once().succeeds();
+    assert_eq!(mode(&secret), 0o440);
 }
 
 #[test]

@@ -1,12 +1,10 @@
-//! rsync-client as a daemon and as a server: schedule, overlap, tasks, health, exec, and sshd for given keys.
+//! rsync-client as a daemon: schedule, overlap, tasks, health, exec.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use tests::fetch::{Fetch, wait_for};
-use tests::sshd::{free_port, make_key};
+use tests::sshd::free_port;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rsync-client");
 const EVERY_SECOND: &str = "* * * * * *";
@@ -115,6 +113,23 @@ fn c_103_cron_tasks_run_on_our_schedule() {
 }
 
 #[test]
+fn tasks_alone_are_healthy_and_the_health_tells_of_each() {
+    let fetch = Fetch::new(PROGRAM);
+    fetch.stack.set("CRON_TASK_1", "@every 1s true");
+    let running = fetch.stack.start(&["client"]);
+    wait_for("the health", || fetch.stack.run(&["health"]).code() == Some(0));
+    wait_for("a run", || fetch.stack.run(&["health"]).output().contains("ok: last run"));
+    running.terminate().succeeds();
+    fetch.stack.run(&["health"]).ends_with(1).says(&["does not run any more"]);
+    fetch.stack.set("CRON_TASK_2", "@every 1s exit 3");
+    fetch.commands("true");
+    let running = fetch.run();
+    wait_for("the failure", || fetch.stack.run(&["health"]).output().contains("cron-task-2: failing"));
+    fetch.stack.run(&["health"]).ends_with(1).says(&["cron-task-1: ok"]).says(&["rsync: "]);
+    running.terminate().succeeds();
+}
+
+#[test]
 fn nothing_to_do_is_a_fault_of_the_settings() {
     let fetch = Fetch::new(PROGRAM);
     fetch.stack.run(&["run"]).ends_with(78).says(&["RSYNC_COMMANDS", "CRON_TASK_"]);
@@ -159,64 +174,4 @@ fn check_reports_everything_at_once_and_probes_the_servers() {
         .run(&["check", "--probe"])
         .ends_with(1)
         .says(&["FAULT", "does not accept our key"]);
-}
-
-/// A client of a server: rsync with a key, as another container would.
-fn pull(port: u16, key: &Path, source: &Path, target: &Path) -> bool {
-    let ssh = format!(
-        "ssh -p {port} -i {} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
-        key.display()
-    );
-    let from = format!("root@127.0.0.1:{}/", source.display());
-    Command::new("rsync").args(["-az", "-e", &ssh, &from]).arg(target).output().unwrap().status.success()
-}
-
-#[test]
-fn b_13_server_runs_rsync_and_nothing_else_for_given_keys() {
-    let fetch = Fetch::new(PROGRAM);
-    let (folder, port) = (fetch.stack.folder().to_owned(), free_port());
-    let key = |name: &str, kind: &str| {
-        make_key(&folder.join(name), kind);
-        fs::read_to_string(folder.join(name).with_extension("pub")).unwrap().trim().to_owned()
-    };
-    let (one, two, three, stranger) =
-        (key("one", "ed25519"), key("two", "ecdsa"), key("three", "rsa"), key("four", "ed25519"));
-    assert!(!stranger.is_empty());
-    fetch.stack.set("SSH_HOST_KEYS_DIR", &folder.join("host_keys").to_string_lossy());
-    fetch.stack.set("SSH_PORT", &port.to_string()).set("SSH_PARAMS", "-o ListenAddress=127.0.0.1");
-    fetch.stack.run(&["server"]).ends_with(1).says(&["No SSH_AUTH_KEY provided"]);
-    let token = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIJ1dOnTbVgJ5OFZ4sUyZrDEdKYZcYLWpDwqQ0cMF1HjOAAAABHNzaDo= token";
-    fetch.stack.set("SSH_AUTH_KEY", &format!("{one} {two}")).set("SSH_AUTH_KEY_2", &three).set("SSH_AUTH_KEY_3", token);
-    fetch.writes("a.log", "line\n");
-    let running = fetch.stack.start(&["server"]);
-    let target = |name: &str| folder.join(format!("copy-{name}"));
-    wait_for("the server", || pull(port, &folder.join("one"), &fetch.sshd.source(), &target("one")));
-    for name in ["one", "two", "three"] {
-        assert!(pull(port, &folder.join(name), &fetch.sshd.source(), &target(name)), "{name}");
-        assert_eq!(tests::fetch::names(&target(name)), ["a.log"]);
-    }
-    assert!(!pull(port, &folder.join("four"), &fetch.sshd.source(), &target("four")));
-    let shell = |words: &[&str]| {
-        let mut command = Command::new("ssh");
-        command.args([
-            "-p",
-            &port.to_string(),
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-        ]);
-        command.arg("-i").arg(folder.join("one")).arg("root@127.0.0.1").args(words).output().unwrap()
-    };
-    for words in [&["id"][..], &["rsync --server --daemon ."], &["rsync", "--version;", "id"], &[]] {
-        let output = shell(words);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(!output.status.success() && !said.contains("uid="), "{words:?}: {said}");
-    }
-    let authorized = fs::read_to_string(folder.join("ssh/rsync-client/server/authorized_keys")).unwrap();
-    assert_eq!(authorized.lines().count(), 4, "{authorized}");
-    assert!(authorized.lines().all(|line| line.starts_with("command=") && line.contains(",restrict ")), "{authorized}");
-    running.terminate().succeeds().says(&["Serving rsync over ssh", "keys=4"]);
 }

@@ -1,6 +1,7 @@
 //! One command, tried as often as it is worth it, and judged by what it said.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,9 +11,11 @@ use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
 use crate::ending::{Ending, Status, in_words, judge};
+use crate::negotiation;
 use crate::plan::Unit;
 use crate::script::Veil;
 use crate::statistics::{Counter, Statistics};
+use crate::tally::{self, Judgement, Tally, judge_chain};
 
 /// What a command says is kept up to here to be judged; ssh and rsync say last why they end.
 const SAID_BYTES_MAX: usize = 32 << 10;
@@ -28,6 +31,8 @@ pub struct Conditions {
     pub limits: Limits,
     /// Hides passwords.
     pub veil: Veil,
+    /// Folder for what is noted while a command runs.
+    pub notes: PathBuf,
 }
 
 /// How a command ended at last.
@@ -45,6 +50,8 @@ pub struct Report {
     pub took: Duration,
     /// What rsync counted in the last one.
     pub statistics: Statistics,
+    /// What to do now.
+    pub help: String,
 }
 
 impl Conditions {
@@ -90,8 +97,8 @@ impl Conditions {
             Err(gave_up) => gave_up.into_error()?,
         };
         let took = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
-        let report =
-            Report { ending: once.ending, status: once.status, attempts, began, took, statistics: once.statistics };
+        let Once { ending, status, statistics, help } = once;
+        let report = Report { ending, status, attempts, began, took, statistics, help };
         report.tell(label, unit);
         Ok(report)
     }
@@ -99,7 +106,12 @@ impl Conditions {
     async fn once(&self, label: &str, unit: &Unit, shutdown: &Shutdown) -> Result<Once, StartError> {
         let mut said = Said::default();
         let mut counter = Counter::default();
-        let program = Program::shell(&unit.text).label(label).env("PATH", &self.search_path).hiding(self.veil.texts());
+        let tally = (!unit.chain.is_plain).then(|| Tally::new(&self.notes, label));
+        let mut program =
+            Program::shell(&unit.text).label(label).env("PATH", &self.search_path).hiding(self.veil.texts());
+        if let Some(tally) = &tally {
+            program = program.env(tally::VARIABLE, tally.path());
+        }
         let ended = program.run_with(&self.limits, shutdown, |line| {
             let text = line.text();
             said.keep(&text);
@@ -107,10 +119,18 @@ impl Conditions {
                 counter.line(&text);
             }
         });
-        let ended = ended.await?;
-        let status = status(&ended);
-        let ending = judge(status, &said.text(), unit.is_rsync());
-        Ok(Once { ending, status: in_words(status, unit.is_rsync()), statistics: counter.end() })
+        let (status, said) = (status(&ended.await?), said.text());
+        let judged = match tally {
+            Some(tally) if unit.is_rsync() => judge_chain(status, &said, &tally.read(), unit.chain),
+            _ => {
+                let by_rsync = unit.is_rsync();
+                Judgement { ending: judge(status, &said, by_rsync), status, by_rsync }
+            }
+        };
+        let Judgement { ending, status, by_rsync } = judged;
+        let cure = negotiation::cure(&said).filter(|_| ending == Ending::NoCommonAlgorithm);
+        let help = cure.unwrap_or_else(|| ending.help().to_owned());
+        Ok(Once { ending, status: in_words(status, by_rsync), statistics: counter.end(), help })
     }
 }
 
@@ -118,6 +138,7 @@ struct Once {
     ending: Ending,
     status: String,
     statistics: Statistics,
+    help: String,
 }
 
 /// What became of a process, and who ended it, as one.
@@ -163,7 +184,7 @@ impl Report {
                     command = label,
                     exit,
                     result = ending.sentence(),
-                    help = ending.help(),
+                    help = self.help,
                     seconds,
                     attempts,
                     files,

@@ -1,10 +1,10 @@
 //! Every environment variable of rsync-client, declared once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use shared::config::{Count, Family, Neighbours, Span, Value};
+use shared::config::{Count, Family, Kin, Neighbours, Span, Value};
 use shared::health_http::ListenOptions;
 use shared::job::JobOptions;
 use shared::logging::LogOptions;
@@ -14,7 +14,7 @@ use shared::schedule::Schedule;
 
 use crate::script::Script;
 use crate::ssh::{AuthorizedKeys, ClientOptions, KeyType};
-use crate::task::Task;
+use crate::task::{self, Task};
 
 /// Longest pause between two attempts; the first is RSYNC_RETRY_DELAY.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
@@ -74,13 +74,15 @@ shared::settings! {
 shared::settings! {
     /// What `server` reads and the other commands do not.
     pub struct ServerOptions {
-        /// `server`: keys that may connect, one or several in it. Nothing but rsync is run for them.
+        /// `server`: keys that may connect, one or several in it. Each runs rsync in a folder of its own and nothing else: the one of its comment, or of `folder="NAME"` in front of it. It only reads, unless `rw` stands in front of it.
         pub key: Option<AuthorizedKeys> = optional("SSH_AUTH_KEY").example("ssh-ed25519 AAAA… backup@example.org"),
         /// More keys.
         pub keys: Family<AuthorizedKeys>,
+        /// `server`: folder with the folders of the keys. No key reaches anything outside of its own.
+        pub folder: PathBuf = default("SSH_SERVER_DIR", "/data"),
         /// `server`: port to listen on.
         pub port: Count<1, 65_535> = default("SSH_PORT", "22"),
-        /// `server`: more arguments for sshd.
+        /// `server`: more arguments for sshd: where and how it listens, and its algorithms. What could open more than rsync is refused.
         pub parameters: Option<String> = optional("SSH_PARAMS").example("-o ListenAddress=10.0.0.1"),
         /// `server`: folder with the host keys; mount a volume there.
         pub host_keys: PathBuf = default("SSH_HOST_KEYS_DIR", "/ssh_host_keys"),
@@ -96,6 +98,8 @@ shared::settings! {
         pub ssh: SshSettings,
         /// How long sshd may take to end after a wish to stop.
         pub grace: Span = shared::shutdown::GRACE,
+        /// As for `run`; by itself `rsync-client/server/health.json` below SSH_DIR.
+        pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
         /// Level and format of the log.
         pub log: LogOptions,
     }
@@ -108,6 +112,20 @@ shared::settings! {
         pub analytics_dir: PathBuf = default("ANALYTICS_DIR", "/analytics"),
         /// As for `run`.
         pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
+    }
+}
+
+shared::settings! {
+    /// What `health` needs to know which jobs there are.
+    pub struct HealthSettings {
+        /// Where the state lies.
+        pub state: StateSettings,
+        /// As for `run`.
+        pub commands: Option<IsSet> = optional("RSYNC_COMMANDS"),
+        /// As for `run`.
+        pub tasks: Family<IsSet>,
+        /// As for `run`.
+        pub ssh_folder: Option<PathBuf> = optional("SSH_DIR").example("/ssh"),
     }
 }
 
@@ -133,6 +151,30 @@ shared::settings! {
         /// What a client of our `server` asks for.
         pub original_command: Option<String> = optional("SSH_ORIGINAL_COMMAND"),
     }
+}
+
+/// A variable of which only matters that it is set: its text may be wrong, and is nobody's business.
+#[derive(Clone, Copy, Debug)]
+pub struct IsSet;
+
+impl Value for IsSet {
+    fn rule() -> String {
+        "text".to_owned()
+    }
+
+    fn parse(_: &str) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn shown(_: &str) -> String {
+        shared::secret::HIDDEN.to_owned()
+    }
+}
+
+impl Kin for IsSet {
+    const NAMES: &'static str = Task::NAMES;
+    const ABOUT: &'static str = Task::ABOUT;
+    const EXAMPLE: &'static str = Task::EXAMPLE;
 }
 
 /// Whether RSYNC_COMMANDS is cut into its commands.
@@ -192,11 +234,49 @@ impl StateSettings {
     }
 }
 
+impl HealthSettings {
+    /// The jobs and the files in which their health is written. Where nothing is fetched, that is `server`.
+    pub fn jobs(&self, around: &Surroundings) -> Vec<(String, PathBuf)> {
+        let passes = ("rsync".to_owned(), self.state.health_file());
+        let server = server_health_file(&around.ssh_folder(self.ssh_folder.as_ref()));
+        let state = self.state.analytics_dir.join("rsync");
+        let tasks = self.tasks.iter().map(|(name, _)| task::label(name)).map(|label| {
+            let file = task::health_file(&state, &label);
+            (label, file)
+        });
+        let jobs: Vec<_> = self.commands.iter().map(|_| passes.clone()).chain(tasks).collect();
+        let nothing_runs = jobs.iter().all(|(_, file)| !file.exists());
+        match &self.state.health_file {
+            _ if !nothing_runs => jobs,
+            None if server.exists() => vec![("server".to_owned(), server)],
+            _ if jobs.is_empty() => vec![passes],
+            _ => jobs,
+        }
+    }
+}
+
+/// What we write for sshd and for our sessions lies here, out of reach of all keys.
+pub fn server_folder(ssh_folder: &Path) -> PathBuf {
+    ssh_folder.join("rsync-client").join("server")
+}
+
+/// The file in which `server` writes its health by itself.
+pub fn server_health_file(ssh_folder: &Path) -> PathBuf {
+    server_folder(ssh_folder).join("health.json")
+}
+
+impl Surroundings {
+    /// Folder with keys and known hosts, as SSH_DIR says or by itself.
+    pub fn ssh_folder(&self, given: Option<&PathBuf>) -> PathBuf {
+        let home = || self.home.clone().unwrap_or_else(|| PathBuf::from("/root"));
+        given.cloned().unwrap_or_else(|| home().join(".ssh"))
+    }
+}
+
 impl SshSettings {
     /// Folder with keys and known hosts.
     pub fn folder(&self, around: &Surroundings) -> PathBuf {
-        let home = || around.home.clone().unwrap_or_else(|| PathBuf::from("/root"));
-        self.folder.clone().unwrap_or_else(|| home().join(".ssh"))
+        around.ssh_folder(self.folder.as_ref())
     }
 
     /// The configuration for our ssh.
@@ -252,6 +332,7 @@ pub fn neighbours() -> Neighbours {
             "SSH_TTY",
             "SSH_PORT",
             "SSH_PARAMS",
+            "SSH_SERVER_DIR",
             "SSH_HOST_KEYS_DIR",
         ],
     }

@@ -12,6 +12,8 @@ pub enum Ending {
     Done,
     /// It did its work, and some files went away meanwhile.
     Vanished,
+    /// Files went away meanwhile, and commands behind that did not run.
+    CutShort,
     /// The other side does not answer, or the line broke.
     Unreachable,
     /// Some files could not be fetched.
@@ -22,12 +24,22 @@ pub enum Ending {
     HostKeyChanged,
     /// The server's host key is not among those that were pinned.
     HostKeyUnknown,
+    /// The server is too old: both sides have no algorithm in common.
+    NoCommonAlgorithm,
     /// ssh does not use a private key that others may read.
     KeyExposed,
     /// This user is not in the list of users.
     NoSuchUser,
     /// The remote shell prints text of its own.
     ChattyShell,
+    /// The rsync daemon has as many connections as it takes.
+    DaemonBusy,
+    /// The rsync daemon does not accept user and password.
+    DaemonLogin,
+    /// The rsync daemon has no module of that name.
+    DaemonModule,
+    /// The rsync daemon refuses for a reason of its own.
+    DaemonRefuses,
     /// rsync is not there on the other side.
     RsyncMissing,
     /// A program is not there on this side.
@@ -80,6 +92,10 @@ impl Status {
 const SAYINGS: &[(&str, Ending)] = &[
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", Ending::HostKeyChanged),
     ("Host key verification failed", Ending::HostKeyUnknown),
+    // It ends in "permission denied" as well.
+    ("no mutual signature", Ending::NoCommonAlgorithm),
+    ("Unable to negotiate", Ending::NoCommonAlgorithm),
+    ("Bad server host key", Ending::NoCommonAlgorithm),
     ("UNPROTECTED PRIVATE KEY FILE", Ending::KeyExposed),
     ("bad permissions", Ending::KeyExposed),
     ("No user exists for uid", Ending::NoSuchUser),
@@ -98,7 +114,13 @@ const SAYINGS: &[(&str, Ending)] = &[
     ("rsync: not found", Ending::RsyncMissing),
     ("rsync: No such file or directory", Ending::RsyncMissing),
     ("rsync error: remote command not found", Ending::RsyncMissing),
+    // Of rsync's daemon, which then closes or resets the connection.
+    ("@ERROR: max connections", Ending::DaemonBusy),
+    ("@ERROR: auth failed", Ending::DaemonLogin),
+    ("@ERROR: Unknown module", Ending::DaemonModule),
+    ("@ERROR", Ending::DaemonRefuses),
     // A broken pipe often follows from one of those above.
+    ("failed to lookup address", Ending::Unreachable),
     ("Could not resolve hostname", Ending::Unreachable),
     ("Connection refused", Ending::Unreachable),
     ("Connection timed out", Ending::Unreachable),
@@ -154,7 +176,7 @@ pub fn judge(status: Status, said: &str, is_rsync: bool) -> Ending {
     let found = SAYINGS.iter().find(|(words, _)| says(words)).map(|(_, ending)| *ending);
     // What a remote file system denies in passing is told by the codes of rsync; what ssh says is meant for these.
     let by_words = match code {
-        12 | 255 | 127 | 126 | 2 | 3 | 10 | 11 | 14 | 30 | 35 => found,
+        12 | 255 | 127 | 126 | 2 | 3 | 5 | 10 | 11 | 14 | 30 | 35 => found,
         _ => None,
     };
     let by_code = || {
@@ -191,7 +213,7 @@ impl Ending {
     /// How many attempts are worth it, when `retries` more are allowed at all.
     pub fn attempts(self, retries: u32) -> u32 {
         match self {
-            Ending::Unreachable | Ending::Partial => 1 + retries,
+            Ending::Unreachable | Ending::Partial | Ending::DaemonBusy => 1 + retries,
             // Room may be made, and a mode was just put right; more often it would only be noise.
             Ending::CannotWrite | Ending::KeyExposed => 1 + retries.min(1),
             _ => 1,
@@ -203,6 +225,7 @@ impl Ending {
         match self {
             Ending::Done => "done",
             Ending::Vanished => "done; some files went away while they were fetched",
+            Ending::CutShort => "files went away while they were fetched, and what stands behind may not have run",
             Ending::Unreachable => "the server does not answer, or the connection broke",
             Ending::Partial => "some files could not be fetched",
             Ending::KeyRefused => "the server does not accept our key",
@@ -210,6 +233,11 @@ impl Ending {
                 "THE SERVER HAS ANOTHER HOST KEY THAN BEFORE: it was installed anew, or somebody in between poses as it"
             }
             Ending::HostKeyUnknown => "the server's host key is not among the known ones",
+            Ending::NoCommonAlgorithm => "the server is too old: it speaks no algorithm that our ssh accepts by itself",
+            Ending::DaemonBusy => "the rsync daemon has too many connections",
+            Ending::DaemonLogin => "the rsync daemon does not accept the user or the password",
+            Ending::DaemonModule => "the rsync daemon has no module of that name",
+            Ending::DaemonRefuses => "the rsync daemon refuses",
             Ending::KeyExposed => "ssh does not use a private key that others may read",
             Ending::NoSuchUser => "the user of this container has no entry in /etc/passwd, and ssh refuses to run then",
             Ending::ChattyShell => "the remote shell prints text before rsync speaks",
@@ -245,6 +273,20 @@ impl Ending {
             Ending::HostKeyUnknown => {
                 "add the server's line to SSH_KNOWN_HOSTS; `ssh-keyscan -p PORT HOST` shows it, compare it with the server's own"
             }
+            Ending::CutShort => {
+                "write `rsync` without its path: then files that vanish stop nothing; or `;` in place of `&&`"
+            }
+            Ending::NoCommonAlgorithm => "let the server be updated; ssh's own words above name what it speaks",
+            Ending::DaemonBusy => {
+                "nothing, if it happens now and then; else fetch at another time, or raise its max connections"
+            }
+            Ending::DaemonLogin => {
+                "set RSYNC_PASSWORD in front of the command, or --password-file, and look at the user's name"
+            }
+            Ending::DaemonModule => {
+                "correct the name behind rsync://HOST/; `rsync rsync://HOST/` lists those that it shows"
+            }
+            Ending::DaemonRefuses => "read its own words behind @ERROR above; who runs it decides which hosts may come",
             Ending::KeyExposed => {
                 "chmod 600 the private key, or place it in SSH_DIR, where that is done at every start"
             }
@@ -270,17 +312,18 @@ impl Ending {
 
     /// Whether a person must act, or time may heal it.
     pub fn needs_a_person(self) -> bool {
-        !matches!(self, Ending::Done | Ending::Vanished | Ending::Stopped | Ending::Unreachable | Ending::Partial)
+        let may_heal = matches!(self, Ending::Unreachable | Ending::Partial | Ending::DaemonBusy);
+        !may_heal && !self.is_good() && self != Ending::Stopped
     }
 
     /// The exit code of a pass that ended so.
     pub fn exit(self) -> Exit {
         match self {
             Ending::Done | Ending::Vanished => Exit::Done,
-            Ending::Unreachable => Exit::Unavailable,
+            Ending::Unreachable | Ending::DaemonBusy => Exit::Unavailable,
             Ending::TimedOut => Exit::TimedOut,
             Ending::Stopped => Exit::Code(143),
-            Ending::Misused | Ending::ProgramMissing => Exit::Config,
+            Ending::Misused | Ending::ProgramMissing | Ending::DaemonModule => Exit::Config,
             _ => Exit::Failed,
         }
     }
@@ -330,6 +373,38 @@ mod tests {
                 assert_eq!(judged(code, said), ending, "{code} {said}");
             }
         }
+    }
+
+    #[test]
+    fn an_old_server_is_not_called_a_dead_one() {
+        for said in [
+            "Unable to negotiate with 10.0.0.1 port 22: no matching host key type found. Their offer: ssh-rsa",
+            "Unable to negotiate with 10.0.0.1 port 22: no matching cipher found. Their offer: aes128-cbc\nConnection closed",
+            "sign_and_send_pubkey: no mutual signature supported\nroot@x: Permission denied (publickey).",
+            "ssh_dispatch_run_fatal: Connection to 10.0.0.1 port 22: Bad server host key: Invalid key length",
+        ] {
+            for code in [12, 255] {
+                assert_eq!(judged(code, said), Ending::NoCommonAlgorithm, "{said}");
+            }
+        }
+        assert_eq!(Ending::NoCommonAlgorithm.attempts(2), 1);
+    }
+
+    #[test]
+    fn a_daemon_is_judged_by_its_own_words() {
+        let reset = "rsync: [Receiver] read error: Connection reset by peer (104)\n";
+        for (said, ending) in [
+            ("@ERROR: max connections (1) reached -- try again later", Ending::DaemonBusy),
+            ("@ERROR: auth failed on module p", Ending::DaemonLogin),
+            ("@ERROR: Unknown module 'nosuch'", Ending::DaemonModule),
+            ("@ERROR: access denied to x from localhost (127.0.0.1)", Ending::DaemonRefuses),
+            ("@ERROR: chdir failed", Ending::DaemonRefuses),
+        ] {
+            assert_eq!(judged(5, &format!("{reset}{said}")), ending, "{said}");
+        }
+        assert_eq!(judged(5, ""), Ending::Misused);
+        assert_eq!((Ending::DaemonBusy.attempts(2), Ending::DaemonLogin.attempts(2)), (3, 1));
+        assert_eq!((Ending::DaemonBusy.exit(), Ending::DaemonModule.exit()), (Exit::Unavailable, Exit::Config));
     }
 
     #[test]

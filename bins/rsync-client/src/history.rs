@@ -1,6 +1,7 @@
 //! What the last commands did, one JSON object on each line of a file that stays small.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -16,6 +17,9 @@ const LINES_KEPT: usize = 2_000;
 /// The file is rewritten when it has this many more.
 const LINES_SLACK: usize = 500;
 
+/// Commands are nobody else's business, whatever is hidden in them.
+const MODE: u32 = 0o600;
+
 /// One command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
@@ -23,7 +27,7 @@ pub struct Entry {
     pub began: Timestamp,
     /// `rsync-1`, or the name of a `CRON_TASK_*`.
     pub command: String,
-    /// Its text, passwords hidden.
+    /// Its text as far as it may be shown.
     pub what: String,
     /// Whether it did its work.
     pub good: bool,
@@ -89,12 +93,16 @@ impl History {
         if count >= LINES_KEPT + LINES_SLACK || (!text.is_empty() && !text.ends_with('\n')) {
             let kept: String =
                 text.lines().skip(count.saturating_sub(LINES_KEPT)).map(|line| format!("{line}\n")).collect();
-            return files::replace(&self.path, (kept + &line).as_bytes());
+            return files::replace_with_mode(&self.path, (kept + &line).as_bytes(), MODE);
         }
-        match OpenOptions::new().create(true).append(true).open(&self.path) {
-            Ok(mut file) => append_durable(&mut file, &self.path, line.as_bytes()),
+        match OpenOptions::new().create(true).append(true).mode(MODE).open(&self.path) {
+            Ok(mut file) => {
+                // An earlier version let everybody read it. Where the mode cannot be changed, the owner is another.
+                let _ = file.set_permissions(Permissions::from_mode(MODE));
+                append_durable(&mut file, &self.path, line.as_bytes())
+            }
             // Says in its own words why nothing can be written there.
-            Err(_) => files::replace(&self.path, (text + &line).as_bytes()),
+            Err(_) => files::replace_with_mode(&self.path, (text + &line).as_bytes(), MODE),
         }
     }
 }

@@ -131,10 +131,8 @@ impl Pass<'_> {
         let label = format!("rsync-{number}");
         info!(command = label, what = unit.shown, "Command starts");
         let mend = |ending: Ending| {
-            if ending == Ending::KeyExposed
-                && let Err(error) = self.keys.protect()
-            {
-                warn!(why = error.to_string(), "Private key cannot be protected");
+            if ending == Ending::KeyExposed {
+                self.keys.protect();
             }
         };
         let report = self.conditions.run(&label, unit, self.shutdown, mend).await?;
@@ -170,5 +168,24 @@ impl Pass<'_> {
         arrivals.passed(LastPass { started, ended: now, commands, failed, exit: report.exit().code() });
         arrivals.write(&file)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_that_was_stopped_between_two_commands_is_no_success() {
+        let report = |endings: Vec<Ending>| PassReport {
+            complaints: Vec::new(),
+            endings,
+            changes: BTreeMap::new(),
+            commands: 2,
+        };
+        assert_eq!(report(vec![Ending::Done]).exit(), Exit::Code(143));
+        assert_eq!(report(vec![]).exit(), Exit::Code(143));
+        assert_eq!(report(vec![Ending::Done, Ending::Done]).exit(), Exit::Done);
+        assert_eq!(report(vec![Ending::KeyRefused]).exit(), Exit::Failed);
     }
 }

@@ -8,7 +8,9 @@ use shared::process::{Limits, Program};
 use shared::shutdown::Shutdown;
 
 use crate::config::SplitMode;
-use crate::script::{Place, Rsync, Script, Split, Veil, host_key_remark, place, rsyncs, shown, split};
+use crate::script::{
+    Chain, Place, Rsync, Script, Split, Veil, host_key_remark, path_remarks, place, rsyncs, shown, split,
+};
 
 /// A shell that reads a text for longer than this hangs.
 const SYNTAX_CHECK_MAX: Duration = Duration::from_secs(20);
@@ -20,6 +22,8 @@ pub struct Unit {
     pub text: String,
     /// For people.
     pub shown: String,
+    /// Whether its exit code tells how it went.
+    pub chain: Chain,
     /// The rsync commands in it.
     pub rsyncs: Vec<Rsync>,
     /// Sites whose folder it writes to.
@@ -51,7 +55,7 @@ impl Unit {
                 targets.push(target);
             }
         }
-        Self { shown: shown(text), text: text.to_owned(), rsyncs, sites, targets }
+        Self { shown: shown(text), chain: Chain::of(text), text: text.to_owned(), rsyncs, sites, targets }
     }
 
     /// Whether rsync's exit codes mean what rsync's table says.
@@ -80,7 +84,7 @@ impl Plan {
             },
             (SplitMode::Auto, Split::Whole(why)) => {
                 remarks.push(format!(
-                    "RSYNC_COMMANDS runs as one command, because {why}: only its last status is seen. Write plain commands separated by `;` to have each tried, timed and reported"
+                    "RSYNC_COMMANDS runs as one command, because {why}: it is timed, tried again and reported as one. Write plain commands separated by `;` to have each on its own"
                 ));
                 vec![script.text().to_owned()]
             }
@@ -96,7 +100,12 @@ impl Plan {
 }
 
 fn unit_remarks(number: usize, unit: &Unit, logs: &Path) -> Vec<String> {
-    let dangers = unit.rsyncs.iter().flat_map(Rsync::remarks).map(|remark| format!("command {number}: {remark}"));
+    let dangers = unit
+        .rsyncs
+        .iter()
+        .flat_map(Rsync::remarks)
+        .chain(path_remarks(&unit.text))
+        .map(|remark| format!("command {number}: {remark}"));
     let places =
         unit.rsyncs.iter().filter_map(Rsync::local_target).filter(|target| place(target, logs) == Place::NoSite);
     let places = places.map(|target| {

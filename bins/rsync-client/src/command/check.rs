@@ -15,6 +15,7 @@ use super::start::surroundings;
 use crate::attempt::status;
 use crate::config::{Settings, neighbours};
 use crate::ending::{Ending, judge};
+use crate::negotiation;
 use crate::plan::Plan;
 use crate::script::{Rsync, words};
 use crate::ssh::{Client, Keys, named};
@@ -106,7 +107,7 @@ async fn key(settings: &Settings, findings: &mut Findings) -> Result<Option<Stri
             return Ok(None);
         }
     }
-    match Client::new(settings.ssh.client(&around, keys.private())).prepare() {
+    match Client::new(settings.ssh.client(&around, keys.usable()?)).prepare() {
         Ok(prepared) => Ok(Some(prepared.search_path)),
         Err(error) => {
             findings.fault(Exit::CannotCreate, &error.to_string(), error.help());
@@ -157,7 +158,8 @@ async fn reach(plan: &Plan, search_path: &str, findings: &mut Findings) -> Resul
             Ok(()) => findings.good(&format!("{host} answers and accepts our key")),
             Err((ending, said)) => {
                 let what = format!("{host}: {}: {}", ending.sentence(), plan.veil.over(&said));
-                findings.fault(ending.exit(), &what, ending.help());
+                let cure = negotiation::cure(&said).filter(|_| ending == Ending::NoCommonAlgorithm);
+                findings.fault(ending.exit(), &what, cure.as_deref().unwrap_or(ending.help()));
             }
         }
         known.push(way);

@@ -50,5 +50,5 @@ async fn prepare() -> Result<String, Failure> {
     let text = settings.commands.as_ref().map(|script| script.text()).unwrap_or_default();
     let units = [Unit::new(text, Path::new("/analytics/logs"))];
     Announcement::new(public, &units, settings.log.format).show();
-    Ok(Client::new(settings.ssh.client(&around, keys.private())).prepare()?.search_path)
+    Ok(Client::new(settings.ssh.client(&around, keys.usable()?)).prepare()?.search_path)
 }

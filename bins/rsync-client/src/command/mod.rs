@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 
 mod check;
+mod dial;
 mod exec;
 mod health;
 mod history;
@@ -12,6 +13,7 @@ mod server;
 mod start;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use shared::entry::{Exit, Failure, print_config, say};
@@ -69,11 +71,26 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<OsString>,
     },
-    /// Start sshd, with nothing but rsync for the keys in SSH_AUTH_KEY*
+    /// Start sshd: each key in SSH_AUTH_KEY* runs rsync in its own folder and nothing else
     Server,
     /// What sshd runs for a client of `server`
     #[command(hide = true)]
-    Rrsync,
+    Rrsync {
+        /// What its key may reach
+        module: PathBuf,
+    },
+    /// What our rsync runs for a connection to a daemon
+    #[command(hide = true)]
+    Dial {
+        /// Longest wait for the connection
+        connect_seconds: u64,
+        /// Longest silence
+        idle_seconds: u64,
+        /// The daemon's port
+        port: u16,
+        /// The daemon's host
+        host: String,
+    },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -93,7 +110,10 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Key { kind } => key::key(kind),
         Command::Exec { words } => exec::exec(&words),
         Command::Server => server::server(),
-        Command::Rrsync => rrsync::rrsync(),
+        Command::Rrsync { module } => rrsync::rrsync(&module),
+        Command::Dial { connect_seconds, idle_seconds, port, host } => {
+            dial::dial(connect_seconds, idle_seconds, port, &host)
+        }
         Command::Other(words) => exec::other(&words),
     }
 }

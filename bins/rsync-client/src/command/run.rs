@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use shared::config;
 use shared::entry::{Exit, Failure};
+use shared::health_http::ListenOptions;
 use shared::job::{AtStart, Job, JobOptions, Reload, Report, Run};
 use shared::schedule::Schedule;
 use shared::shutdown::Shutdown;
@@ -40,10 +41,15 @@ async fn serve(ready: Ready, shutdown: &Shutdown) -> Result<Exit, Failure> {
         prepare(folder)?;
     }
     let here = LocalSet::new();
+    // Where nothing is fetched, the first task answers by HTTP.
+    let mut listen = Some(ready.settings.listen.clone()).filter(|_| ready.plan.is_none());
     let tasks: Vec<_> = ready
         .tasks
         .iter()
-        .map(|task| here.spawn_local(task.clone().serve(state.clone(), ready.settings.job.clone(), shutdown.clone())))
+        .map(|task| {
+            let listen = listen.take();
+            here.spawn_local(task.clone().serve(state.clone(), ready.settings.job.clone(), listen, shutdown.clone()))
+        })
         .collect();
     let served = here.run_until(async {
         if ready.plan.is_none() {
@@ -103,9 +109,13 @@ fn prepare(folder: &Path) -> Result<(), Failure> {
 
 impl ReadyTask {
     /// Runs the task at each of its times, never twice at once, and never for a time that went by, as cron does.
-    async fn serve(self, state: PathBuf, options: JobOptions, shutdown: Shutdown) {
+    async fn serve(self, state: PathBuf, options: JobOptions, listen: Option<ListenOptions>, shutdown: Shutdown) {
         let options = JobOptions { at_start: AtStart::No, ..options };
-        let job = Job::new(&self.label, options, &state, state.join(format!("{}.health.json", self.label)));
+        let job = Job::new(&self.label, options, &state, crate::task::health_file(&state, &self.label));
+        let job = match listen {
+            Some(listen) => job.listen(listen),
+            None => job,
+        };
         let mut history = History::open(&state.join("history.jsonl"));
         let schedule = self.schedule.clone();
         let served = job.serve(schedule, &shutdown, async |run: &Run| self.once(run, &mut history).await);

@@ -15,7 +15,7 @@ use crate::config::{Settings, Surroundings, neighbours};
 use crate::ending::Ending;
 use crate::pass::{Pass, PassReport};
 use crate::plan::{Plan, Unit};
-use crate::script::{Veil, host_key_remark};
+use crate::script::{Veil, host_key_remark, path_remarks};
 use crate::ssh::{Client, Keys, SshError};
 
 /// Everything that a pass needs, made once.
@@ -61,7 +61,7 @@ impl Ready {
         }
         let keys = Keys::in_folder(&settings.ssh.folder(&around));
         let public_key = keys.ensure(settings.ssh.key_type).await?;
-        let prepared = Client::new(settings.ssh.client(&around, keys.private())).prepare()?;
+        let prepared = Client::new(settings.ssh.client(&around, keys.usable()?)).prepare()?;
         prepared.try_out().await;
         let units = plan.iter().flat_map(|plan| plan.units.iter().cloned()).collect::<Vec<_>>();
         let announcement = Announcement::new(public_key, &units, settings.log.format);
@@ -72,6 +72,7 @@ impl Ready {
             policy: settings.policy(),
             limits: Limits { hard: Some(settings.timeout.get()), ..settings.job.stop.limits() },
             veil,
+            notes: settings.state_folder(),
         };
         let tasks = tasks(&settings, &conditions).await?;
         Ok(Self { settings, plan, tasks, conditions, keys, announcement })
@@ -132,7 +133,7 @@ impl From<PassReport> for Report {
 async fn tasks(settings: &Settings, conditions: &Conditions) -> Result<Vec<ReadyTask>, Failure> {
     let mut tasks = Vec::new();
     for (name, task) in settings.tasks.iter() {
-        let name = format!("CRON_TASK_{name}");
+        let (label, name) = (crate::task::label(name), format!("CRON_TASK_{name}"));
         if let Err(why) = crate::plan::check_syntax(task.script.text()).await? {
             return Err(Failure::new(
                 Exit::Config,
@@ -141,7 +142,9 @@ async fn tasks(settings: &Settings, conditions: &Conditions) -> Result<Vec<Ready
             .help("write five fields, then a command as `sh -c` takes it"));
         }
         let unit = Unit::new(task.script.text(), &settings.logs_folder());
-        let remarks = unit.rsyncs.iter().flat_map(|rsync| rsync.remarks()).chain(host_key_remark(task.script.text()));
+        let text = task.script.text();
+        let remarks = unit.rsyncs.iter().flat_map(|rsync| rsync.remarks());
+        let remarks = remarks.chain(host_key_remark(text)).chain(path_remarks(text));
         remarks.for_each(|remark| warn!(remark, setting = name, "A task deserves a look"));
         // cron runs a task once in each slot, and as long as it takes.
         let conditions = Conditions {
@@ -150,7 +153,6 @@ async fn tasks(settings: &Settings, conditions: &Conditions) -> Result<Vec<Ready
             limits: settings.job.stop.limits(),
             ..conditions.clone()
         };
-        let label = name.to_ascii_lowercase().replace('_', "-");
         let schedule = task.schedule.clone().in_zone(&settings.zone);
         tasks.push(ReadyTask { label, schedule, unit, conditions });
     }

@@ -1,5 +1,8 @@
 //! The texts that operators write: lists of shell commands, read without running them.
 
+mod chain;
+mod display;
+mod harmless;
 mod split;
 mod target;
 #[cfg(test)]
@@ -7,10 +10,12 @@ mod tests;
 mod token;
 mod veil;
 
+pub use chain::Chain;
+pub use display::shown;
 pub use split::{Split, split};
-pub use target::{Place, Rsync, host_key_remark, place, rsyncs};
+pub use target::{Place, Rsync, host_key_remark, path_remarks, place, rsyncs};
 pub use token::words;
-pub use veil::{Veil, shown};
+pub use veil::Veil;
 
 use shared::config::Value;
 

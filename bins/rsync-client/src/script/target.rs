@@ -2,7 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::chain::Chain;
 use super::token::{Kind, Word, tokens};
+use super::veil::password;
 
 /// Options of rsync that take the next word as their value.
 const WITH_VALUE: &[&str] = &[
@@ -153,7 +155,7 @@ impl Rsync {
 
     /// The first source on another machine: where it is, and the folder there.
     pub fn remote_source(&self) -> Option<(&str, &str)> {
-        let source = self.sources.iter().find(|source| is_remote(source))?;
+        let source = self.sources.iter().find(|source| is_remote(source) && password(source).is_none())?;
         source.split_once(':').filter(|(_, path)| !path.starts_with(':') && !path.starts_with("//"))
     }
 
@@ -172,12 +174,12 @@ fn letters(option: &str) -> impl Iterator<Item = char> + '_ {
     short.chars()
 }
 
-fn takes_value(letter: char) -> bool {
+pub(super) fn takes_value(letter: char) -> bool {
     LETTERS_WITH_VALUE.contains(letter)
 }
 
 /// `-avze` takes the next word, `-essh` has its value inside.
-fn takes_next_word(option: &str) -> bool {
+pub(super) fn takes_next_word(option: &str) -> bool {
     if option.starts_with("--") {
         return WITH_VALUE.contains(&option);
     }
@@ -229,6 +231,32 @@ pub fn host_key_remark(text: &str) -> Option<&'static str> {
     unchecked.iter().chain(&forgotten).any(|words| squeezed.contains(words)).then_some(
         "StrictHostKeyChecking=no and UserKnownHostsFile=/dev/null let anybody in between pose as the server: leave both out (a first contact needs no question here), or pin the key with SSH_KNOWN_HOSTS",
     )
+}
+
+/// Sentences about programs that are named by their paths, and so go around ours of the same names.
+pub fn path_remarks(text: &str) -> Vec<&'static str> {
+    let mut remarks = Vec::new();
+    let words =
+        || text.split(|c: char| c.is_whitespace() || "'\"=;&|(`".contains(c)).filter(|word| word.starts_with('/'));
+    let names = |names: &[&str]| {
+        words().any(|word| names.iter().any(|name| word.ends_with(&format!("/{name}")) && word.contains("bin/")))
+    };
+    if names(&["ssh", "scp", "sftp"]) {
+        remarks.push(
+            "ssh, scp or sftp is named by its path: it runs without our key, known hosts and limits of time; write the name alone, such as `-e ssh`",
+        );
+    }
+    let chain = Chain::of(text);
+    if chain.names_path && !chain.is_plain {
+        remarks.push(
+            "rsync is named by its path among other commands: files that vanish (24) stop what stands behind `&&`, and a failure shows in its own error line only; write `rsync`",
+        );
+    } else if chain.names_path && (text.contains("rsync://") || text.contains("::")) {
+        remarks.push(
+            "rsync is named by its path: a daemon that goes silent holds it up until RSYNC_TIMEOUT; write `rsync`",
+        );
+    }
+    remarks
 }
 
 #[cfg(test)]
@@ -291,6 +319,24 @@ mod tests {
             is_remote("host:/a") && is_remote("me@host:a") && is_remote("host::module") && is_remote("rsync://h/m")
         );
         assert!(!is_remote("/a:b") && !is_remote("a/b:c") && !is_remote("a"));
+    }
+
+    #[test]
+    fn programs_with_a_path_draw_a_remark() {
+        let remarks = |text: &str| path_remarks(text).len();
+        assert_eq!(remarks("rsync -e /usr/bin/ssh h:/a b"), 1);
+        assert_eq!(remarks("rsync -e '/usr/bin/ssh -p 22' h:/a b"), 1);
+        assert_eq!(remarks("rsync --rsh=/usr/bin/ssh h:/a b && /usr/bin/scp h:/x y"), 1);
+        assert_eq!(remarks("/usr/bin/rsync h:/a b && /usr/bin/rsync h:/c d"), 1);
+        assert_eq!(remarks("/usr/bin/rsync rsync://h/a b"), 1);
+        assert_eq!(remarks("/usr/bin/rsync h:/a b"), 0);
+        assert_eq!(remarks("rsync -e ssh h:/etc/ssh /backup/ssh"), 0);
+    }
+
+    #[test]
+    fn a_place_with_a_password_is_told_to_nobody() {
+        assert_eq!(only("rsync me:hush@host:/a b").remote_source(), None);
+        assert_eq!(only("rsync me@host:/a b").remote_source(), Some(("me@host", "/a")));
     }
 
     #[test]

@@ -4,6 +4,9 @@
 
 use std::ops::Range;
 
+/// The doubt about a text in which a quote is opened and not closed.
+pub const OPEN_QUOTE: &str = "a quote is never closed";
+
 /// A word or an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -190,7 +193,7 @@ impl Scanner<'_> {
             }
             self.push(from, c, false);
         }
-        self.doubt("a quote is never closed");
+        self.doubt(OPEN_QUOTE);
     }
 
     fn double_quoted(&mut self, from: usize) {
@@ -218,7 +221,7 @@ impl Scanner<'_> {
                 _ => self.push(from, c, false),
             }
         }
-        self.doubt("a quote is never closed");
+        self.doubt(OPEN_QUOTE);
     }
 
     fn escaped(&mut self, from: usize) {

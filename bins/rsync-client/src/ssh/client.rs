@@ -1,7 +1,8 @@
 //! The configuration that every ssh of ours reads, so that none waits for a person, a silent server or a question.
 //!
 //! Commands stay as operators wrote them: a small `ssh` that comes first in their search path adds our configuration
-//! file, and options in the command still win over it.
+//! file, and options in the command still win over it. `scp` and `sftp` stand beside it, which start an ssh by its path,
+//! and an `rsync` that ends a silent daemon and tells how it ended (see [`crate::tally`]).
 
 use std::fs;
 use std::io;
@@ -14,8 +15,13 @@ use shared::process::{Limits, Program};
 use shared::shutdown::Shutdown;
 use tracing::warn;
 
+use super::workplace::workplace;
+
 /// ssh gives up after this many unanswered signs of life.
 const SIGNS_OF_LIFE: u64 = 4;
+
+/// What our rsync does, behind a line with its own values.
+const RSYNC: &str = include_str!("rsync.sh");
 
 /// What the configuration says.
 #[derive(Clone, Debug)]
@@ -92,39 +98,70 @@ impl Client {
     /// # Errors
     /// When they cannot be written, or ssh is not there.
     pub fn prepare(&self) -> Result<Prepared, SshError> {
-        let ours = self.options.folder.join("rsync-client");
+        let ours = workplace(&self.options.folder).map_err(|(path, source)| SshError::Folder { path, source })?;
         let folder = ours.join("bin");
         let failed = |source| SshError::Folder { path: folder.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        let real = self.find_ssh(&folder).ok_or(SshError::Missing)?;
-        let known_hosts = match &self.options.pinned_hosts {
-            Some(lines) => {
-                let file = ours.join("pinned_hosts");
-                files::replace(&file, format!("{}\n", lines.trim()).as_bytes())?;
-                file
-            }
-            None => self.options.folder.join("known_hosts"),
-        };
+        let real = self.find("ssh", &folder).ok_or(SshError::Missing)?;
+        let known_hosts = self.known_hosts(&ours)?;
         let config = ours.join("config");
         files::replace(&config, self.config(&known_hosts).as_bytes())?;
-        let script = format!("#!/bin/sh\nexec {} -F {} \"$@\"\n", shell_quoted(&real), shell_quoted(&config));
-        files::replace_with_mode(&folder.join("ssh"), script.as_bytes(), 0o755)?;
+        write_program(&folder.join("ssh"), &with_config(&real, &config))?;
+        // They start ssh by its path, and hand our file on to it.
+        for name in ["scp", "sftp"] {
+            if let Some(real) = self.find(name, &folder) {
+                write_program(&folder.join(name), &with_config(&real, &config))?;
+            }
+        }
+        if let Some(real) = self.find("rsync", &folder) {
+            write_program(&folder.join("rsync"), &self.rsync(&real))?;
+        }
         let search_path = format!("{}:{}", folder.display(), self.options.search_path);
+        let [known_hosts, ..] = known_hosts;
         Ok(Prepared { folder, search_path, known_hosts })
     }
 
-    /// The first ssh in the search path that is not the one we write, which a command of ours may have put in there.
-    fn find_ssh(&self, ours: &Path) -> Option<PathBuf> {
+    /// The files of known hosts; a new host is remembered in the first.
+    fn known_hosts(&self, ours: &Path) -> Result<[PathBuf; 2], SshError> {
+        let theirs = self.options.folder.join("known_hosts");
+        if let Some(lines) = &self.options.pinned_hosts {
+            let file = ours.join("pinned_hosts");
+            files::replace(&file, format!("{}\n", lines.trim()).as_bytes())?;
+            return Ok([file.clone(), file]);
+        }
+        let is_elsewhere = !ours.starts_with(&self.options.folder);
+        Ok(if is_elsewhere { [ours.join("known_hosts"), theirs] } else { [theirs.clone(), theirs] })
+    }
+
+    /// The first program of a name in the search path that is not the one we write, which a command of ours may have put
+    /// in there.
+    fn find(&self, name: &str, ours: &Path) -> Option<PathBuf> {
         let is_program = |path: &PathBuf| {
             fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         };
         let folders = self.options.search_path.split(':').map(Path::new).filter(|folder| *folder != ours);
-        folders.map(|folder| folder.join("ssh")).find(is_program)
+        folders.map(|folder| folder.join(name)).find(is_program)
+    }
+
+    /// Our rsync.
+    fn rsync(&self, real: &Path) -> String {
+        let ClientOptions { connect_timeout, stall_timeout, .. } = &self.options;
+        // Without our own program, a connection is rsync's own.
+        let ourselves = std::env::current_exe().unwrap_or_default();
+        format!(
+            "#!/bin/sh\nreal={} dial={} connect={} stall={}\n{RSYNC}",
+            shell_quoted(real),
+            shell_quoted(Path::new(&format!("{} dial", shell_quoted(&ourselves)).replace('%', "%%"))),
+            connect_timeout.as_secs().max(1),
+            stall_timeout.as_secs().max(1),
+        )
     }
 
     /// The configuration file. A value that is set twice keeps the first, so the operator's own file comes before ours.
-    fn config(&self, known_hosts: &Path) -> String {
+    fn config(&self, known_hosts: &[PathBuf; 2]) -> String {
         let ClientOptions { folder, connect_timeout, stall_timeout, pinned_hosts, keys, .. } = &self.options;
+        let [first, second] = known_hosts;
+        let hosts = if first == second { quoted(first) } else { format!("{} {}", quoted(first), quoted(second)) };
         let interval = (stall_timeout.as_secs() / SIGNS_OF_LIFE).max(1);
         let signs = (stall_timeout.as_secs() / interval).clamp(1, SIGNS_OF_LIFE);
         let strict = if pinned_hosts.is_some() { "yes" } else { "accept-new" };
@@ -144,7 +181,6 @@ impl Client {
              Include /etc/ssh/ssh_config\n",
             own = quoted(&folder.join("config")),
             connect = connect_timeout.as_secs().max(1),
-            hosts = quoted(known_hosts),
         )
     }
 }
@@ -162,10 +198,18 @@ impl Prepared {
         };
         warn!(
             why,
-            help = "mount the volume of SSH_DIR without noexec",
+            help = "mount the volume of SSH_DIR writable and without noexec; a key that is a secret of the engine may be mounted there as a single file",
             "Commands run without our ssh settings: a silent server can hold them up until RSYNC_TIMEOUT"
         );
     }
+}
+
+fn with_config(program: &Path, config: &Path) -> String {
+    format!("#!/bin/sh\nexec {} -F {} \"$@\"\n", shell_quoted(program), shell_quoted(config))
+}
+
+fn write_program(path: &Path, script: &str) -> Result<(), FileError> {
+    files::replace_with_mode(path, script.as_bytes(), 0o755)
 }
 
 /// A path as ssh's configuration takes it: blanks are quoted, a percent sign begins a token.
@@ -234,7 +278,7 @@ mod tests {
     fn a_short_patience_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let short = ClientOptions { stall_timeout: Duration::from_secs(3), ..options(folder.path()) };
-        let config = Client::new(short).config(Path::new("/k"));
+        let config = Client::new(short).config(&[PathBuf::from("/k"), PathBuf::from("/k")]);
         assert!(config.contains("ServerAliveInterval 1\n") && config.contains("ServerAliveCountMax 3\n"), "{config}");
     }
 }

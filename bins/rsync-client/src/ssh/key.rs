@@ -11,7 +11,9 @@ use shared::entry::{Exit, Failure};
 use shared::files::{FileError, Lock, sync_folder};
 use shared::process::{Limits, Program};
 use shared::shutdown::Shutdown;
-use tracing::info;
+use tracing::{debug, info};
+
+use super::workplace::workplace;
 
 /// RSA keys take seconds to make, and another container may be making one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -176,6 +178,36 @@ impl Keys {
         KeyType::ALL.iter().map(|kind| self.folder.join(kind.file())).filter(|path| path.exists()).collect()
     }
 
+    /// Every private key as ssh takes it: itself, or a copy of ours.
+    ///
+    /// # Errors
+    /// When a copy is needed and cannot be written.
+    pub fn usable(&self) -> Result<Vec<PathBuf>, KeyError> {
+        self.private().iter().map(|path| self.usable_key(path)).collect()
+    }
+
+    /// A key that others may read, or that an editor or a form left without its last line end, is refused by ssh. Where
+    /// the file itself is not ours to change, a copy is made that only we may read.
+    fn usable_key(&self, path: &Path) -> Result<PathBuf, KeyError> {
+        let failed = |source| KeyError::Folder { path: path.to_owned(), source };
+        let Ok(content) = fs::read(path) else { return Ok(path.to_owned()) };
+        let clean = with_plain_line_ends(&content);
+        let is_exposed = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o077 != 0;
+        if (clean == content && !is_exposed) || content.iter().all(u8::is_ascii_whitespace) {
+            return Ok(path.to_owned());
+        }
+        let place = workplace(&self.folder).map_err(|(path, source)| KeyError::Folder { path, source })?;
+        let copies = place.join("keys");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&copies).map_err(failed)?;
+        let copy = copies.join(path.file_name().unwrap_or_default());
+        if fs::read(&copy).ok().as_ref() != Some(&clean) {
+            shared::files::replace_with_mode(&copy, &clean, 0o600)?;
+            let why = if clean == content { "others may read it" } else { "its line ends are not what ssh reads" };
+            info!(key = %path.display(), why, copy = %copy.display(), "A private key is used by a copy");
+        }
+        Ok(copy)
+    }
+
     /// The pair to use: the one of the wished type, made if it is missing; without a wish the one that is there, and
     /// an ed25519 pair if there is none.
     ///
@@ -183,33 +215,32 @@ impl Keys {
     /// When no usable pair is there afterwards.
     pub async fn ensure(&self, wish: Option<KeyType>) -> Result<PublicKey, KeyError> {
         named().await?;
-        prepare_folder(&self.folder)?;
-        let _lock = take_lock(&self.folder).await?;
-        let there = KeyType::ALL.into_iter().find(|kind| self.folder.join(kind.file()).exists());
-        let kind = wish.or(there).unwrap_or(KeyType::Ed25519);
-        let path = self.folder.join(kind.file());
-        if !path.exists() {
-            make_pair(kind, &path).await?;
-            info!(key = %path.display(), "Made a new key pair");
+        let there = || KeyType::ALL.into_iter().find(|kind| self.folder.join(kind.file()).exists());
+        let path = |there: Option<KeyType>| self.folder.join(wish.or(there).unwrap_or(KeyType::Ed25519).file());
+        // A key that is there needs no right to make one, as on a read-only mount.
+        if !path(there()).exists() {
+            prepare_folder(&self.folder)?;
+            let _lock = take_lock(&self.folder).await?;
+            let there = there();
+            if !path(there).exists() {
+                make_pair(wish.or(there).unwrap_or(KeyType::Ed25519), &path(there)).await?;
+                info!(key = %path(there).display(), "Made a new key pair");
+            }
         }
-        self.protect()?;
-        self.public(&path).await
+        self.protect();
+        self.public(&path(there())).await
     }
 
-    /// Takes back the right of others to read the private keys, which ssh insists on.
-    ///
-    /// # Errors
-    /// When a mode cannot be changed.
-    pub fn protect(&self) -> Result<(), KeyError> {
-        for path in self.private() {
-            let failed = |source| KeyError::Folder { path: path.clone(), source };
-            let mode = fs::metadata(&path).map_err(failed)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
+    /// Takes back the right of others to read the private keys, which ssh insists on. Where that is not possible, or the
+    /// file is a secret that is only linked to, [`Keys::usable`] makes a copy.
+    pub fn protect(&self) {
+        let is_file = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        for path in self.private().iter().filter(|path| is_file(path)) {
+            let Ok(mode) = fs::metadata(path).map(|found| found.permissions().mode()) else { continue };
+            if mode & 0o077 != 0 && fs::set_permissions(path, Permissions::from_mode(0o600)).is_ok() {
                 info!(key = %path.display(), mode = format!("{:o}", mode & 0o777), "Private key was readable for others; its mode is 600 now");
             }
         }
-        Ok(())
     }
 
     /// The public half, computed from the private one: that needs no file and proves that the key can be used.
@@ -219,7 +250,8 @@ impl Keys {
         if content.iter().all(u8::is_ascii_whitespace) {
             return Err(unusable("it is empty".to_owned()));
         }
-        let computed = keygen(Program::new("ssh-keygen").args(["-y", "-P", "", "-f"]).arg(path)).await;
+        let usable = self.usable_key(path)?;
+        let computed = keygen(Program::new("ssh-keygen").args(["-y", "-P", "", "-f"]).arg(&usable)).await;
         let computed = computed.map_err(|why| {
             let locked = why.contains("incorrect passphrase");
             unusable(if locked { "it has a passphrase, and nobody is here to type it".to_owned() } else { why })
@@ -228,8 +260,11 @@ impl Keys {
         let written = fs::read_to_string(&file).unwrap_or_default();
         let line = if same_key(&written, &computed) { written.trim().to_owned() } else { computed.trim().to_owned() };
         if !same_key(&written, &computed) {
-            shared::files::replace(&file, format!("{line}\n").as_bytes())?;
-            info!(file = %file.display(), "Wrote the public key again from the private one");
+            match shared::files::replace(&file, format!("{line}\n").as_bytes()) {
+                Ok(()) => info!(file = %file.display(), "Wrote the public key again from the private one"),
+                // Nobody needs it who reads this log.
+                Err(error) => debug!(why = error.to_string(), "Public key cannot be written beside the private one"),
+            }
         }
         let fingerprint = keygen(Program::new("ssh-keygen").args(["-l", "-f", "-"]).input(format!("{line}\n"))).await;
         let fingerprint = fingerprint.map_err(unusable)?;
@@ -285,6 +320,13 @@ pub(super) async fn make_pair(kind: KeyType, path: &Path) -> Result<(), KeyError
         .and_then(|()| fs::rename(&beside, path))
         .and_then(|()| sync_folder(path));
     moved.map_err(|error| failed(error.to_string()))
+}
+
+/// What ssh reads: lines that end with a line feed, also the last, and nothing in front or behind.
+fn with_plain_line_ends(content: &[u8]) -> Vec<u8> {
+    let mut clean: Vec<u8> = content.trim_ascii().iter().copied().filter(|byte| *byte != b'\r').collect();
+    clean.push(b'\n');
+    clean
 }
 
 fn public_file(private: &Path) -> PathBuf {

@@ -4,8 +4,11 @@ mod authorized;
 mod client;
 mod host_key;
 mod key;
+#[cfg(test)]
+mod tests;
+mod workplace;
 
-pub use authorized::{AuthorizedKey, AuthorizedKeys, restricted};
+pub use authorized::{AuthorizedKey, AuthorizedKeys, folder_name, restricted};
 pub use client::{Client, ClientOptions, Prepared, SshError};
 pub use host_key::HostKeys;
 pub use key::{KeyError, KeyType, Keys, PublicKey, named};
