@@ -59,7 +59,8 @@ fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
         }
         Err(error) => {
             let what = format!("cannot list the folder of the logs {}: {error}", folder.display());
-            findings.fault(Exit::Config, &what, "mount the volume with the logs, or set ANALYTICS_DIR");
+            let (exit, help) = trouble::of_logs_folder(&folder, &error);
+            findings.fault(exit, &what, &help);
             Vec::new()
         }
     }

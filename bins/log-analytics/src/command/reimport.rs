@@ -111,7 +111,7 @@ fn lines_of(settings: &Settings, path: &Path, day: Date, zone: &TimeZone) -> Res
         return Ok(spans);
     };
     let mut days = Days::new(zone.clone(), jiff::Timestamp::now());
-    let mut clock = Clock::new(reading.zone.clone());
+    let mut clock = Clock::new(reading.zone);
     let mut lines = lines(&source, PrefixHasher::default()).map_err(|error| unreadable(&error))?;
     while let Some(line) = lines.next_line().map_err(|error| unreadable(&error))? {
         if let Parsed::Record(record) = parser.parse(line.bytes)

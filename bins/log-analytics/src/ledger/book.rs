@@ -119,7 +119,7 @@ impl Book {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Opened { version, journal, .. } => (self.version, self.journal) = (version, journal),
-            Record::Seen(seen) => self.seen(seen),
+            Record::Seen(seen) => self.seen(&seen),
             Record::Intent(intent) => self.intended(intent),
             Record::Receipt { intent, receipt } => {
                 self.slowest_ms = self.slowest_ms.max((receipt.took_ms > 0).then_some(receipt.took_ms));
@@ -193,32 +193,22 @@ impl Book {
             }
             Record::Vanished { file, .. } => self.change(file, |content| content.vanished = true),
             Record::Again { file, lines } => self.send_again(file, lines),
-            Record::Kept { .. } => self.kept(record),
+            Record::Kept { .. } => self.kept(&record),
             _ => {}
         }
     }
 
-    fn kept(&mut self, record: Record) {
-        let Record::Kept { file, done, finished, holes, again, unreadable, .. } = &record else { return };
+    fn kept(&mut self, record: &Record) {
+        let Record::Kept { file, done, holes, .. } = record else { return };
         for path in done {
             if let Some(sighting) = self.sightings.get_mut(&**path) {
                 sighting.done = true;
             }
         }
-        let (file, finished) = (*file, *finished);
-        let (holes, mut spans, unreadable) = (holes.clone(), again.clone(), unreadable.clone());
-        holes.as_slice().iter().for_each(|offset| spans.add(*offset, offset + 1));
-        let Record::Kept { cut, hits, lines, unreadable_lines, at_ms, newest, begins, proof, believed, vanished, .. } = record else { return };
-        self.change(file, |content| {
-            (content.cut, content.hits, content.lines, content.finished_ms) = (cut, hits, lines, at_ms);
-            (content.newest, content.begins, content.vanished) = (newest, begins, vanished);
-            (content.again, content.unreadable, content.unreadable_lines) = (spans, unreadable, unreadable_lines);
-            if proof.is_some() {
-                (content.proof, content.is_believed) = (proof, believed);
-            }
-            if finished {
-                content.state = FileState::Finished;
-            }
+        self.change(*file, |content| {
+            content.keep(record);
+            // Version 1 knew lines alone.
+            holes.as_slice().iter().for_each(|offset| content.again.add(*offset, offset + 1));
         });
     }
 
@@ -232,7 +222,7 @@ impl Book {
         self.contents.binary_search_by_key(&file, |content| content.id)
     }
 
-    fn seen(&mut self, seen: Seen) {
+    fn seen(&mut self, seen: &Seen) {
         let path: Arc<str> = seen.path.as_str().into();
         let stat = Stat {
             device: seen.device,
@@ -248,7 +238,7 @@ impl Book {
                 index
             }
         };
-        self.contents[index].seen(&seen, Arc::clone(&path));
+        self.contents[index].seen(seen, Arc::clone(&path));
         if let Some(known) = self.by_line.get_mut() {
             known.insert((self.contents[index].line_key, seen.file));
         }

@@ -1,6 +1,10 @@
 //! One content as the ledger knows it, and the files that were seen to hold it.
 
+use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::offsets::Offsets;
 use super::record::{FileId, Record, Seen, Totals};
@@ -166,6 +170,21 @@ impl Content {
         }
     }
 
+    /// Takes over how it stood when the journal was rewritten.
+    pub(super) fn keep(&mut self, record: &Record) {
+        let Record::Kept { finished, again, unreadable, unreadable_lines, proof, believed, .. } = record else { return };
+        let Record::Kept { cut, hits, lines, at_ms, newest, begins, vanished, .. } = record else { return };
+        (self.cut, self.hits, self.lines, self.finished_ms) = (*cut, *hits, *lines, *at_ms);
+        (self.newest, self.begins, self.vanished) = (*newest, *begins, *vanished);
+        (self.again, self.unreadable, self.unreadable_lines) = (again.clone(), unreadable.clone(), *unreadable_lines);
+        if proof.is_some() {
+            (self.proof, self.is_believed) = (*proof, *believed);
+        }
+        if *finished {
+            self.state = FileState::Finished;
+        }
+    }
+
     /// How the content is told when the journal is rewritten: where it was seen, the path seen last coming last, as it names
     /// the content.
     pub(super) fn sighted(&self, sightings: &[Sighted<'_>]) -> Vec<Record> {
@@ -224,8 +243,14 @@ impl Content {
     }
 }
 
-/// A path as the journal writes it. Names that are not UTF-8 lose their odd bytes, which costs a second look at the file and
-/// nothing else.
-pub fn path_text(file: &LogFile) -> std::borrow::Cow<'_, str> {
-    file.path.to_string_lossy()
+/// A path as the journal writes it. A name that is not UTF-8 loses its odd bytes and gets a hash instead, so that two of them
+/// are not taken for one.
+pub fn path_text(file: &LogFile) -> Cow<'_, str> {
+    match file.path.to_str() {
+        Some(text) => text.into(),
+        None => {
+            let hash = xxh3_64(file.path.as_os_str().as_bytes());
+            format!("{}#{hash:016x}", file.path.display()).into()
+        }
+    }
 }

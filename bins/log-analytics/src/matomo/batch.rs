@@ -189,14 +189,14 @@ impl BatchBuilder {
     /// Closes the batch under its number. `wrap` makes the marks around the hits. Answers the room that the hits took as well.
     pub fn close(
         self,
-        label: Label<'_>,
+        mut label: Label<'_>,
         with_page_views: bool,
         wrap: impl FnOnce(&Label<'_>) -> Wrapped,
     ) -> (Batch, Vec<u8>) {
         let origins = self.origins();
         let Self { hits, queued, days } = self;
         let newest = days.iter().map(|touched| touched.day).max().zip(queued.iter().map(|(hit, _)| hit.seconds).max());
-        let label = Label { parts: parts(&origins), hits: origins.len(), newest, ..label };
+        (label.parts, label.hits, label.newest) = (parts(&origins), origins.len(), newest);
         let Wrapped { head, tail, marks } = wrap(&label);
         let mut body = Vec::with_capacity(HEAD.len() + head.len() + hits.len() + queued.len() + tail.len());
         body.extend_from_slice(HEAD);

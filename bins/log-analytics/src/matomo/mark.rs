@@ -26,6 +26,9 @@ const CHUNK_CHARACTERS: usize = 960;
 /// Visits asked for at once when single hits are looked for; more and more of them, up to the last number.
 const VISITS_LIMITS: [&str; 4] = ["500", "2000", "8000", "32000"];
 
+/// What is known of a part's file: the hash of its first line, and what is proven of it.
+pub type IdentityOf<'l> = dyn Fn(&Part) -> Option<(u64, Proof)> + 'l;
+
 /// What the marks of a batch say.
 #[derive(Clone)]
 pub struct Label<'l> {
@@ -43,8 +46,8 @@ pub struct Label<'l> {
     pub newest: Option<(Date, i64)>,
     /// The lines of each file.
     pub parts: Vec<Part>,
-    /// What is known of a part's file: the hash of its first line, and what is proven of it.
-    pub identity: Option<&'l dyn Fn(&Part) -> Option<(u64, Proof)>>,
+    /// What is known of the files.
+    pub identity: Option<&'l IdentityOf<'l>>,
     /// The journal announces itself.
     pub announcement: Option<Announcement>,
 }
@@ -405,7 +408,7 @@ mod tests {
             Part { file: FileId(1), lines: Offsets::new((0..lines as u64).map(|line| line * 230).collect()), proof: None },
             Part { file: FileId(2), lines: Offsets::new(vec![7]), proof: None },
         ];
-        let identity: &dyn Fn(&Part) -> Option<(u64, Proof)> = &|part| Some((u64::from(part.file.0), Proof { at: 70_000, hash: u128::MAX, block: 5 }));
+        let identity: &IdentityOf<'_> = &|part| Some((u64::from(part.file.0), Proof { at: 70_000, hash: u128::MAX, block: 5 }));
         let mut label = Label::of(SiteId(4), Some(SiteId(9)), JournalId(3), IntentId(12));
         (label.parts, label.identity, label.announcement) = (parts.clone(), Some(identity), announcement);
         let (first, behind) = entries(&site, &label);

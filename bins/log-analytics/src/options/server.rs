@@ -14,7 +14,7 @@ use crate::matomo::{Address, Matomo};
 use crate::pipeline::Reading;
 
 /// A list of visits is the largest answer asked for.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 const ENDPOINT: &str = "/piwik.php";
 
 impl ServerOptions {

@@ -19,13 +19,15 @@ use crate::file::{Proof, ReadError, Source};
 use crate::format::Moment;
 use crate::hit::{Judge, Site};
 use crate::id::FileId;
-use crate::ledger::{Finish, Lease, Totals};
+use crate::ledger::{Finish, Lease, Totals, path_text};
 use crate::matomo::{Sink, sentence};
 use crate::merge::Order;
 use crate::summary::Counts;
 
 /// Files open at the same time; more that overlap in time wait for one of them to end.
 const OPEN_FILES_MAX: usize = 200;
+/// Where this process may open no more files, so many are left for connections.
+const FILES_KEPT_FREE: usize = 8;
 /// A last line without an end is taken once nobody has written to the file for so long.
 const LAST_LINE_AFTER_NS: i64 = 24 * 3_600 * 1_000_000_000;
 /// One of so many lines may be unreadable before somebody is told.
@@ -286,7 +288,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
                 Ok(None) => self.note_empty(file, lease)?,
                 Err(OpenError::Read(error)) if is_out_of_files(&error) && self.files.open_count > 0 => {
                     // Fewer at once: this one waits for one of them to end.
-                    self.open_max = self.files.open_count;
+                    self.open_max = self.files.open_count.saturating_sub(FILES_KEPT_FREE).max(1);
                     pending.push_front(file);
                     return Ok(());
                 }
@@ -583,7 +585,7 @@ fn is_out_of_files(error: &ReadError) -> bool {
 }
 
 fn path_of(pending: &PendingFile) -> String {
-    pending.file.path.to_string_lossy().into_owned()
+    path_text(&pending.file).into_owned()
 }
 
 fn totals_of(counts: &Counts) -> Totals {

@@ -93,11 +93,11 @@ impl Reading {
         let from = if parser.needs_header() || source.is_packed() { 0 } else { begin };
         let mut lines = file::lines(source, PrefixHasher::unproven(from))?;
         let mut clock = Clock::new(self.zone.clone());
-        let (mut looked_at, mut passed) = (0, 0);
+        let (mut looked_at, mut passed) = (0, 0_u64);
         // A damaged archive is found out when it is read to its end, with a better sentence.
         while let Ok(Some(line)) = lines.next_line() {
             passed += 1;
-            if passed % LINES_PER_LOOK == 0 && self.shutdown.requested() {
+            if passed.is_multiple_of(LINES_PER_LOOK) && self.shutdown.requested() {
                 return Err(ReadError::GivenUp { path: source.path().to_owned() }.into());
             }
             if line.offset < begin {
@@ -128,7 +128,7 @@ impl Reading {
         let mut clock = Clock::new(self.zone.clone());
         while let Some(line) = lines.next_line()? {
             outline.lines += 1;
-            if outline.lines % LINES_PER_LOOK == 0 && self.shutdown.requested() {
+            if outline.lines.is_multiple_of(LINES_PER_LOOK) && self.shutdown.requested() {
                 return Err(ReadError::GivenUp { path: source.path().to_owned() }.into());
             }
             if let Parsed::Record(record) = parser.parse(line.bytes) {

@@ -285,11 +285,9 @@ impl<'a> Pass<'a> {
         let folder = self.settings.logs_folder();
         let give_up = || self.shutdown.requested();
         discover::discover(&folder, files, SystemTime::now(), settle_time.get(), &give_up).map_err(|problem| {
-            let sentence = format!("cannot list the folder of the logs {}: {problem}", folder.display());
-            error!(folder = %folder.display(), why = %problem,
-                help = "mount the volume with the logs, or set ANALYTICS_DIR to the folder that holds `logs`",
-                "IMPORT_LOG_ERROR Folder of the logs cannot be listed");
-            (Exit::Config, sentence)
+            let (exit, help) = trouble::of_logs_folder(&folder, &problem);
+            error!(folder = %folder.display(), why = %problem, help, "IMPORT_LOG_ERROR Folder of the logs cannot be listed");
+            (exit, format!("cannot list the folder of the logs {}: {problem}", folder.display()))
         })
     }
 }

@@ -586,9 +586,9 @@ mod tests {
     }
 
     /// A sender of hits of one day that Matomo has hits of.
-    fn sender(shape: Shape, delivery: &Rc<Delivery<Server>>, lease: &Lease) -> Sender<Server> {
+    fn sender(shape: &Shape, delivery: &Rc<Delivery<Server>>, lease: &Lease) -> Sender<Server> {
         let days = Days::new(TimeZone::UTC, jiff::Timestamp::now());
-        let shape = Shape { ledger_site: Some(SiteId(9)), ..shape };
+        let shape = Shape { ledger_site: Some(SiteId(9)), ..shape.clone() };
         let mut sender = Sender::new(Rc::clone(delivery), shape, SiteId(4), days, Some(lease));
         sender.progress.open(FileId(1), 0);
         sender.announcement = None;
@@ -604,7 +604,7 @@ mod tests {
 
     /// Sends so many hits, each of a visitor of their own.
     fn sent(hits: u64, delivery: &Rc<Delivery<Server>>, lease: &mut Lease) -> Result<(), Stop> {
-        let mut sender = sender(Shape::default(), delivery, lease);
+        let mut sender = sender(&Shape::default(), delivery, lease);
         run(async {
             for number in 0..hits {
                 offer(&mut sender, number, number);
@@ -643,7 +643,7 @@ mod tests {
     fn a_batch_leaves_when_its_connection_is_free_though_no_hit_comes() {
         let folder = tempfile::tempdir().unwrap();
         let (delivery, mut lease) = (delivery(100, 60), lease(&folder));
-        let mut sender = sender(Shape { connections: 4, ..Shape::default() }, &delivery, &lease);
+        let mut sender = sender(&Shape { connections: 4, ..Shape::default() }, &delivery, &lease);
         run(async {
             // All of one visitor, so that a second batch is filled behind the first one.
             for number in 0..850 {
@@ -667,7 +667,7 @@ mod tests {
     fn the_first_hit_of_a_day_goes_alone_and_its_answer_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let (delivery, mut lease) = (delivery(1, 60), lease(&folder));
-        let mut sender = sender(Shape { connections: 4, ..Shape::default() }, &delivery, &lease);
+        let mut sender = sender(&Shape { connections: 4, ..Shape::default() }, &delivery, &lease);
         sender.open_days.clear();
         run(async {
             let hit = Queued { origin: Origin { file: FileId(1), number: 0, offset: 0 }, seconds: 0, visitor: 1 };
@@ -693,9 +693,9 @@ mod tests {
     fn what_a_file_does_not_hold_any_more_is_not_sent() {
         let folder = tempfile::tempdir().unwrap();
         let (delivery, mut lease) = (delivery(1, 60), lease(&folder));
-        let mut sender = sender(Shape::default(), &delivery, &lease);
+        let mut sender = sender(&Shape::default(), &delivery, &lease);
         run(async {
-            (0..600).for_each(|number| drop(offer(&mut sender, number, number)));
+            (0..600).for_each(|number| assert_eq!(offer(&mut sender, number, number), Offered::Taken));
             sender.finish(Some(&mut lease), &mut Changing(true)).await.unwrap();
         });
         assert_eq!(sender.take_changed().into_iter().collect::<Vec<_>>(), [FileId(1)]);

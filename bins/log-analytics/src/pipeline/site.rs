@@ -86,8 +86,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     ) -> Result<(), Stop> {
         recovery::settle_doubts(lease, &self.delivery).await?;
         recovery::bring_up_to_date(lease, &self.delivery).await?;
-        loop {
-            let Some(round) = self.next_round(lease, files, slice, report)? else { break };
+        while let Some(round) = self.next_round(lease, files, slice, report)? {
             let tried: Vec<_> = round.iter().map(|(_, file)| file.path.clone()).collect();
             let pending = self.glance(lease, round, slice, report)?;
             match Merge::new(self, lease, slice).run(pending, lease, report).await {
