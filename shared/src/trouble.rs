@@ -17,12 +17,16 @@ pub fn advice(path: &Path, error: &io::Error) -> (Exit, String) {
     };
     match errno {
         Errno::ACCESS | Errno::PERM => (Exit::Failed, may_not(path)),
-        Errno::MFILE => (Exit::TryAgain, "raise the limit of open files of this container (`ulimit -n`, at least 256)".to_owned()),
+        Errno::MFILE => {
+            (Exit::TryAgain, "raise the limit of open files of this container (`ulimit -n`, at least 256)".to_owned())
+        }
         Errno::NFILE => (Exit::TryAgain, "the host has no free file handles: raise fs.file-max there".to_owned()),
         Errno::NOMEM => (Exit::TryAgain, "give the container or the host more memory".to_owned()),
         Errno::NOSPC | Errno::DQUOT => (Exit::CannotCreate, "make room on the volume".to_owned()),
         Errno::ROFS => (Exit::CannotCreate, "the volume is mounted read-only: mount it writable".to_owned()),
-        Errno::IO => (Exit::TryAgain, "the disk or the network volume fails: look at the log of the host's kernel".to_owned()),
+        Errno::IO => {
+            (Exit::TryAgain, "the disk or the network volume fails: look at the log of the host's kernel".to_owned())
+        }
         Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::NODEV => {
             (Exit::TryAgain, "the network volume is away: look at its server, or mount it again".to_owned())
         }

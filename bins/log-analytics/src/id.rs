@@ -44,7 +44,8 @@ impl Mark {
     pub fn page_view(self, file: FileId, offset: u64) -> [u8; PAGE_VIEW_DIGITS] {
         const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash = (self.0 ^ offset.wrapping_mul(ODD) ^ u64::from(file.0).wrapping_mul(ODD.rotate_left(32))).wrapping_mul(ODD);
+        let mut hash =
+            (self.0 ^ offset.wrapping_mul(ODD) ^ u64::from(file.0).wrapping_mul(ODD.rotate_left(32))).wrapping_mul(ODD);
         hash ^= hash >> 32;
         let mut digits = [0; PAGE_VIEW_DIGITS];
         for digit in &mut digits {
@@ -106,7 +107,8 @@ mod tests {
     #[test]
     fn page_views_of_a_batch_differ() {
         let mark = Mark(77);
-        let views: HashSet<_> = (0..10_000).map(|line| mark.page_view(FileId(1 + line % 2), u64::from(line) * 97)).collect();
+        let views: HashSet<_> =
+            (0..10_000).map(|line| mark.page_view(FileId(1 + line % 2), u64::from(line) * 97)).collect();
         assert!(views.len() >= 9_998, "{}", views.len());
         assert_ne!(mark.page_view(FileId(1), 0), Mark(78).page_view(FileId(1), 0));
     }

@@ -297,7 +297,14 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, body: body.as_bytes().to_vec(), content_type: None, location: None, date: None, elapsed: Duration::ZERO }
+        Answer {
+            status,
+            body: body.as_bytes().to_vec(),
+            content_type: None,
+            location: None,
+            date: None,
+            elapsed: Duration::ZERO,
+        }
     }
 
     #[test]

@@ -175,12 +175,12 @@ impl History {
         self.write(runs)
     }
 
-    /// The run that started then has ended.
+    /// The run that started then has ended. A history that cannot be read, or is of a later version, stays as it is.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn end(&self, started: Timestamp, now: Timestamp, report: &Report) -> Result<(), FileError> {
-        let mut runs = self.read().unwrap_or_default();
+        let Ok(mut runs) = self.read() else { return Ok(()) };
         if let Some(run) = runs.iter_mut().rev().find(|run| run.started == started) {
             run.ended = Some(now);
             run.result = Some(report.result);

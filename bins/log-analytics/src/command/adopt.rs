@@ -99,17 +99,20 @@ fn note_imported(lease: &mut Lease, files: &[LogFile]) -> Result<u64, Failure> {
 
 fn note(lease: &mut Lease, file: &LogFile, head: &Head, is_packed: bool) -> Result<(), LedgerError> {
     let id = lease.see_believed(None, file, head)?;
-    lease.finish(id, Finish {
-        path: path_text(file).into_owned(),
-        offset: if is_packed { END_OF_ARCHIVE } else { file.stat.size },
-        cut: false,
-        rest: false,
-        totals: Totals::default(),
-        at_ms: now_ms(),
-        begins: None,
-        newest: None,
-        proof: None,
-    })
+    lease.finish(
+        id,
+        Finish {
+            path: path_text(file).into_owned(),
+            offset: if is_packed { END_OF_ARCHIVE } else { file.stat.size },
+            cut: false,
+            rest: false,
+            totals: Totals::default(),
+            at_ms: now_ms(),
+            begins: None,
+            newest: None,
+            proof: None,
+        },
+    )
 }
 
 fn forget(lease: &mut Lease) -> Result<(), LedgerError> {

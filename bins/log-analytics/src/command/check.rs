@@ -41,11 +41,7 @@ fn sites(settings: &Settings, findings: &mut Findings) -> Vec<SiteId> {
     match discover::discover(&folder, &settings.files, SystemTime::now(), settings.settle_time.get(), &|| false) {
         Ok(found) => {
             let files: usize = found.files.values().map(Vec::len).sum();
-            findings.good(&format!(
-                "{} site folders with {files} files in {}",
-                found.files.len(),
-                folder.display()
-            ));
+            findings.good(&format!("{} site folders with {files} files in {}", found.files.len(), folder.display()));
             found.remarks.iter().for_each(|remark| findings.advice(remark));
             for Unlisted { site, path, error } in &found.unreadable {
                 let (exit, help) = trouble::of_folder(path, error);

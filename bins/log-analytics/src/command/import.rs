@@ -15,8 +15,8 @@ use tokio::task::LocalSet;
 use tracing::{info, warn};
 
 use crate::config::ImportSettings;
-use crate::file::TextEncoding;
 use crate::discover::{LogFile, SiteId};
+use crate::file::TextEncoding;
 use crate::ledger::Ledger;
 use crate::matomo::{ApiError, ConcurrencyLimit, Delivery, Matomo, RetryPolicy, Size, Throttle};
 use crate::options::{ImportOptions, ImportOptionsError};
@@ -92,7 +92,8 @@ async fn run(
         return (counts, Ok(()));
     }
     let options = &options.for_files(others);
-    let (more, result) = Import { options, matomo: &matomo, delivery: by_hand.delivery(), shape: by_hand.shape() }.run().await;
+    let (more, result) =
+        Import { options, matomo: &matomo, delivery: by_hand.delivery(), shape: by_hand.shape() }.run().await;
     counts.recorded += more.recorded;
     let recorded = counts.recorded;
     counts += &more;
@@ -132,7 +133,7 @@ impl ByHand<'_> {
             info!(
                 files = others.len(),
                 help = "files below logs/<SITE_ID>/ go through the ledger",
-                "Imported without the ledger: a second import counts the same lines twice"
+                "Imported without the ledger, which does not know what was imported before"
             );
         }
         (with_ledger, others)
@@ -170,9 +171,7 @@ impl ByHand<'_> {
 
     /// Imports files of one site, each line once, as a pass does.
     async fn through_ledger(&self, site: SiteId, paths: Vec<PathBuf>, counts: &mut Counts) -> Result<(), ImportError> {
-        let mut lease = Ledger::open(&self.settings.ledger_folder())?
-            .claim(site)?
-            .ok_or(ImportError::Busy { site })?;
+        let mut lease = Ledger::open(&self.settings.ledger_folder())?.claim(site)?.ok_or(ImportError::Busy { site })?;
         let facts = self.matomo.site(site).await.map_err(|error: ApiError| ImportError::Site { site, error })?;
         let files = paths.into_iter().filter_map(|path| LogFile::at(path).ok()).collect::<Vec<_>>();
         let reading = self.options.reading(self.shutdown);

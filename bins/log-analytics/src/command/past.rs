@@ -45,7 +45,12 @@ impl Past {
     fn read(&self) -> Option<Vec<Record>> {
         self.history
             .read()
-            .inspect_err(|error| warn!(why = crate::matomo::sentence(error), "The history of passes cannot be read, going on without it"))
+            .inspect_err(|error| {
+                warn!(
+                    why = crate::matomo::sentence(error),
+                    "The history of passes cannot be read, going on without it"
+                );
+            })
             .ok()
     }
 

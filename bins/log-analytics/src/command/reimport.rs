@@ -47,7 +47,11 @@ pub fn reimport(wish: &Reimport) -> Result<Exit, Failure> {
         lease.book().files().map(|content| (content.id, PathBuf::from(&*content.path))).collect();
     if let Some(path) = wish.files.iter().find(|path| !known.iter().any(|(_, known)| known == *path)) {
         let help = "name it as `log-analytics status` shows it";
-        return Err(Failure::new(Exit::Failed, format!("the ledger of site {} knows no file {}", wish.site, path.display())).help(help));
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("the ledger of site {} knows no file {}", wish.site, path.display()),
+        )
+        .help(help));
     }
     let meant = |path: &Path| wish.files.is_empty() || wish.files.iter().any(|file| file == path);
     let mut text = String::new();

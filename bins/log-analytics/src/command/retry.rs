@@ -13,7 +13,8 @@ pub fn retry(wish: &Retry) -> Result<Exit, Failure> {
     let mut sites = ledger.sites();
     sites.retain(|site| wish.site.is_none_or(|wanted| wanted == *site));
     if let Some(site) = wish.site.filter(|_| sites.is_empty()) {
-        let help = format!("`log-analytics status` lists the sites; the ledger is in {}", settings.ledger_folder().display());
+        let help =
+            format!("`log-analytics status` lists the sites; the ledger is in {}", settings.ledger_folder().display());
         return Err(Failure::new(Exit::Failed, format!("the ledger knows no site {site}")).help(help));
     }
     let mut done = Done::default();
@@ -60,7 +61,10 @@ impl Done {
     fn text(&self, wish: &Retry) -> String {
         let mut text = format!("{} quarantined files are released; the next pass tries them again\n", self.files);
         if self.unreadable > 0 {
-            text.push_str(&format!("{} lines that could not be read will be read again in the next pass\n", self.unreadable));
+            text.push_str(&format!(
+                "{} lines that could not be read will be read again in the next pass\n",
+                self.unreadable
+            ));
         }
         if self.lines > 0 {
             let what = if wish.resend { "will be sent again in the next pass" } else { "are left as they are" };
@@ -77,13 +81,13 @@ impl Done {
 }
 
 fn release(lease: &mut Lease, wish: &Retry, done: &mut Done) -> Result<(), LedgerError> {
-    let meant =
-        |file: &Content| wish.paths.is_empty() || wish.paths.iter().any(|path| path.as_os_str() == &*file.path);
+    let meant = |file: &Content| wish.paths.is_empty() || wish.paths.iter().any(|path| path.as_os_str() == &*file.path);
     done.known.extend(lease.book().files().filter(|file| meant(file)).map(|file| file.path.to_string()));
     let waits = |file: &&Content| {
         meant(file) && (matches!(file.state, FileState::Quarantined(_)) || !file.unreadable.is_empty())
     };
-    let released: Vec<_> = lease.book().files().filter(waits).map(|file| (file.id, file.state.clone(), file.unreadable_lines)).collect();
+    let released: Vec<_> =
+        lease.book().files().filter(waits).map(|file| (file.id, file.state.clone(), file.unreadable_lines)).collect();
     for (file, state, unreadable) in released {
         lease.release(file)?;
         done.files += u64::from(matches!(state, FileState::Quarantined(_)));

@@ -195,9 +195,11 @@ fn left_out(entry: &DirEntry, folder: &Path, names: &Names) -> Option<String> {
         let inside = || Some(std::fs::canonicalize(path).ok()?.starts_with(std::fs::canonicalize(folder).ok()?));
         let target = std::fs::read_link(path).unwrap_or_default();
         let leads_out = inside() != Some(true);
-        return leads_out.then(|| format!("{} is a link out of the site's folder, to {}", path.display(), target.display()));
+        return leads_out
+            .then(|| format!("{} is a link out of the site's folder, to {}", path.display(), target.display()));
     }
-    (!kind.is_dir() && !kind.is_file() && is_taken(entry, names)).then(|| format!("{} is not a regular file", path.display()))
+    (!kind.is_dir() && !kind.is_file() && is_taken(entry, names))
+        .then(|| format!("{} is not a regular file", path.display()))
 }
 
 /// Hidden names are nobody's logs; rsync writes into `.name.XXXXXX` and `.~tmp~/` before it renames.

@@ -134,11 +134,7 @@ impl Source {
     ///
     /// # Errors
     /// When the bytes cannot be read, or there is a wish to give up.
-    pub fn prove(
-        &self,
-        give_up: GiveUp<'_>,
-        mut see: impl FnMut(&Proof) -> Option<u64>,
-    ) -> Result<Proof, ReadError> {
+    pub fn prove(&self, give_up: GiveUp<'_>, mut see: impl FnMut(&Proof) -> Option<u64>) -> Result<Proof, ReadError> {
         let mut hasher = PrefixHasher::default();
         let mut next = see(&hasher.proof());
         self.read_through(&mut self.bytes()?, give_up, |mut piece| {

@@ -471,9 +471,8 @@ impl Book {
 
     /// Paths at which a content was seen, all but one: the last one alone, if that is another.
     pub fn paths_of(&self, file: FileId, except: &Path) -> Vec<(&str, Stat)> {
-        let is_other = |path: &str, sighting: &Sighting| {
-            sighting.file == file && !path.is_empty() && Path::new(path) != except
-        };
+        let is_other =
+            |path: &str, sighting: &Sighting| sighting.file == file && !path.is_empty() && Path::new(path) != except;
         let last = self.file(file).and_then(|content| self.sightings.get_key_value(&*content.path));
         match last.filter(|(path, sighting)| is_other(path, sighting)) {
             Some((path, sighting)) => vec![(path, sighting.stat)],
@@ -519,9 +518,8 @@ impl Book {
     }
 
     fn with_first_line(&self, head: &Head) -> Vec<FileId> {
-        let by_line = self
-            .by_line
-            .get_or_init(|| self.contents.iter().map(|content| (content.line_key, content.id)).collect());
+        let by_line =
+            self.by_line.get_or_init(|| self.contents.iter().map(|content| (content.line_key, content.id)).collect());
         let of = |key: u64| by_line.range((key, FileId(0))..=(key, FileId(u32::MAX))).map(|(_, id)| *id);
         let (line, first) = (head.line_key(), head.first_line_key());
         let mut ids: Vec<FileId> = of(line).collect();

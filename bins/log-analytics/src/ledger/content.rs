@@ -172,7 +172,9 @@ impl Content {
 
     /// Takes over how it stood when the journal was rewritten.
     pub(super) fn keep(&mut self, record: &Record) {
-        let Record::Kept { finished, again, unreadable, unreadable_lines, proof, believed, .. } = record else { return };
+        let Record::Kept { finished, again, unreadable, unreadable_lines, proof, believed, .. } = record else {
+            return;
+        };
         let Record::Kept { cut, hits, lines, at_ms, newest, begins, vanished, .. } = record else { return };
         (self.cut, self.hits, self.lines, self.finished_ms) = (*cut, *hits, *lines, *at_ms);
         (self.newest, self.begins, self.vanished) = (*newest, *begins, *vanished);

@@ -172,12 +172,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn see_believed(
-        &mut self,
-        known: Option<FileId>,
-        file: &LogFile,
-        head: &Head,
-    ) -> Result<FileId, LedgerError> {
+    pub fn see_believed(&mut self, known: Option<FileId>, file: &LogFile, head: &Head) -> Result<FileId, LedgerError> {
         self.note_seen(known, file, head, Some(Print::of(head)))
     }
 
@@ -478,6 +473,7 @@ impl Finish {
 
 /// A number that no other journal has: from the system's randomness, by way of the keys of a hash map.
 fn drawn() -> JournalId {
-    let number = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), jiff::Timestamp::now().as_nanosecond());
+    let number =
+        std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), jiff::Timestamp::now().as_nanosecond());
     JournalId(number.max(1))
 }

@@ -62,7 +62,9 @@ impl Spans {
 
     /// Takes out the line that begins at `offset`.
     pub fn remove(&mut self, offset: u64) {
-        let Some((&begin, &end)) = self.0.range(..=offset).next_back().filter(|(_, end)| **end > offset) else { return };
+        let Some((&begin, &end)) = self.0.range(..=offset).next_back().filter(|(_, end)| **end > offset) else {
+            return;
+        };
         self.0.remove(&begin);
         for (begin, end) in [(begin, offset), (offset + 1, end)] {
             if begin < end {

@@ -44,7 +44,8 @@ fn arrived(intent: u64, offset: u64, day: &str, hits: u64) -> [Record; 2] {
     let (ledger_site, pv_id, days) = (Some(SiteId(9)), None, Vec::new());
     let mark = Mark(intent.0 + 3);
     let oldest = Some(100);
-    let sent = Intent { intent, mark, ledger_site, marks: 2, sent_ms: 1, parts, pv_id, newest: 100, oldest, days, by_day };
+    let sent =
+        Intent { intent, mark, ledger_site, marks: 2, sent_ms: 1, parts, pv_id, newest: 100, oldest, days, by_day };
     [Record::Intent(sent), Record::Receipt { intent, receipt: Receipt::default() }]
 }
 
@@ -71,7 +72,12 @@ fn what_people_are_shown_survives_a_rewrite() {
     records.extend(arrived(0, 50, "2026-11-23", 3));
     // This one lies beyond the checkpoint, so that its batch is written again.
     records.extend(arrived(1, 700, "2026-11-23", 4));
-    records.push(Record::PutAway { file: FILE, offset: 600, totals: Totals { lines: 12, ..Totals::default() }, proof: proof(600) });
+    records.push(Record::PutAway {
+        file: FILE,
+        offset: 600,
+        totals: Totals { lines: 12, ..Totals::default() },
+        proof: proof(600),
+    });
     records.push(Record::Turn { at_ms: 5, hits: 7, took_ms: 2 });
     records.push(Record::TookOver { at_ms: 4, imported: 2, given_up: 1 });
     let book = read(records);
@@ -183,7 +189,10 @@ fn of_a_batch_that_arrived_in_part_the_rest_is_sent_again() {
 fn lines_that_could_not_be_read_are_read_again_once_a_person_wants_it() {
     let mut unreadable = Spans::none();
     unreadable.add(100, 200);
-    let Record::Finished { file, path, offset, cut, at_ms, newest, begins, proof, rest, .. } = finished(900, false) else { panic!() };
+    let Record::Finished { file, path, offset, cut, at_ms, newest, begins, proof, rest, .. } = finished(900, false)
+    else {
+        panic!()
+    };
     let totals = Totals { lines: 10, invalid: 3, unreadable, ..Totals::default() };
     let finished = Record::Finished { file, path, offset, cut, totals, at_ms, newest, begins, proof, rest };
     let mut book = again(&read([seen(900), finished]));

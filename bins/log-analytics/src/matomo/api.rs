@@ -198,7 +198,8 @@ mod tests {
     fn a_refusal_about_a_site_is_not_about_the_token() {
         let of_a_site = r#"{"result":"error","message":"You can't access this resource as it requires 'view' access for the website id = 99."}"#;
         assert!(names_a_site(of_a_site.as_bytes()));
-        let of_the_token = ["<html>Unable to authenticate with the provided token", r#"{"result":"error","message":"no"}"#, ""];
+        let of_the_token =
+            ["<html>Unable to authenticate with the provided token", r#"{"result":"error","message":"no"}"#, ""];
         assert!(!of_the_token.iter().any(|body| names_a_site(body.as_bytes())));
     }
 

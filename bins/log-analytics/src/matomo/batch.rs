@@ -206,7 +206,12 @@ impl BatchBuilder {
             if begin > 0 {
                 body.push(b',');
             }
-            push_hit(&mut body, &hits[begin..*end], with_page_views, label.mark.page_view(hit.origin.file, hit.origin.offset));
+            push_hit(
+                &mut body,
+                &hits[begin..*end],
+                with_page_views,
+                label.mark.page_view(hit.origin.file, hit.origin.offset),
+            );
             begin = *end;
         }
         body.extend_from_slice(tail.as_bytes());
@@ -267,8 +272,10 @@ mod tests {
     fn every_hit_carries_a_page_view_id_of_its_own() {
         let hits = [(1, 0, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#)];
         let (batch, body) = closed(built(&hits), true);
-        let ids: Vec<_> = body["requests"].as_array().unwrap().iter().map(|hit| hit["pv_id"].as_str().unwrap().to_owned()).collect();
-        let expected = [0, 9].map(|offset| String::from_utf8(batch.mark.page_view(FileId(1), offset).to_vec()).unwrap());
+        let ids: Vec<_> =
+            body["requests"].as_array().unwrap().iter().map(|hit| hit["pv_id"].as_str().unwrap().to_owned()).collect();
+        let expected =
+            [0, 9].map(|offset| String::from_utf8(batch.mark.page_view(FileId(1), offset).to_vec()).unwrap());
         assert_eq!(ids, expected);
         assert_ne!(ids[0], ids[1]);
         let (_, body) = closed(built(&hits), false);
@@ -277,7 +284,8 @@ mod tests {
 
     #[test]
     fn an_intent_names_the_lines_of_each_file() {
-        let (batch, _) = closed(built(&[(2, 50, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#), (2, 10, r#"{"a":"3"}"#)]), true);
+        let (batch, _) =
+            closed(built(&[(2, 50, r#"{"a":"1"}"#), (1, 9, r#"{"a":"2"}"#), (2, 10, r#"{"a":"3"}"#)]), true);
         let intent = batch.intent(0, |_| None);
         assert_eq!((intent.hits(), intent.oldest, intent.newest), (3, Some(9), 50));
         assert_eq!(intent.parts[1].lines.as_slice(), [10, 50]);

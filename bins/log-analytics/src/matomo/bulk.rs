@@ -123,7 +123,9 @@ fn count(document: &Value, answer: Answered<'_>, hits: u64, sent: u64) -> Outcom
     let marks = sent - hits;
     let short = sent.saturating_sub(counted);
     if short > 0 {
-        let why = format!("Matomo counts {counted} of {sent} hits (a lock wait in its database, or a server that is not Matomo)");
+        let why = format!(
+            "Matomo counts {counted} of {sent} hits (a lock wait in its database, or a server that is not Matomo)"
+        );
         return doubt(Seen::Shortfall { hits: short }, answer, why);
     }
     Outcome::Delivered(Receipt {

@@ -143,7 +143,9 @@ impl<S: Sink> Delivery<S> {
                         self.size.timed_out(batch.hits(), doubt.elapsed);
                     }
                     match self.settle(batch, &doubt).await {
-                        Resolution::Arrived => return End::Arrived(receipt_of(batch, &doubt)),
+                        Resolution::Arrived { marks_missing } => {
+                            return End::Arrived(receipt_of(batch, &doubt, marks_missing));
+                        }
                         Resolution::ArrivedBut(missing) => return End::ArrivedBut(missing),
                         // The same hits in smaller batches may get through.
                         Resolution::Absent if timeouts == TIMEOUTS_MAX => return End::Rejected(Rejection::TooSlow),
@@ -154,14 +156,15 @@ impl<S: Sink> Delivery<S> {
                             why = doubt.why;
                         }
                         // What a lock wait leaves; that Matomo took the others it said itself.
-                        Resolution::Unknowable if is_a_few(batch, &doubt) => return End::Arrived(receipt_of(batch, &doubt)),
+                        Resolution::Unknowable if is_a_few(batch, &doubt) => {
+                            return End::Arrived(receipt_of(batch, &doubt, 0));
+                        }
                         Resolution::Unknowable => return End::Unknowable(doubt.why),
                         Resolution::Unasked => return End::InDoubt(doubt.why),
                     }
                 }
             }
-            if attempt < self.retry.attempts_max && !self.pause(self.retry.retry_wait(attempt, batch.mark)).await
-            {
+            if attempt < self.retry.attempts_max && !self.pause(self.retry.retry_wait(attempt, batch.mark)).await {
                 break;
             }
         }
@@ -196,10 +199,11 @@ impl<S: Sink> Delivery<S> {
     }
 }
 
-/// What a batch came to that arrived though Matomo did not say so. If it counted too few hits, these are stored by half.
-fn receipt_of(batch: &Batch, doubt: &Doubt) -> Receipt {
+/// What a batch came to that arrived though Matomo did not say so. If it counted too few hits, these are stored by half, unless
+/// it was a mark that is missing.
+fn receipt_of(batch: &Batch, doubt: &Doubt, marks_missing: u64) -> Receipt {
     let short = match doubt.seen {
-        Seen::Shortfall { hits } => hits.min(batch.hits()),
+        Seen::Shortfall { hits } => hits.saturating_sub(marks_missing).min(batch.hits()),
         _ => 0,
     };
     Receipt { tracked: batch.hits() - short, short, ..Receipt::default() }
@@ -256,8 +260,11 @@ impl Question {
 /// What is known of a batch after asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
-    /// It is there.
-    Arrived,
+    /// It is there, but for so many of its marks.
+    Arrived {
+        /// None, one or both.
+        marks_missing: u64,
+    },
     /// All of it but these lines.
     ArrivedBut(Vec<Part>),
     /// It is not, and the time in which it might still have come has passed.
@@ -271,7 +278,7 @@ pub enum Resolution {
 impl Resolution {
     fn word(&self) -> &'static str {
         match self {
-            Self::Arrived => "it arrived",
+            Self::Arrived { .. } => "it arrived",
             Self::ArrivedBut(_) => "a part of it arrived, the rest is sent again",
             Self::Absent => "it did not arrive and is sent again",
             Self::Unknowable => "Matomo cannot tell",
@@ -306,7 +313,11 @@ pub async fn resolve<S: Sink>(sink: &S, question: &Question, wait: Duration, shu
 }
 
 /// One look at what Matomo has; nothing while it may still be at work.
-async fn look<S: Sink>(sink: &S, question: &Question, may_conclude: bool) -> Result<Option<Resolution>, super::ApiError> {
+async fn look<S: Sink>(
+    sink: &S,
+    question: &Question,
+    may_conclude: bool,
+) -> Result<Option<Resolution>, super::ApiError> {
     let Question { asked, .. } = question;
     if asked.ledger_site.is_none() {
         return look_for_hits(sink, question, may_conclude).await;
@@ -320,9 +331,12 @@ async fn look<S: Sink>(sink: &S, question: &Question, may_conclude: bool) -> Res
     }
     match (first, last) {
         (false, false) => Ok(may_conclude.then_some(Resolution::Absent)),
-        (true, true) if !question.is_short => Ok(Some(Resolution::Arrived)),
+        (true, true) if !question.is_short => Ok(Some(Resolution::Arrived { marks_missing: 0 })),
         // The transaction is over once there is a mark: what is not there now will not come.
-        _ => Ok(Some(compare(sink, question).await?)),
+        _ => Ok(Some(match compare(sink, question).await? {
+            Resolution::Arrived { .. } => Resolution::Arrived { marks_missing: u64::from(!first) + u64::from(!last) },
+            other => other,
+        })),
     }
 }
 
@@ -346,19 +360,23 @@ async fn compare<S: Sink>(sink: &S, question: &Question) -> Result<Resolution, s
     if !has_page_views || question.days.is_empty() {
         return Ok(Resolution::Unknowable);
     }
-    let views = parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| asked.mark.page_view(part.file, *line)));
-    let span = Span { site: asked.site, days: question.days.clone(), oldest: question.oldest, page_views: views.collect() };
+    let views =
+        parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| asked.mark.page_view(part.file, *line)));
+    let span =
+        Span { site: asked.site, days: question.days.clone(), oldest: question.oldest, page_views: views.collect() };
     let found = match sink.stored(&span).await {
         Ok(Some(found)) => found,
         // A list of visits that is too long to be read, or none at all.
-        Ok(None) | Err(super::ApiError::Refused { .. } | super::ApiError::TooLong { .. }) => return Ok(Resolution::Unknowable),
+        Ok(None) | Err(super::ApiError::Refused { .. } | super::ApiError::TooLong { .. }) => {
+            return Ok(Resolution::Unknowable);
+        }
         Err(error) => return Err(error),
     };
     let missing = missing(asked.mark, parts, |page_view| found.contains(page_view));
     let all: usize = parts.iter().map(|part| part.lines.as_slice().len()).sum();
     let absent: usize = missing.iter().map(|part| part.lines.as_slice().len()).sum();
     Ok(match absent {
-        0 => Resolution::Arrived,
+        0 => Resolution::Arrived { marks_missing: 0 },
         _ if absent == all && asked.ledger_site.is_none() => Resolution::Absent,
         _ => Resolution::ArrivedBut(missing),
     })

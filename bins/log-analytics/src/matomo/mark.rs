@@ -266,7 +266,8 @@ impl Trace {
                         trace.announcements.extend(announcement(journal, from, all));
                     }
                     [word @ ("first" | "last"), _, _, newest, all, ..] => {
-                        trace.newest = newest.split_once(',').and_then(|(day, at)| Some((day.parse().ok()?, at.parse().ok()?)));
+                        trace.newest =
+                            newest.split_once(',').and_then(|(day, at)| Some((day.parse().ok()?, at.parse().ok()?)));
                         let is_last = word == "last";
                         times[usize::from(is_last)] += 1;
                         length = all.parse::<usize>().ok();
@@ -342,8 +343,10 @@ impl Matomo {
     async fn visits(&self, parameters: &[(&str, &str)]) -> Result<Vec<Visit>, ApiError> {
         let method = "Live.getLastVisitsDetails";
         let visits = self.api(method, parameters).await?;
-        serde_json::from_value(visits)
-            .map_err(|error| ApiError::Refused { method, message: format!("its answer is no list of visits ({error})") })
+        serde_json::from_value(visits).map_err(|error| ApiError::Refused {
+            method,
+            message: format!("its answer is no list of visits ({error})"),
+        })
     }
 
     async fn mark_seen(&self, ledger_site: SiteId, mark: Mark) -> Result<usize, ApiError> {
@@ -405,10 +408,15 @@ mod tests {
     fn told(lines: usize, announcement: Option<Announcement>) -> (Trace, Mark, Vec<Part>) {
         let site = SiteFacts { id: SiteId(9), main_url: "https://ledger.example.org/".to_owned(), zone: TimeZone::UTC };
         let parts = vec![
-            Part { file: FileId(1), lines: Offsets::new((0..lines as u64).map(|line| line * 230).collect()), proof: None },
+            Part {
+                file: FileId(1),
+                lines: Offsets::new((0..lines as u64).map(|line| line * 230).collect()),
+                proof: None,
+            },
             Part { file: FileId(2), lines: Offsets::new(vec![7]), proof: None },
         ];
-        let identity: &IdentityOf<'_> = &|part| Some((u64::from(part.file.0), Proof { at: 70_000, hash: u128::MAX, block: 5 }));
+        let identity: &IdentityOf<'_> =
+            &|part| Some((u64::from(part.file.0), Proof { at: 70_000, hash: u128::MAX, block: 5 }));
         let mut label = Label::of(SiteId(4), Some(SiteId(9)), JournalId(3), IntentId(12));
         (label.parts, label.identity, label.announcement) = (parts.clone(), Some(identity), announcement);
         let (first, behind) = entries(&site, &label);
@@ -431,7 +439,10 @@ mod tests {
             let (trace, _, parts) = told(lines, None);
             assert!(trace.first && trace.last);
             let got = trace.parts.unwrap();
-            assert_eq!(got.iter().map(|part| &part.lines).collect::<Vec<_>>(), parts.iter().map(|part| &part.lines).collect::<Vec<_>>());
+            assert_eq!(
+                got.iter().map(|part| &part.lines).collect::<Vec<_>>(),
+                parts.iter().map(|part| &part.lines).collect::<Vec<_>>()
+            );
             assert_eq!((got[1].line_key, got[1].proof.at), (2, 70_000));
         }
         assert_eq!(told(10_000, None).0.parts, None, "too long: the marks say that they are there, and no more");

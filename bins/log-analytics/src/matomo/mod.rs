@@ -24,7 +24,7 @@ pub use api::{ApiError, SiteFacts};
 pub use batch::{Batch, BatchBuilder, parts};
 pub use bulk::{Doubt, Outcome, Rejection, Seen};
 pub use clock::ServerClock;
-pub use delivery::{ConcurrencyLimit, Delivery, End, Resolution, Question, RetryPolicy, Throttle, missing, resolve};
+pub use delivery::{ConcurrencyLimit, Delivery, End, Question, Resolution, RetryPolicy, Throttle, missing, resolve};
 pub use mark::{Announcement, Asked, Label, PageView, RECENT_SECONDS, Span, ToldPart, Trace, Wrapped};
 pub use preflight::Refusal;
 pub use reports::Invalidation;

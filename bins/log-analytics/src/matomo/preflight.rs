@@ -104,7 +104,9 @@ impl Refusal {
         match self {
             Self::RecordingOff | Self::Maintenance | Self::WrongClock { .. } => Exit::TryAgain,
             Self::DatabaseDown | Self::Unreachable { .. } | Self::NotMatomo { .. } => Exit::Unavailable,
-            Self::WrongToken | Self::LedgerSite { .. } | Self::LedgerSiteHasLogs { .. } | Self::Ledger { .. } => Exit::Config,
+            Self::WrongToken | Self::LedgerSite { .. } | Self::LedgerSiteHasLogs { .. } | Self::Ledger { .. } => {
+                Exit::Config
+            }
             Self::UnknownSite { .. } | Self::ReadOnlyToken { .. } => Exit::Failed,
         }
     }
@@ -223,7 +225,9 @@ impl Matomo {
             ApiError::NotMatomo { status: 503, .. } => Refusal::Maintenance,
             ApiError::NotMatomo { .. } => Refusal::NotMatomo { url, why: error.sentence() },
             ApiError::Refused { message, .. } if message.contains("SQLSTATE") => Refusal::DatabaseDown,
-            ApiError::Http { .. } | ApiError::Refused { .. } | ApiError::TooLong { .. } => self.unreachable(error.sentence()),
+            ApiError::Http { .. } | ApiError::Refused { .. } | ApiError::TooLong { .. } => {
+                self.unreachable(error.sentence())
+            }
         }
     }
 

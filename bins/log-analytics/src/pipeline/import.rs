@@ -358,7 +358,8 @@ impl Under<'_> {
             let before = head.len();
             bytes.by_ref().take(HEAD_STEP_BYTES).read_to_end(&mut head).map_err(failed)?;
             let ended = head.len() - before < HEAD_STEP_BYTES as usize;
-            let mut lines = Lines::new(path.clone(), Box::new(std::io::Cursor::new(head.clone())), PrefixHasher::default());
+            let mut lines =
+                Lines::new(path.clone(), Box::new(std::io::Cursor::new(head.clone())), PrefixHasher::default());
             match self.reading.detect(&mut lines, &path) {
                 Ok(Some(found)) => {
                     let again = Box::new(std::io::Cursor::new(head).chain(bytes));

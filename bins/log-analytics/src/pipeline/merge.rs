@@ -154,13 +154,16 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     ///
     /// # Errors
     /// Why it ended early. What was in flight has come back all the same, and is in the report.
-    pub async fn run(mut self, pending: Vec<PendingFile>, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+    pub async fn run(
+        mut self,
+        pending: Vec<PendingFile>,
+        lease: &mut Lease,
+        report: &mut SiteReport,
+    ) -> Result<(), Stop> {
         let result = self.merge(pending, lease, report).await;
         let result = match result {
             Ok(()) => self.sender.finish(Some(lease), &mut self.files).await,
-            Err(Stop::TurnOver) => {
-                self.sender.finish(Some(lease), &mut self.files).await.and(Err(Stop::TurnOver))
-            }
+            Err(Stop::TurnOver) => self.sender.finish(Some(lease), &mut self.files).await.and(Err(Stop::TurnOver)),
             // What is in flight still counts, whatever ended the reading.
             Err(stop) => self.sender.drain(Some(lease)).await.and(Err(stop)),
         };
@@ -261,8 +264,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
 
     /// Whether a file begins before the oldest hit at hand.
     fn is_due(&self, pending: &PendingFile) -> bool {
-        self.files.open_count < self.open_max
-            && self.order.oldest().is_none_or(|oldest| pending.begins <= Some(oldest))
+        self.files.open_count < self.open_max && self.order.oldest().is_none_or(|oldest| pending.begins <= Some(oldest))
     }
 
     /// Opens every file that is due.
@@ -320,17 +322,20 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     /// Nothing but blanks: settled by having been looked at.
     fn note_empty(&mut self, file: PendingFile, lease: &mut Lease) -> Result<(), Stop> {
         let checkpoint = lease.book().file(file.id).map_or(0, |content| content.checkpoint);
-        lease.finish(file.id, Finish {
-            path: path_of(&file),
-            offset: checkpoint,
-            cut: false,
-            rest: false,
-            totals: Totals::default(),
-            at_ms: now_ms(),
-            begins: None,
-            newest: None,
-            proof: None,
-        })?;
+        lease.finish(
+            file.id,
+            Finish {
+                path: path_of(&file),
+                offset: checkpoint,
+                cut: false,
+                rest: false,
+                totals: Totals::default(),
+                at_ms: now_ms(),
+                begins: None,
+                newest: None,
+                proof: None,
+            },
+        )?;
         self.slice.done_with(file.file.path);
         Ok(())
     }
@@ -504,17 +509,20 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
             return self.give_up_unreadable(file, lease, report);
         }
         let rest = ended.unfinished || ended.future_seconds.is_some();
-        lease.finish(pending.id, Finish {
-            path: path_of(pending),
-            offset: file.read_to,
-            cut: file.cut,
-            rest,
-            totals: file.totals.clone(),
-            at_ms: now_ms(),
-            begins: pending.begins.map(|moment| moment.seconds).filter(|_| read_before.1 == 0),
-            newest: file.newest,
-            proof: Some(file.proof),
-        })?;
+        lease.finish(
+            pending.id,
+            Finish {
+                path: path_of(pending),
+                offset: file.read_to,
+                cut: file.cut,
+                rest,
+                totals: file.totals.clone(),
+                at_ms: now_ms(),
+                begins: pending.begins.map(|moment| moment.seconds).filter(|_| read_before.1 == 0),
+                newest: file.newest,
+                proof: Some(file.proof),
+            },
+        )?;
         if let Some(seconds_ahead) = ended.future_seconds {
             warn!(%site, file = %path, seconds_ahead,
                 "File waits: a line is dated in the future, which Matomo would count at the time of the import");
@@ -531,7 +539,10 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     fn give_up_unreadable(&self, file: &DrainingFile, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
         let DrainingFile { pending, counts, .. } = file;
         let why = format!(
-            "none of its {} lines can be read as {}: {}", counts.lines, pending.format, counts.unreadable_sample()
+            "none of its {} lines can be read as {}: {}",
+            counts.lines,
+            pending.format,
+            counts.unreadable_sample()
         );
         lease.fail(pending.id, &why, 1, now_ms())?;
         report.quarantined += 1;

@@ -33,8 +33,7 @@ pub struct PassReport {
 
 /// Exit codes by how grave they are; the gravest counts most.
 pub(super) fn gravity(exit: Exit) -> usize {
-    const GRAVEST_LAST: [Exit; 5] =
-        [Exit::TryAgain, Exit::Failed, Exit::Unavailable, Exit::CannotCreate, Exit::Config];
+    const GRAVEST_LAST: [Exit; 5] = [Exit::TryAgain, Exit::Failed, Exit::Unavailable, Exit::CannotCreate, Exit::Config];
     GRAVEST_LAST.iter().position(|known| known.code() == exit.code()).map_or(0, |place| place + 1)
 }
 
@@ -68,14 +67,11 @@ impl PassReport {
     /// What earlier passes left for a person is named by each pass until somebody decided.
     pub(super) fn name_what_waits_for_a_person(&mut self, lease: &Lease) {
         let (book, site) = (lease.book(), lease.book().site());
-        let mut quarantined = 0;
         for content in book.files() {
             if let FileState::Quarantined(why) = &content.state {
-                quarantined += 1;
                 warn!(%site, file = %content.path, %why, "IMPORT_LOG_ERROR File is still quarantined; release it with `log-analytics retry`");
             }
         }
-        self.quarantined(site, quarantined);
         let withheld = book.pending().filter(|pending| matches!(pending.standing, Standing::Withheld(_)));
         let lines: usize = withheld.map(|pending| pending.intent.hits()).sum();
         if lines > 0 {
@@ -141,7 +137,8 @@ impl<'a> Pass<'a> {
             error!(why = problem, help = error.help(), "IMPORT_LOG_ERROR Ledger cannot be used");
             (exit, problem)
         })?;
-        let mut sites = Sites { ledger, queue: FairQueue::default(), sessions: BTreeMap::new(), left_alone: BTreeSet::new() };
+        let mut sites =
+            Sites { ledger, queue: FairQueue::default(), sessions: BTreeMap::new(), left_alone: BTreeSet::new() };
         loop {
             let looked = Instant::now();
             self.look_at_all(&mut sites, &found, report).await?;
@@ -296,7 +293,10 @@ impl<'a> Pass<'a> {
 pub fn ledger_site_refusal(settings: &Settings, found: &Discovery) -> Option<Refusal> {
     let site = settings.ledger_site?;
     let has_logs = found.files.contains_key(&site);
-    has_logs.then(|| Refusal::LedgerSiteHasLogs { site, folder: settings.logs_folder().join(site.to_string()).display().to_string() })
+    has_logs.then(|| Refusal::LedgerSiteHasLogs {
+        site,
+        folder: settings.logs_folder().join(site.to_string()).display().to_string(),
+    })
 }
 
 /// The sites of a pass.

@@ -156,7 +156,9 @@ impl Recognise<'_> {
             return Ok(Looked::Quarantined);
         }
         // What was seen at this path and never booked needs no number of its own.
-        let reused = before.filter(|content| !content.is_booked() && *content.path == *path_text(file)).map(|content| content.id);
+        let reused = before
+            .filter(|content| !content.is_booked() && *content.path == *path_text(file))
+            .map(|content| content.id);
         lease.see(reused, file, head).map(Looked::Waits)
     }
 
@@ -210,7 +212,8 @@ fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
     let now = source.stat();
     let is_unchanged = now == *stat;
     let has_grown = || {
-        let proof = content.proof.filter(|proof| !source.is_packed() && now.is_same_file(stat) && now.size >= proof.at)?;
+        let proof =
+            content.proof.filter(|proof| !source.is_packed() && now.is_same_file(stat) && now.size >= proof.at)?;
         source.ends_as(&proof).ok().filter(|same| *same)
     };
     (is_unchanged || has_grown().is_some()).then_some(source)

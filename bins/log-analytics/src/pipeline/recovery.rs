@@ -37,7 +37,7 @@ pub async fn settle_doubts<S: Sink>(lease: &mut Lease, delivery: &Delivery<S>) -
         // The whole wait counts from the start of this process: nobody knows when the request left the other one.
         let wait = delivery.retry.doubt_wait(Seen::Crash, Duration::ZERO).saturating_sub(begin.elapsed());
         match resolve(&delivery.sink, &Question::of(site, &intent), wait, &delivery.shutdown).await {
-            Resolution::Arrived => {
+            Resolution::Arrived { .. } => {
                 arrived += 1;
                 lease.commit(intent.intent, Receipt { tracked: intent.hits() as u64, ..Receipt::default() })?;
             }
@@ -58,7 +58,9 @@ pub async fn settle_doubts<S: Sink>(lease: &mut Lease, delivery: &Delivery<S>) -
                 lease.withhold(intent.intent, "a crash left it without an answer")?;
             }
             Resolution::Unasked if delivery.shutdown.requested() => return Err(Stop::Asked),
-            Resolution::Unasked => return Err(Stop::InDoubt("Matomo cannot be asked about the last import".to_owned())),
+            Resolution::Unasked => {
+                return Err(Stop::InDoubt("Matomo cannot be asked about the last import".to_owned()));
+            }
         }
     }
     lease.sync()?;
@@ -101,7 +103,9 @@ struct Audit<'a, S> {
 impl<S: Sink> Audit<'_, S> {
     fn asked(&self, journal: JournalId, numbers: std::ops::Range<u64>) -> Vec<Asked> {
         let mark = |number| Mark::of(journal, self.site, IntentId(number));
-        numbers.map(|number| Asked { site: self.site, ledger_site: Some(self.ledger_site), mark: mark(number) }).collect()
+        numbers
+            .map(|number| Asked { site: self.site, ledger_site: Some(self.ledger_site), mark: mark(number) })
+            .collect()
     }
 
     async fn traces(&self, asked: &[Asked]) -> Result<Vec<Trace>, Stop> {
@@ -119,7 +123,11 @@ impl<S: Sink> Audit<'_, S> {
         let known = lease.book().journal();
         let [earlier] = trace.announcements[..] else {
             let is_known = journals.is_empty() || lease.book().is_adopted();
-            return if is_known { Ok(false) } else { Err(self.is_gone("several ledgers announced themselves to Matomo")) };
+            return if is_known {
+                Ok(false)
+            } else {
+                Err(self.is_gone("several ledgers announced themselves to Matomo"))
+            };
         };
         if earlier.journal == known || lease.book().is_adopted() {
             return Ok(earlier.journal == known);
@@ -137,13 +145,16 @@ impl<S: Sink> Audit<'_, S> {
     }
 
     fn is_gone(&self, why: &str) -> Stop {
-        Stop::LedgerUnclear(format!("the ledger is gone while Matomo has marks of this site, and cannot be rebuilt: {why}"))
+        Stop::LedgerUnclear(format!(
+            "the ledger is gone while Matomo has marks of this site, and cannot be rebuilt: {why}"
+        ))
     }
 
     /// The site's data may have been deleted in Matomo, to be imported anew: then its marks tell of hits that are not there.
     async fn prove_stored(&self, batches: &[Told]) -> Result<(), Stop> {
         let Some(Told { mark, parts, newest: Some((day, seconds)), .. }) = batches.last() else { return Ok(()) };
-        let views = parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| mark.page_view(part.file, *line)));
+        let views =
+            parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| mark.page_view(part.file, *line)));
         let span = Span { site: self.site, days: vec![*day], oldest: seconds - 86_400, page_views: views.collect() };
         match self.sink.stored(&span).await {
             Ok(Some(found)) if found.is_empty() => Err(self.is_gone(&format!(
@@ -255,7 +266,10 @@ fn part_of(lease: &mut Lease, told: ToldPart) -> Result<Part, Stop> {
     match lease.book().file(file) {
         Some(content) if content.line_key == line_key => {}
         Some(_) => {
-            return Err(Stop::LedgerUnclear(format!("the marks tell of another file number {} than the ledger", file.0)));
+            return Err(Stop::LedgerUnclear(format!(
+                "the marks tell of another file number {} than the ledger",
+                file.0
+            )));
         }
         None => lease.know_of(file, line_key)?,
     }

@@ -169,7 +169,9 @@ impl<S: Sink + 'static> Sender<S> {
         let journal = book.map_or_else(of_this_moment, |book| book.journal());
         let announcement = book.filter(|book| !book.is_announced() && shape.ledger_site.is_some()).map(|book| {
             // What was taken over from elsewhere or sent without marks cannot be told by marks.
-            let is_complete = from.0 == 0 && !book.is_adopted() && book.files().all(|content| content.checkpoint == 0 && !content.is_booked());
+            let is_complete = from.0 == 0
+                && !book.is_adopted()
+                && book.files().all(|content| content.checkpoint == 0 && !content.is_booked());
             Announcement { journal, from, is_complete }
         });
         Self {

@@ -203,7 +203,8 @@ impl Pass<'_> {
         }
         let Delivered { withheld, short, .. } = from.delivered;
         if withheld > 0 {
-            report.problem(Exit::Failed, format!("site {site}: {withheld} lines are set aside and wait for a decision"));
+            report
+                .problem(Exit::Failed, format!("site {site}: {withheld} lines are set aside and wait for a decision"));
         }
         if short > 0 {
             report.problem(Exit::Failed, format!("site {site}: Matomo stored {short} hits incompletely"));

@@ -157,9 +157,11 @@ fn note(
         },
         Meant::GivenUp => "the shell image gave it up after two failures, perhaps half imported".to_owned(),
         Meant::Changed { listed_ms } if begins_after(&source, reading, listed_ms) => return Ok(None),
-        Meant::Changed { .. } => "the shell image marked this name as imported, and the file was written to since: a part of it may be \
+        Meant::Changed { .. } => {
+            "the shell image marked this name as imported, and the file was written to since: a part of it may be \
                                   in Matomo; `retry` imports all of it"
-            .to_owned(),
+                .to_owned()
+        }
     };
     let id = lease.see(known, file, &head)?;
     lease.fail(id, &why, 1, now_ms())?;

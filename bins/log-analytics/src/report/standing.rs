@@ -125,7 +125,11 @@ impl SiteStanding {
             last_hit: book.files().filter_map(|file| file.newest).max().and_then(|s| Timestamp::from_second(s).ok()),
             last_fetched: arrival.last_fetched,
             last_changed: arrival.last_changed,
-            last_log: on_disk.map(|file| file.stat.modified_ns).max().max(book.newest_log_ns()).and_then(of_nanoseconds),
+            last_log: on_disk
+                .map(|file| file.stat.modified_ns)
+                .max()
+                .max(book.newest_log_ns())
+                .and_then(of_nanoseconds),
             days_to_invalidate: book.days().len(),
             taken_over: book.tally().takeover.map(TakenOver::of),
             hits_by_day: book.tally().by_day().clone(),

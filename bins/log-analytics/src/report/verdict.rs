@@ -87,12 +87,18 @@ impl SiteStanding {
         }
         if self.unreadable_lines * UNREADABLE_SHARE > self.lines {
             let what = format!("{} cannot be read", counted(self.unreadable_lines, "line"));
-            let help = format!("correct --log-format or --log-format-name in MATOMO_IMPORT_OPTIONS, then run log-analytics retry --site {site}");
+            let help = format!(
+                "correct --log-format or --log-format-name in MATOMO_IMPORT_OPTIONS, then run log-analytics retry --site {site}"
+            );
             remarks.push(remark(Mood::Look, what, help));
         }
         if self.vanished > 0 {
             let what = format!("{} went away half imported", counted(self.vanished, "file"));
-            remarks.push(remark(Mood::Look, what, "put them back if they are still somewhere: the rest is imported then"));
+            remarks.push(remark(
+                Mood::Look,
+                what,
+                "put them back if they are still somewhere: the rest is imported then",
+            ));
         }
         if !self.failing.is_empty() {
             let what = format!("{} failed and will be tried again", counted(self.failing.len() as u64, "file"));

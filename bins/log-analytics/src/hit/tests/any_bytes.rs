@@ -5,8 +5,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hit::add_parameter;
 use crate::format::{Event, GenerationTime};
+use crate::hit::add_parameter;
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
