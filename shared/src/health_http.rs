@@ -3,9 +3,10 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -25,8 +26,8 @@ use prometheus_client::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinHandle,
+    runtime::Builder,
+    sync::{Semaphore, oneshot},
     time::timeout,
 };
 use tracing::{info, warn};
@@ -89,13 +90,8 @@ impl From<ListenError> for Failure {
 
 /// Answers as long as it lives.
 pub struct Listening {
-    task: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// The thread that answers ends when this goes.
+    _alive: oneshot::Sender<Infallible>,
 }
 
 /// A page for people, in HTML, drawn when somebody looks.
@@ -129,15 +125,15 @@ impl Page {
 ///
 /// # Errors
 /// When the address is taken or not ours.
-pub async fn listen(options: &ListenOptions, job: &str, file: &Path) -> Result<Option<Listening>, ListenError> {
-    listen_with(options, job, file, None).await
+pub fn listen(options: &ListenOptions, job: &str, file: &Path) -> Result<Option<Listening>, ListenError> {
+    listen_with(options, job, file, None)
 }
 
 /// As [`listen`], with a page for people.
 ///
 /// # Errors
 /// As for [`listen`].
-pub async fn listen_with(
+pub fn listen_with(
     options: &ListenOptions,
     job: &str,
     file: &Path,
@@ -145,12 +141,26 @@ pub async fn listen_with(
 ) -> Result<Option<Listening>, ListenError> {
     let Some(ListenAddress(address)) = options.address else { return Ok(None) };
     let failed = |source| ListenError { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let page_at = page.as_ref().map(|page| page.path);
     info!(address = %bound, page = page_at, "Health is answered by HTTP at /healthz and /metrics");
     let subject = Arc::new(Subject { job: job.to_owned(), file: file.to_owned(), page });
-    Ok(Some(Listening { task: tokio::spawn(accept(listener, subject)) }))
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (alive, ended) = oneshot::channel();
+    // A thread of its own: it answers while a read from a volume whose server is away keeps the program waiting.
+    let answer = move || {
+        runtime.block_on(async move {
+            let Ok(listener) = TcpListener::from_std(listener) else { return };
+            tokio::select! {
+                () = accept(listener, subject) => {}
+                _ = ended => {}
+            }
+        });
+    };
+    thread::Builder::new().name("health".to_owned()).spawn(answer).map_err(failed)?;
+    Ok(Some(Listening { _alive: alive }))
 }
 
 struct Subject {

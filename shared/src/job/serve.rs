@@ -152,7 +152,7 @@ impl Job {
         let health = Health::start(self.health_file.clone(), now, None)?;
         #[cfg(feature = "health-http")]
         let _listener = match &self.listen {
-            Some(options) => crate::health_http::listen(options, &self.ground.name, health.file()).await?,
+            Some(options) => crate::health_http::listen(options, &self.ground.name, health.file())?,
             None => None,
         };
         let state = Standing::new(slots, health, shutdown);

@@ -54,7 +54,7 @@ async fn serve(mut begun: Start) -> Result<Exit, Failure> {
     let mut planned = planned(&begun.jobs, &begun.state);
     let mut health = Health::start(begun.settings.health_file(), Timestamp::now(), None)?;
     health.plan(next_slot(&planned), next_slot(&planned).map(late_after))?;
-    let _listening = health_http::listen(&begun.settings.listen, "archiver", health.file()).await?;
+    let _listening = health_http::listen(&begun.settings.listen, "archiver", health.file())?;
     let mut notifier = Notifier::new(&begun.settings.notify)?;
     if next_slot(&planned).is_none_or(|slot| slot > Timestamp::now()) {
         let Start { settings, place, state, .. } = &begun;

@@ -62,7 +62,7 @@ async fn serve(settings: Settings, shutdown: &Shutdown) -> Result<Exit, Failure>
     })?;
     let health = Health::start(settings.health_file(), Timestamp::now(), None).map_err(unwritable)?;
     let page = super::report::for_visitors(&settings);
-    let _listening = health_http::listen_with(&settings.listen, JOB, health.file(), Some(page)).await?;
+    let _listening = health_http::listen_with(&settings.listen, JOB, health.file(), Some(page))?;
     let telling = Telling::new(&settings, shutdown)?;
     // A slot that went by while nothing ran is made up for at once; the first start counts as such.
     let since = health.state().last_success.unwrap_or(Timestamp::UNIX_EPOCH);
