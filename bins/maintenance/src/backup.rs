@@ -59,7 +59,7 @@ pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Fa
 
 async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
     let config = as_wanted(session, session.present_config()?)?;
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     let facts = facts(&database).await?;
     room(session, facts.bytes)?;
     let draft = session.shelf.begin(kind, Timestamp::now())?;

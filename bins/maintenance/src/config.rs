@@ -11,6 +11,8 @@ use shared::notify::NotifyOptions;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
 
+use crate::database::TlsMode;
+
 shared::settings! {
     /// What maintenance reads from its environment.
     pub struct Settings {
@@ -56,6 +58,8 @@ shared::settings! {
         pub root_user: String = default("MARIADB_ROOT_USER", "root"),
         /// Its password. When unset, Matomo's user does it and needs the right (see docs/maintenance.md).
         pub root_password: Option<Secret> = optional("MARIADB_ROOT_PASSWORD"),
+        /// Whether the way to the database is encrypted: `require`, `verify` (the certificate, too) or `off`. When unset, as Matomo's own `enable_ssl`, `ssl_ca` and `ssl_no_verify` say; where they are silent, if both ends can.
+        pub tls: Option<TlsMode> = optional("MARIADB_TLS").example("verify"),
         /// How long Matomo may take to answer as it should after a switch.
         pub settle_time: Span = default("MAINTENANCE_SETTLE_TIME", "15s"),
         /// File with the certificate of an authority of your own.

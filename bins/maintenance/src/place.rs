@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Settings;
-use crate::ini::ConfigFile;
+use crate::ini::{ConfigFile, Document};
 
 /// Bitnami's volume, Bitnami's image without one, and the official image.
 const FOLDERS: [&str; 3] = ["bitnami/matomo", "opt/bitnami/matomo", "var/www/html"];
@@ -95,6 +95,13 @@ impl Place {
             .collect();
         plugins.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(plugins)
+    }
+
+    /// Matomo's files for all installations and with its defaults, the first that names a key first.
+    pub fn defaults(&self) -> Vec<Document> {
+        let texts =
+            ["common.config.ini.php", "global.ini.php"].map(|name| fs::read(self.folder.join("config").join(name)));
+        texts.into_iter().filter_map(|text| Document::lenient(text.ok()?)).collect()
     }
 
     fn folders_in(&self, below: &str) -> io::Result<Vec<String>> {

@@ -26,7 +26,7 @@ pub fn scratch(live: &str, purpose: &str) -> String {
 pub async fn rehearse(session: &Session, set: &Set) -> Result<Rehearsal, Failure> {
     let began = Instant::now();
     verify(set, &session.shutdown)?;
-    let database = session.database(Account::Root)?;
+    let database = session.database(Account::Root).await?;
     let name = scratch(&database.connection.name, "rehearsal");
     let result = load_and_compare(&database, set, &name).await;
     if let Err(error) = database.drop_database(&name).await {

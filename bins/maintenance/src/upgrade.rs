@@ -123,7 +123,7 @@ async fn update(session: &Session) -> Result<String, Failure> {
     if !ended.succeeded() {
         return Err(Failure::new(Exit::Failed, format!("{}: {}", ended.sentence(), ended.tail.replace('\n', " / "))));
     }
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     let schema =
         database.matomo_version(&database.connection.name, &database.connection.prefix).await?.unwrap_or_default();
     match session.place.version() {

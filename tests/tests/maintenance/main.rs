@@ -10,6 +10,7 @@ mod restore;
 mod run;
 mod secrets;
 mod sets;
+mod tls;
 mod upgrade;
 
 use std::thread;

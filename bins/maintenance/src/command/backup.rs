@@ -41,7 +41,7 @@ pub fn backup(options: &BackupOptions) -> Result<Exit, Failure> {
 }
 
 async fn plan(session: &Session) -> Result<Planned, Failure> {
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     let name = database.connection.name.clone();
     let unreadable =
         |error: std::io::Error| Failure::new(Exit::Config, format!("Matomo's folder cannot be listed: {error}"));

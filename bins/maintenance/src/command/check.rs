@@ -125,9 +125,14 @@ async fn programs(session: &Session, findings: &mut Findings) {
 
 async fn database(session: &Session, findings: &mut Findings) {
     let looked = async {
-        let database = session.database(Account::Matomo)?;
+        let database = session.database(Account::Matomo).await?;
         let name = &database.connection.name;
         findings.good(format!("MariaDB {} answers", database.version().await?));
+        let how = &database.connection.tls;
+        findings.good(match database.encryption().await? {
+            Some(cipher) => format!("the way to the database is encrypted ({cipher}): {how}"),
+            None => format!("the way to the database is not encrypted ({})", how.by()),
+        });
         let tables = database.tables(name).await?.len();
         findings
             .good(format!("the database {name} has {tables} tables, about {} MB", database.bytes(name).await? >> 20));
@@ -148,8 +153,12 @@ async fn database(session: &Session, findings: &mut Findings) {
         findings.failure(&failure);
         return;
     }
+    scratch_database(session, findings).await;
+}
+
+async fn scratch_database(session: &Session, findings: &mut Findings) {
     let tried = async {
-        let database = session.database(Account::Root)?;
+        let database = session.database(Account::Root).await?;
         let name = scratch(&database.connection.name, "rehearsal");
         database.create_empty(&name).await?;
         database.drop_database(&name).await?;

@@ -99,7 +99,7 @@ async fn look(session: &Session) -> Result<Status, Failure> {
 }
 
 async fn schema(session: &Session) -> Result<Option<String>, Failure> {
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     Ok(database.matomo_version(&database.connection.name, &database.connection.prefix).await?)
 }
 

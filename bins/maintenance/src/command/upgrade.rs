@@ -31,7 +31,7 @@ pub fn upgrade(options: &UpgradeOptions) -> Result<Exit, Failure> {
 }
 
 async fn plan(session: &Session, options: &UpgradeOptions) -> Result<Exit, Failure> {
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     let schema = database.matomo_version(&database.connection.name, &database.connection.prefix).await?;
     let (code, containers) = (session.place.version(), session.probe()?.count());
     let value = serde_json::json!({ "dry_run": true, "schema_of_matomo": schema, "code_of_matomo": code, "containers": containers });

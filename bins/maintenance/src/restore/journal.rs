@@ -70,7 +70,7 @@ pub async fn recover(session: &Session) -> Result<(), Failure> {
         Failure::new(Exit::Software, format!("cannot read the journal of a restore at {}: {error}", path.display()))
             .help("restore again after removing the file; nothing else remembers how far it came")
     })?;
-    let database = session.database(Account::Root)?;
+    let database = session.database(Account::Root).await?;
     match journal.phase {
         Phase::Loading => {
             warn!(set = journal.set, "An interrupted restore had changed nothing; what it had prepared is removed");

@@ -82,14 +82,14 @@ pub async fn restore(session: &Session, set: &Set, options: Options) -> Result<R
 async fn attempt(session: &Session, set: &Set, options: Options, witness: Witness) -> Result<Restored, Failure> {
     judge(session, set, options)?;
     // A wrong password shall not cost a moment without Matomo.
-    session.database(Account::Root)?.version().await?;
+    session.database(Account::Root).await?.version().await?;
     let has_config = session.place.config().path().exists();
     let work = inside(session, set, options);
     if has_config { session.while_locked(Purpose::Restore, witness, work).await } else { work.await }
 }
 
 async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restored, Failure> {
-    let database = session.database(Account::Root)?;
+    let database = session.database(Account::Root).await?;
     let live = database.connection.name.clone();
     let has_tables = !database.tables(&live).await?.is_empty();
     let has_config = session.place.config().path().exists();
