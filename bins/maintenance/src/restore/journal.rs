@@ -59,6 +59,11 @@ pub(super) fn items(set: &Set) -> Vec<PathBuf> {
     if set.manifest.member(Content::Plugins).is_some() { plugins.collect() } else { Vec::new() }
 }
 
+/// Whether a restore is under way, or was interrupted.
+pub fn is_interrupted(session: &Session) -> bool {
+    session.state_folder().join(JOURNAL).exists()
+}
+
 /// Repairs a restore that was interrupted: before the swap it is taken back, after its begin it is brought to its end.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub fn judge(session: &Session, set: &Set, options: Options) -> Result<(), Failu
 }
 
 /// `5.0.10` is newer than `5.0.9`, and `5.0.0` than `5.0.0-rc1`.
-fn is_newer(one: &str, other: &str) -> bool {
+pub fn is_newer(one: &str, other: &str) -> bool {
     let parts = |version: &str| {
         let (numbers, suffix) =
             version.split_once('-').map_or((version, None), |(numbers, suffix)| (numbers, Some(suffix)));

@@ -24,8 +24,8 @@ use crate::{backup, history, sentence};
 
 use journal::{Journal, Phase};
 
-pub use journal::recover;
-pub use judge::judge;
+pub use journal::{is_interrupted, recover};
+pub use judge::{is_newer, judge};
 
 /// Below Matomo's folder, on the same file system: what comes in, and what went out.
 const STAGE: &str = ".maintenance-restore";
