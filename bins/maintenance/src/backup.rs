@@ -245,6 +245,7 @@ fn manifest(
             matomo: facts.matomo,
             tables,
         },
+        release_plugins: session.place.release_plugins().into_iter().collect(),
         plugins: session.place.plugins().unwrap_or_default(),
         config_keys: config.keys(),
         members,

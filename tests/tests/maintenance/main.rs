@@ -5,6 +5,7 @@ mod failures;
 mod kills;
 mod lock;
 mod neighbours;
+mod plugins;
 mod reports;
 mod restore;
 mod run;

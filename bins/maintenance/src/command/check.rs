@@ -11,6 +11,7 @@ use crate::backup::first_line;
 use crate::database::{Account, program};
 use crate::probe::Half;
 use crate::rehearse::scratch;
+use crate::plugins;
 use crate::session::Session;
 
 /// One finding.
@@ -89,8 +90,12 @@ fn volume(session: &Session, findings: &mut Findings) {
 
 fn matomo(session: &Session, findings: &mut Findings) {
     match session.config() {
-        Ok(Some(_)) => {
+        Ok(Some(config)) => {
             findings.good(format!("the configuration at {} can be edited", session.place.config().path().display()));
+            let missing = plugins::missing(&session.place, &config);
+            if !missing.is_empty() {
+                findings.fault(Exit::Failed, plugins::missing_sentence(&missing), plugins::help(&missing));
+            }
         }
         Ok(None) => findings.fault(
             Exit::Config,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared::entry::{Exit, Failure};
 
 use super::{RestoreOptions, block_on, start, tell};
+use crate::plugins;
 use crate::restore::{self, Options};
 use crate::session::Session;
 use crate::set::Set;
@@ -18,6 +19,8 @@ struct Planned<'a> {
     rows: u64,
     plugins: Vec<&'a str>,
     safety_backup: bool,
+    /// Installed by the set's configuration, and neither in the set nor here.
+    lacking_plugins: Vec<String>,
 }
 
 /// Restores a set.
@@ -49,6 +52,11 @@ pub fn restore(options: &RestoreOptions) -> Result<Exit, Failure> {
             });
             format!("{} is in force, {} rows{safety}\n{unproved}", restored.set, restored.rows)
         });
+        let lacking = plugins::lacking_here(&session.place, &set);
+        if !lacking.is_empty() {
+            let sentence = format!("{} is in force, but {}", set.name, plugins::lacking_sentence("it", &lacking));
+            return Err(Failure::new(Exit::Failed, sentence).help(plugins::help(&lacking)));
+        }
         // Done, but nobody has seen Matomo work with it.
         Ok(if restored.unproved.is_some() { Exit::Unavailable } else { Exit::Done })
     })?
@@ -64,13 +72,20 @@ fn plan<'a>(session: &Session, set: &'a Set, options: Options) -> Planned<'a> {
         rows: set.manifest.rows(),
         plugins: set.manifest.plugins.iter().map(|plugin| plugin.name.as_str()).collect(),
         safety_backup: !options.without_safety,
+        lacking_plugins: plugins::lacking_here(&session.place, set),
     }
 }
 
 fn words(planned: &Planned<'_>) -> String {
     let or_unknown = |version: Option<&str>| version.unwrap_or("unknown").to_owned();
+    let lacking = match &planned.lacking_plugins[..] {
+        [] => String::new(),
+        names => {
+            format!("FAULT   {}\n        {}\n", plugins::lacking_sentence(planned.set, names), plugins::help(names))
+        }
+    };
     format!(
-        "would replace the database ({} tables, {} rows, schema of Matomo {}; the code is {}), the configuration and the plugins ({}) by those of {}{}\n\
+        "would replace the database ({} tables, {} rows, schema of Matomo {}; the code is {}), the configuration and the plugins ({}) by those of {}{}\n{lacking}\
          nothing was changed; add --yes to do it\n",
         planned.tables,
         planned.rows,

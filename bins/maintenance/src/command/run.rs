@@ -14,7 +14,7 @@ use super::{Report, block_on, start};
 use crate::config::Settings;
 use crate::session::Session;
 use crate::set::{Kind, verify};
-use crate::{backup, rehearse, sentence};
+use crate::{backup, plugins, rehearse, sentence};
 
 /// Takes backups on a schedule.
 pub fn run() -> Result<Exit, Failure> {
@@ -76,5 +76,6 @@ async fn attempt(settings: &Settings, shutdown: &Shutdown) -> Result<String, Fai
     if settings.rehearse {
         rehearse::rehearse(&session, &set).await?;
     }
+    plugins::judge_made(&session.place, &set)?;
     Ok(format!("backup {} with {} rows", set.name, verified.rows))
 }

@@ -11,7 +11,7 @@ use crate::probe::{Seen, Wanted};
 use crate::session::Session;
 use crate::set::{Kind, Set};
 use crate::switch::{Effective, State, effective};
-use crate::restore;
+use crate::{plugins, restore};
 
 #[derive(Debug, Serialize)]
 struct Newest {
@@ -72,6 +72,7 @@ async fn look(session: &Session) -> Result<Status, Failure> {
         troubles.extend(left_behind(session, by_job.is_some(), by_upgrade.is_some() && by_hand.is_none()));
     }
     troubles.extend(versions(session.place.version().as_deref(), schema.as_deref()));
+    troubles.extend(of_plugins(session, config.as_ref(), newest));
     troubles.extend(newest.and_then(of_rehearsal));
     Ok(Status {
         switches: config.as_ref().map(effective),
@@ -153,6 +154,21 @@ fn versions(code: Option<&str>, schema: Option<&str>) -> Option<String> {
     restore::is_newer(schema, code).then(|| {
         format!("the schema of Matomo {schema} is newer than the code ({code}): start the image of Matomo {schema}")
     })
+}
+
+/// Plugins that the configuration names, and that are not here or in no set.
+fn of_plugins(session: &Session, config: Option<&Document>, newest: Option<&Set>) -> Vec<String> {
+    let missing = config.map(|config| plugins::missing(&session.place, config)).unwrap_or_default();
+    let mut troubles = Vec::new();
+    if !missing.is_empty() {
+        troubles.push(format!("{}: {}", plugins::missing_sentence(&missing), plugins::help(&missing)));
+    }
+    if let Some((set, lacking)) = newest.map(|set| (set, plugins::lacking(&session.place, set)))
+        && !lacking.is_empty()
+    {
+        troubles.push(plugins::lacking_sentence(&set.name, &lacking));
+    }
+    troubles
 }
 
 async fn schema(session: &Session) -> Result<Option<String>, Failure> {

@@ -3,13 +3,14 @@
 use shared::entry::{Exit, Failure};
 
 use super::{SetOptions, reading, tell};
-use crate::set;
+use crate::{plugins, set};
 
 /// Reads a set to its last byte.
 pub fn verify(options: &SetOptions) -> Result<Exit, Failure> {
     let session = reading()?;
     let found = session.shelf.find(&options.set)?;
     let verified = set::verify(&found, &session.shutdown)?;
+    plugins::judge(&session.place, &found)?;
     tell(options.report, &verified, || {
         format!(
             "{} is whole: {} members, {} bytes, {} tables, {} rows\n",

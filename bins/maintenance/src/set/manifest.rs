@@ -98,6 +98,9 @@ pub struct Manifest {
     pub database: DatabaseFacts,
     /// Plugins in the set.
     pub plugins: Vec<Plugin>,
+    /// Plugins that came with the release, which the set does not hold.
+    #[serde(default)]
+    pub release_plugins: Vec<String>,
     /// Names of the keys in the configuration, by section; never a value.
     pub config_keys: BTreeMap<String, Vec<String>>,
     /// The files.
