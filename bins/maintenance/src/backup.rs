@@ -1,5 +1,9 @@
 //! `backup`: one set of everything, made aside, and named only when it is whole.
 
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,7 +16,10 @@ use tracing::{info, warn};
 use crate::database::{Account, Database, DumpScan, program};
 use crate::ini::Document;
 use crate::session::{Session, Witness};
-use crate::set::{Content, DatabaseFacts, Draft, Kind, Manifest, Member, Set, SetError, pack_program, pack_text};
+use crate::set::{
+    Content, DatabaseFacts, Draft, Entry, EntryKind, Kind, Manifest, Member, Refusal, Set, SetError, judge_entry,
+    pack_program, pack_text,
+};
 use crate::switch::{Halves, Purpose};
 use crate::{history, sentence};
 
@@ -78,7 +85,7 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
             return Err(failure);
         }
     };
-    let set = match draft.commit(&session.shelf, &manifest) {
+    let set = match draft.commit(&session.shelf, &manifest, session.settings.backup_key.as_ref()) {
         Ok(set) => set,
         Err(error) => {
             session.shelf.sweep();
@@ -90,14 +97,19 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
         retain(session);
     }
     if lock {
-        // The set is whole whatever Matomo answers now.
-        session.prove(Halves::BOTH, Witness::Present).await.map_err(|failure| {
-            let sentence =
-                format!("{} is whole and the lock is undone, but {}", set.name, sentence(failure.error.as_ref()));
-            Failure::new(failure.exit, sentence).help("`maintenance status` asks again")
-        })?;
+        prove_unlocked(session, &set).await?;
     }
     Ok(set)
+}
+
+/// The set is whole whatever Matomo answers now.
+async fn prove_unlocked(session: &Session, set: &Set) -> Result<(), Failure> {
+    let proved = session.prove(Halves::BOTH, Witness::Present).await;
+    proved.map(drop).map_err(|failure| {
+        let sentence =
+            format!("{} is whole and the lock is undone, but {}", set.name, sentence(failure.error.as_ref()));
+        Failure::new(failure.exit, sentence).help("`maintenance status` asks again")
+    })
 }
 
 fn retain(session: &Session) {
@@ -206,7 +218,7 @@ async fn members(
         [("plugins.tar.zst", Content::Plugins, plugins), ("files.tar.zst", Content::Files, files)]
     {
         if !paths.is_empty() {
-            let tar = archive(session.place.folder(), &paths);
+            let tar = archive(session.place.folder(), &paths).map_err(failed(&name.replace(".tar.zst", "")))?;
             let (member, ()) =
                 pack_program(tar, (draft.folder(), name, content), level, control, ((), |(), _| {})).await?;
             members.push(member);
@@ -215,10 +227,67 @@ async fn members(
     Ok((members, tables))
 }
 
-/// Paths are read as they are, owners by number, in an order that does not change.
-fn archive(folder: &Path, paths: &[PathBuf]) -> Program {
-    let tar = program("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
-    tar.arg("--directory").arg(folder).arg("--").args(paths.iter().map(PathBuf::as_path))
+/// Paths are read as they are, owners by number, in an order that does not change. A plugin whose folder is a link is taken
+/// for what the link leads to; what a restore would refuse stays outside, and is named.
+fn archive(folder: &Path, paths: &[PathBuf]) -> io::Result<Program> {
+    let mut tar = program("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
+    tar = tar.args(["--anchored", "--no-wildcards", "--transform=s,/\\.\\(/\\|$\\),\\1,S"]);
+    for path in paths {
+        for (left_out, refusal) in refused(folder, path)? {
+            warn!(path = %left_out.display(), why = refusal.word(), "It is left out of the backup, for a restore would refuse it");
+            tar = tar.arg(argument("--exclude=", &left_out));
+            // Below a link, tar calls it by another name.
+            if let Ok(rest) = left_out.strip_prefix(path) {
+                tar = tar.arg(argument("--exclude=", &path.join(".").join(rest)));
+            }
+        }
+    }
+    let names = paths.iter().map(|path| match fs::symlink_metadata(folder.join(path)) {
+        Ok(found) if found.is_symlink() => path.join("."),
+        _ => path.clone(),
+    });
+    Ok(tar.arg("--directory").arg(folder).arg("--").args(names))
+}
+
+fn argument(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
+}
+
+/// What of an item a restore would refuse.
+fn refused(folder: &Path, item: &Path) -> io::Result<Vec<(PathBuf, Refusal)>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![item.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let place = folder.join(&path);
+        let is_item = path == item;
+        // The item itself may be a link, and is taken for what it leads to.
+        let metadata = if is_item { fs::metadata(&place) } else { fs::symlink_metadata(&place) }?;
+        let entry = entry(&path, &metadata, &place);
+        match judge_entry(&entry, Some(item)) {
+            Err(refusal) => found.push((path, refusal)),
+            Ok(()) if metadata.is_dir() => {
+                // What cannot be read is for tar to say.
+                let entries = fs::read_dir(&place).into_iter().flatten().filter_map(Result::ok);
+                waiting.extend(entries.map(|entry| path.join(entry.file_name())));
+            }
+            Ok(()) => {}
+        }
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(found)
+}
+
+fn entry(path: &Path, metadata: &fs::Metadata, place: &Path) -> Entry {
+    let kind = match metadata.file_type() {
+        it if it.is_dir() => EntryKind::Folder,
+        it if it.is_file() => EntryKind::File,
+        it if it.is_symlink() => EntryKind::Link,
+        _ => EntryKind::Other,
+    };
+    let target = if metadata.is_symlink() { fs::read_link(place).unwrap_or_default() } else { PathBuf::new() };
+    Entry { path: path.to_owned(), kind, changes_user: metadata.mode() & 0o6000 != 0, target }
 }
 
 fn manifest(

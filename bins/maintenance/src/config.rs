@@ -12,6 +12,7 @@ use shared::schedule::Schedule;
 use shared::secret::Secret;
 
 use crate::database::TlsMode;
+use crate::set::SealKey;
 
 shared::settings! {
     /// What maintenance reads from its environment.
@@ -60,6 +61,8 @@ shared::settings! {
         pub root_password: Option<Secret> = optional("MARIADB_ROOT_PASSWORD"),
         /// Whether the way to the database is encrypted: `require`, `verify` (the certificate, too) or `off`. When unset, as Matomo's own `enable_ssl`, `ssl_ca` and `ssl_no_verify` say; where they are silent, if both ends can.
         pub tls: Option<TlsMode> = optional("MARIADB_TLS").example("verify"),
+        /// Key by which sets are sealed (give it as BACKUP_KEY_FILE). When set, `rehearse` and `restore` take a set without our seal only with `--trust`.
+        pub backup_key: Option<SealKey> = optional("BACKUP_KEY"),
         /// How long Matomo may take to answer as it should after a switch.
         pub settle_time: Span = default("MAINTENANCE_SETTLE_TIME", "15s"),
         /// File with the certificate of an authority of your own.

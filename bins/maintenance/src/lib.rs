@@ -22,6 +22,7 @@ pub mod restore;
 pub mod session;
 pub mod set;
 pub mod switch;
+pub mod trust;
 pub mod upgrade;
 
 pub use command::{Arguments, run};

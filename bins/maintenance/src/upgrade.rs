@@ -13,6 +13,7 @@ use crate::history::Event;
 use crate::session::{Session, Witness};
 use crate::set::{Kind, Set, verify};
 use crate::switch::{Halves, Purpose};
+use crate::trust::Trust;
 use crate::{backup, history, rehearse, restore, sentence};
 
 /// What may differ.
@@ -109,7 +110,7 @@ async fn prepare(session: &Session, options: Options) -> Result<Set, Failure> {
     let verified = verify(&set, &session.shutdown)?;
     info!(set = set.name, rows = verified.rows, "Backup is verified");
     if options.rehearse {
-        rehearse::rehearse(session, &set).await?;
+        rehearse::rehearse(session, &set, Trust::Seal).await?;
     }
     Ok(set)
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod failures;
+mod hostile;
 mod kills;
 mod lock;
 mod neighbours;

@@ -52,6 +52,9 @@ pub fn check(report: Report) -> Result<Exit, Failure> {
     let mut findings = Findings::default();
     findings.good("settings can be used");
     volume(&session, &mut findings);
+    if session.settings.backup_key.is_some() {
+        findings.good("sets are sealed, and a set without our seal is restored only with --trust");
+    }
     matomo(&session, &mut findings);
     block_on(async {
         programs(&session, &mut findings).await;

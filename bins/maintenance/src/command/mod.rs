@@ -125,6 +125,9 @@ struct RehearseOptions {
     /// Name of the set
     #[arg(default_value = "latest")]
     set: String,
+    /// Take a set without the seal of BACKUP_KEY
+    #[arg(long)]
+    trust: bool,
     /// Verify the set, and restore it nowhere
     #[arg(long)]
     dry_run: bool,
@@ -142,6 +145,9 @@ struct RestoreOptions {
     /// Take a set that does not verify, or whose schema is newer than the code, and go on whatever Matomo answers
     #[arg(long)]
     force: bool,
+    /// Take a set without the seal of BACKUP_KEY
+    #[arg(long)]
+    trust: bool,
     /// Take the connection to the database from the set, instead of keeping the present one
     #[arg(long)]
     connection_of_set: bool,

@@ -29,6 +29,7 @@ pub fn restore(options: &RestoreOptions) -> Result<Exit, Failure> {
         force: options.force,
         connection_of_set: options.connection_of_set,
         without_safety: options.without_safety_backup,
+        trust: options.trust.into(),
     };
     let (settings, shutdown) = start(options.report)?;
     if options.dry_run || !options.yes {

@@ -101,6 +101,11 @@ impl DatabaseError {
         self.says(&[2026])
     }
 
+    /// Whether server or client do not hand out files, which a dump of tables never asks for.
+    pub fn is_refused_file(&self) -> bool {
+        self.says(&[1148, 2068, 3948, 4166])
+    }
+
     /// Whether the server does not believe who the user is.
     pub fn is_wrong_password(&self) -> bool {
         self.says(&[1045, 1698])
@@ -147,9 +152,11 @@ impl From<DatabaseError> for Failure {
     }
 }
 
+/// What we may have got in our environment, and no program needs.
+pub const SECRETS: [&str; 4] = ["MATOMO_DATABASE_PASSWORD", "MARIADB_ROOT_PASSWORD", "MATOMO_TOKEN", "BACKUP_KEY"];
+
 /// A program that learns our secrets from nobody: those that we got in our environment are not in its own.
 pub fn program(name: &str) -> Program {
-    const SECRETS: [&str; 3] = ["MATOMO_DATABASE_PASSWORD", "MARIADB_ROOT_PASSWORD", "MATOMO_TOKEN"];
     SECRETS.iter().fold(Program::new(name), |program, secret| program.env_remove(secret)).quiet()
 }
 
@@ -190,6 +197,14 @@ impl<'s> Database<'s> {
         Ok(Self { connection, options, limits, shutdown })
     }
 
+    /// The same server, as another user.
+    ///
+    /// # Errors
+    /// As for [`Database::new`].
+    pub fn as_user(&self, user: &str, password: &Secret) -> Result<Database<'s>, DatabaseError> {
+        Database::new(self.connection.clone(), Some((user, password)), self.limits, self.shutdown)
+    }
+
     /// How the server says that this connection is encrypted: version and cipher; nothing where it is in the clear.
     ///
     /// # Errors
@@ -218,7 +233,14 @@ impl<'s> Database<'s> {
 
     /// The program that reads statements.
     pub fn client(&self) -> Program {
-        let quiet = ["--batch", "--skip-column-names", "--connect-timeout=10", "--default-character-set=utf8mb4"];
+        // A dump may ask the client for files of ours; it gets none.
+        let quiet = [
+            "--batch",
+            "--skip-column-names",
+            "--connect-timeout=10",
+            "--default-character-set=utf8mb4",
+            "--local-infile=0",
+        ];
         program("mariadb").arg(self.options.argument()).args(quiet).quiet()
     }
 

@@ -17,9 +17,11 @@ use shared::entry::Failure;
 use tracing::info;
 
 use crate::database::Account;
+use crate::rehearse::inspect_all;
 use crate::session::{Session, Witness};
 use crate::set::{Kind, Set};
 use crate::switch::{Halves, Purpose};
+use crate::trust::Trust;
 use crate::{backup, history, sentence};
 
 use journal::{Journal, Phase};
@@ -40,6 +42,8 @@ pub struct Options {
     pub connection_of_set: bool,
     /// Make no backup of what is there now.
     pub without_safety: bool,
+    /// Whether a set without our seal is taken.
+    pub trust: Trust,
 }
 
 /// What a restore left.
@@ -81,8 +85,10 @@ pub async fn restore(session: &Session, set: &Set, options: Options) -> Result<R
 
 async fn attempt(session: &Session, set: &Set, options: Options, witness: Witness) -> Result<Restored, Failure> {
     judge(session, set, options)?;
-    // A wrong password shall not cost a moment without Matomo.
-    session.database(Account::Root).await?.version().await?;
+    // A wrong password, or a set that is refused, shall not cost a moment without Matomo.
+    let database = session.database(Account::Root).await?;
+    database.version().await?;
+    inspect_all(set, &database).await?;
     let has_config = session.place.config().path().exists();
     let work = inside(session, set, options);
     if has_config { session.while_locked(Purpose::Restore, witness, work).await } else { work.await }
