@@ -13,7 +13,7 @@ use shared::shutdown::Shutdown;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
-use crate::database::{Account, Database, DumpScan, program};
+use crate::database::{Account, Database, DumpScan, Scanned, program};
 use crate::ini::Document;
 use crate::session::{Session, Witness};
 use crate::set::{
@@ -29,6 +29,7 @@ struct Facts {
     client: String,
     matomo: Option<String>,
     bytes: u64,
+    at: i64,
 }
 
 /// Takes a backup, with the switches off meanwhile if asked for.
@@ -73,8 +74,8 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
     let members = async { Ok(members(session, &draft, &database, &config).await?) };
     let made =
         if lock { session.while_locked(Purpose::Backup, Witness::Present, members).await } else { members.await };
-    let committed = made.and_then(|(members, tables)| {
-        let manifest = manifest(session, (&draft, kind, lock), (&database, facts, tables), &config, members)?;
+    let committed = made.and_then(|(members, scanned)| {
+        let manifest = manifest(session, (&draft, kind, lock), (&database, facts, scanned), &config, members)?;
         Ok((manifest, draft))
     });
     // Whatever failed, the draft is swept by the next start; now is better.
@@ -113,6 +114,10 @@ async fn prove_unlocked(session: &Session, set: &Set) -> Result<(), Failure> {
 }
 
 fn retain(session: &Session) {
+    // The set that leads back from an update stays until that is settled, however many backups are taken meanwhile.
+    if !matches!(session.switches_of_an_upgrade().state(), Ok(None)) {
+        return;
+    }
     match session.shelf.retain(session.rule(), Timestamp::now()) {
         Ok(names) => names.iter().for_each(|name| info!(set = name, "An old set was removed")),
         Err(error) => warn!(why = sentence(&error), "Old sets cannot be removed"),
@@ -159,7 +164,8 @@ async fn facts(database: &Database<'_>) -> Result<Facts, Failure> {
         None
     });
     let client = first_line(program("mariadb-dump").arg("--version"), database.limits(), database.shutdown()).await;
-    Ok(Facts { server, client: client.unwrap_or_default(), matomo, bytes: database.bytes(name).await? })
+    let (at, _) = database.now_and_start().await?;
+    Ok(Facts { server, client: client.unwrap_or_default(), matomo, bytes: database.bytes(name).await?, at })
 }
 
 /// The first line that a program writes.
@@ -191,7 +197,7 @@ fn room(session: &Session, database_bytes: u64) -> Result<(), SetError> {
     Ok(())
 }
 
-type Made = (Vec<Member>, crate::database::Tables);
+type Made = (Vec<Member>, Scanned);
 
 async fn members(
     session: &Session,
@@ -205,7 +211,7 @@ async fn members(
     let place = (draft.folder(), name, Content::Database);
     let watch: (_, fn(&mut DumpScan, &[u8])) = (DumpScan::default(), DumpScan::feed);
     let (dump, scan) = pack_program(database.dump(), place, level, control, watch).await?;
-    let tables = scan.finish().map_err(|source| SetError::Dump { member: name.to_owned(), source })?;
+    let scanned = scan.finish().map_err(|source| SetError::Dump { member: name.to_owned(), source })?;
     let mut members = vec![dump, pack_text(draft.folder(), "config.ini.php", Content::Config, config.bytes())?];
     let failed = |path: &str| {
         let path = session.place.folder().join(path);
@@ -224,7 +230,7 @@ async fn members(
             members.push(member);
         }
     }
-    Ok((members, tables))
+    Ok((members, scanned))
 }
 
 /// Paths are read as they are, owners by number, in an order that does not change. A plugin whose folder is a link is taken
@@ -293,7 +299,7 @@ fn entry(path: &Path, metadata: &fs::Metadata, place: &Path) -> Entry {
 fn manifest(
     session: &Session,
     (draft, kind, locked): (&Draft, Kind, bool),
-    (database, facts, tables): (&Database<'_>, Facts, crate::database::Tables),
+    (database, facts, scanned): (&Database<'_>, Facts, Scanned),
     config: &Document,
     members: Vec<Member>,
 ) -> Result<Manifest, Failure> {
@@ -312,7 +318,9 @@ fn manifest(
             server: facts.server,
             client: facts.client,
             matomo: facts.matomo,
-            tables,
+            tables: scanned.tables,
+            highest: scanned.highest,
+            at: Some(facts.at),
         },
         release_plugins: session.place.release_plugins().into_iter().collect(),
         plugins: session.place.plugins().unwrap_or_default(),

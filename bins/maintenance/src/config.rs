@@ -8,6 +8,7 @@ use shared::health_http::ListenOptions;
 use shared::job::JobOptions;
 use shared::logging::LogOptions;
 use shared::notify::NotifyOptions;
+use shared::process::RunAs;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
 
@@ -45,6 +46,8 @@ shared::settings! {
         pub matomo_config: Option<PathBuf> = optional("MATOMO_CONFIG").example("/bitnami/matomo/config/config.ini.php"),
         /// How `upgrade-guard` starts Matomo's console, in Matomo's folder.
         pub console: String = default("MATOMO_CONSOLE", "php console"),
+        /// Whom the console runs as when this container runs as root: the owner of Matomo's files, `self`, a name, or numbers.
+        pub run_as: RunAs = default("RUN_AS_USER", "owner").example("www-data"),
         /// Host of the database. When unset, Matomo's configuration says it, as for the settings below.
         pub database_host: Option<String> = optional("MARIADB_HOST").example("mariadb").formerly(&["MATOMO_DATABASE_HOST"]),
         /// Port of the database.

@@ -11,8 +11,8 @@ use crate::backup::first_line;
 use crate::database::{Account, program};
 use crate::probe::Half;
 use crate::rehearse::scratch;
-use crate::plugins;
 use crate::session::Session;
+use crate::{plugins, upgrade};
 
 /// One finding.
 #[derive(Debug, Serialize)]
@@ -56,6 +56,7 @@ pub fn check(report: Report) -> Result<Exit, Failure> {
         findings.good("sets are sealed, and a set without our seal is restored only with --trust");
     }
     matomo(&session, &mut findings);
+    console(&session, &mut findings);
     block_on(async {
         programs(&session, &mut findings).await;
         database(&session, &mut findings).await;
@@ -115,6 +116,14 @@ fn matomo(session: &Session, findings: &mut Findings) {
             format!("the version of Matomo's code cannot be read in {}", session.place.folder().display()),
             "a restore then cannot tell whether a schema fits; mount the folder of Matomo's code",
         ),
+    }
+}
+
+fn console(session: &Session, findings: &mut Findings) {
+    match upgrade::console_user(session) {
+        Ok(Some(user)) => findings.good(format!("Matomo's console runs as {}:{}", user.uid, user.gid)),
+        Ok(None) => findings.good("Matomo's console runs as ourselves"),
+        Err(failure) => findings.failure(&failure),
     }
 }
 

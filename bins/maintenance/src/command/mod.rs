@@ -163,9 +163,9 @@ struct RestoreOptions {
 
 #[derive(Debug, Clone, Args)]
 struct UpgradeOptions {
-    /// A verified set younger than this need not be made again
-    #[arg(long, default_value = "15m", value_parser = span)]
-    fresh: Span,
+    /// Take an existing set that is younger than this and equals the database of this moment; without, a new one is made
+    #[arg(long, value_parser = span)]
+    fresh: Option<Span>,
     /// Restore the set into a scratch database first
     #[arg(long)]
     rehearse: bool,

@@ -9,6 +9,9 @@ use crate::restore::{self, Options};
 use crate::session::Session;
 use crate::set::Set;
 
+/// What becomes of log lines that this database does not hold any more.
+const LOGS: &str = "log-analytics notices by its marks on the ledger site (MATOMO_LEDGER_SITE) that the database went back to an earlier state, and sends those lines again";
+
 #[derive(Debug, Serialize)]
 struct Planned<'a> {
     dry_run: bool,
@@ -51,7 +54,7 @@ pub fn restore(options: &RestoreOptions) -> Result<Exit, Failure> {
             let unproved = restored.unproved.as_deref().map_or(String::new(), |answers| {
                 format!("NOT CHECKED: Matomo does not answer ({answers}); start it, then `maintenance status`\n")
             });
-            format!("{} is in force, {} rows{safety}\n{unproved}", restored.set, restored.rows)
+            format!("{} is in force, {} rows{safety}\n{LOGS}\n{unproved}", restored.set, restored.rows)
         });
         let lacking = plugins::lacking_here(&session.place, &set);
         if !lacking.is_empty() {

@@ -1,5 +1,6 @@
 //! `upgrade-guard`: the update of the schema, behind a lock and a proven backup.
 
+use shared::config::Span;
 use shared::entry::{Exit, Failure};
 
 use super::{UpgradeOptions, block_on, start, tell};
@@ -16,7 +17,7 @@ pub fn upgrade(options: &UpgradeOptions) -> Result<Exit, Failure> {
     }
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
-        let wanted = Options { fresh: options.fresh.get(), rehearse: options.rehearse };
+        let wanted = Options { fresh: options.fresh.map(Span::get), rehearse: options.rehearse };
         let upgraded = upgrade::guard(&session, wanted).await?;
         tell(options.report, &upgraded, || {
             let lock = if upgraded.still_locked {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::database::Tables;
+use crate::database::{Numbers, Tables};
 use crate::place::Plugin;
 
 /// Its file name.
@@ -73,6 +73,12 @@ pub struct DatabaseFacts {
     pub matomo: Option<String>,
     /// Rows of each table in the dump.
     pub tables: Tables,
+    /// The highest number in the first column of each table in the dump, where it holds whole numbers.
+    #[serde(default)]
+    pub highest: Numbers,
+    /// The server's own time when the dump was about to begin, in seconds since 1970.
+    #[serde(default)]
+    pub at: Option<i64>,
 }
 
 /// The whole set.
