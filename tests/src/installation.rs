@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use crate::forged::Forged;
 use crate::mariadb::{MariaDb, ROOT_PASSWORD};
 use crate::web::Web;
 
@@ -221,6 +222,17 @@ impl Installation {
     /// A set's manifest.
     pub fn manifest(&self, set: &str) -> Json {
         serde_json::from_slice(&fs::read(self.backups().join(set).join("manifest.json")).unwrap()).unwrap()
+    }
+
+    /// A set, to be forged.
+    pub fn forge(&self, set: &str) -> Forged {
+        Forged::at(self.backups().join(set))
+    }
+
+    /// Give Matomo's folder and everything in it to a user.
+    pub fn belongs_to(&self, user: u32) {
+        let given = Command::new("chown").arg("-R").arg(format!("{user}:{user}")).arg(self.matomo()).status();
+        assert!(given.unwrap().success(), "Matomo's files can be given away");
     }
 
     /// Names of hidden things among the sets, but for the state folder.

@@ -19,6 +19,7 @@ pub mod deployment;
 pub mod engine;
 pub mod fault;
 pub mod fetch;
+pub mod forged;
 pub mod golden;
 pub mod installation;
 pub mod log;

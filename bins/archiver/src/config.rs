@@ -11,12 +11,12 @@ use shared::health_http::ListenOptions;
 use shared::job::FailuresMax;
 use shared::logging::LogOptions;
 use shared::notify::NotifyOptions;
-use shared::process::{Limits, StopPolicy, StopSignal};
+use shared::process::{Limits, RunAs, StopPolicy, StopSignal};
 use shared::secret::Secret;
 
 use crate::raw_data::DaysToKeep;
 
-pub use value::{Concurrency, ConsoleJob, MemoryLimit, Mode, RunAs, SiteId, Sites, When, Words, site_list};
+pub use value::{Concurrency, ConsoleJob, MemoryLimit, Mode, SiteId, Sites, When, Words, site_list};
 
 shared::settings! {
     /// What archiver reads from its environment.

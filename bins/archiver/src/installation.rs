@@ -5,17 +5,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use shared::process::{Program, StartError, User, find_program};
+use shared::process::{NoUser, Program, RunAs, StartError, User, find_program};
 
-use crate::config::{RunAs, Settings};
+use crate::config::Settings;
 
 /// The official image, Bitnami's, and those who unpack it elsewhere.
 const CONSOLES: [&str; 4] =
     ["/var/www/html/console", "/opt/bitnami/matomo/console", "/bitnami/matomo/console", "/var/www/matomo/console"];
 /// Bitnami keeps PHP out of the search path.
 const PHPS: [&str; 3] = ["/usr/local/bin/php", "/usr/bin/php", "/opt/bitnami/php/bin/php"];
-/// Users of web servers, when no file tells.
-const WEB_USERS: [&str; 5] = ["www-data", "daemon", "apache", "nginx", "http"];
 /// Matomo's own name for what its command must contain, so that it is counted as one archiver.
 pub const CONSOLE: &str = "console";
 
@@ -47,11 +45,8 @@ pub enum Missing {
         error: StartError,
     },
     /// No such user.
-    #[error("there is no user {name} in /etc/passwd")]
-    User {
-        /// The name.
-        name: String,
-    },
+    #[error(transparent)]
+    User(#[from] NoUser),
 }
 
 impl Missing {
@@ -62,7 +57,7 @@ impl Missing {
                 "put this program into a Matomo image, or name the file in MATOMO_CONSOLE; without PHP in the container set MATOMO_URL and MATOMO_TOKEN (HTTP mode)"
             }
             Missing::Php { .. } => "install the PHP command line, or name the file in MATOMO_PHP",
-            Missing::User { .. } => "set RUN_AS_USER to a name of /etc/passwd, to numbers such as 33:33, or to self",
+            Missing::User(user) => user.help(),
         }
     }
 }
@@ -124,20 +119,9 @@ fn user(run_as: &RunAs, console: &Path, root: bool) -> Result<Option<User>, Miss
     if !root {
         return Ok(None);
     }
-    match run_as {
-        RunAs::Ourselves => Ok(None),
-        RunAs::Number(user) => Ok(Some(*user)),
-        RunAs::Name(name) => User::from_name(name).map(Some).ok_or_else(|| Missing::User { name: name.clone() }),
-        RunAs::Owner => Ok(owner(console.parent().unwrap_or(Path::new("/")))),
-    }
-}
-
-/// The owner of what the web server writes: the configuration, else the temporary files, else the known names.
-fn owner(root: &Path) -> Option<User> {
-    let written = ["config/config.ini.php", "tmp", "config"];
-    let owners = written.iter().filter_map(|name| fs::metadata(root.join(name)).ok());
-    let mut owners = owners.map(|found| User { uid: found.uid(), gid: found.gid() }).filter(|user| user.uid != 0);
-    owners.next().or_else(|| WEB_USERS.iter().find_map(|name| User::from_name(name)))
+    // What the web server writes: the configuration, else the temporary files.
+    let root = console.parent().unwrap_or(Path::new("/"));
+    Ok(run_as.user(&["config/config.ini.php", "tmp", "config"].map(|name| root.join(name)))?)
 }
 
 #[cfg(test)]

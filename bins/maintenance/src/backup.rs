@@ -1,5 +1,9 @@
 //! `backup`: one set of everything, made aside, and named only when it is whole.
 
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,10 +13,13 @@ use shared::shutdown::Shutdown;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
-use crate::database::{Account, Database, DumpScan, program};
+use crate::database::{Account, Database, DumpScan, Scanned, program};
 use crate::ini::Document;
 use crate::session::{Session, Witness};
-use crate::set::{Content, DatabaseFacts, Draft, Kind, Manifest, Member, Set, SetError, pack_program, pack_text};
+use crate::set::{
+    Content, DatabaseFacts, Draft, Entry, EntryKind, Kind, Manifest, Member, Refusal, Set, SetError, judge_entry,
+    pack_program, pack_text,
+};
 use crate::switch::{Halves, Purpose};
 use crate::{history, sentence};
 
@@ -22,6 +29,7 @@ struct Facts {
     client: String,
     matomo: Option<String>,
     bytes: u64,
+    at: i64,
 }
 
 /// Takes a backup, with the switches off meanwhile if asked for.
@@ -59,15 +67,15 @@ pub async fn backup(session: &Session, kind: Kind, lock: bool) -> Result<Set, Fa
 
 async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failure> {
     let config = as_wanted(session, session.present_config()?)?;
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     let facts = facts(&database).await?;
     room(session, facts.bytes)?;
     let draft = session.shelf.begin(kind, Timestamp::now())?;
     let members = async { Ok(members(session, &draft, &database, &config).await?) };
     let made =
         if lock { session.while_locked(Purpose::Backup, Witness::Present, members).await } else { members.await };
-    let committed = made.and_then(|(members, tables)| {
-        let manifest = manifest(session, (&draft, kind, lock), (&database, facts, tables), &config, members)?;
+    let committed = made.and_then(|(members, scanned)| {
+        let manifest = manifest(session, (&draft, kind, lock), (&database, facts, scanned), &config, members)?;
         Ok((manifest, draft))
     });
     // Whatever failed, the draft is swept by the next start; now is better.
@@ -78,7 +86,7 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
             return Err(failure);
         }
     };
-    let set = match draft.commit(&session.shelf, &manifest) {
+    let set = match draft.commit(&session.shelf, &manifest, session.settings.backup_key.as_ref()) {
         Ok(set) => set,
         Err(error) => {
             session.shelf.sweep();
@@ -90,17 +98,26 @@ async fn attempt(session: &Session, kind: Kind, lock: bool) -> Result<Set, Failu
         retain(session);
     }
     if lock {
-        // The set is whole whatever Matomo answers now.
-        session.prove(Halves::BOTH, Witness::Present).await.map_err(|failure| {
-            let sentence =
-                format!("{} is whole and the lock is undone, but {}", set.name, sentence(failure.error.as_ref()));
-            Failure::new(failure.exit, sentence).help("`maintenance status` asks again")
-        })?;
+        prove_unlocked(session, &set).await?;
     }
     Ok(set)
 }
 
+/// The set is whole whatever Matomo answers now.
+async fn prove_unlocked(session: &Session, set: &Set) -> Result<(), Failure> {
+    let proved = session.prove(Halves::BOTH, Witness::Present).await;
+    proved.map(drop).map_err(|failure| {
+        let sentence =
+            format!("{} is whole and the lock is undone, but {}", set.name, sentence(failure.error.as_ref()));
+        Failure::new(failure.exit, sentence).help("`maintenance status` asks again")
+    })
+}
+
 fn retain(session: &Session) {
+    // The set that leads back from an update stays until that is settled, however many backups are taken meanwhile.
+    if !matches!(session.switches_of_an_upgrade().state(), Ok(None)) {
+        return;
+    }
     match session.shelf.retain(session.rule(), Timestamp::now()) {
         Ok(names) => names.iter().for_each(|name| info!(set = name, "An old set was removed")),
         Err(error) => warn!(why = sentence(&error), "Old sets cannot be removed"),
@@ -147,7 +164,8 @@ async fn facts(database: &Database<'_>) -> Result<Facts, Failure> {
         None
     });
     let client = first_line(program("mariadb-dump").arg("--version"), database.limits(), database.shutdown()).await;
-    Ok(Facts { server, client: client.unwrap_or_default(), matomo, bytes: database.bytes(name).await? })
+    let (at, _) = database.now_and_start().await?;
+    Ok(Facts { server, client: client.unwrap_or_default(), matomo, bytes: database.bytes(name).await?, at })
 }
 
 /// The first line that a program writes.
@@ -179,7 +197,7 @@ fn room(session: &Session, database_bytes: u64) -> Result<(), SetError> {
     Ok(())
 }
 
-type Made = (Vec<Member>, crate::database::Tables);
+type Made = (Vec<Member>, Scanned);
 
 async fn members(
     session: &Session,
@@ -193,7 +211,7 @@ async fn members(
     let place = (draft.folder(), name, Content::Database);
     let watch: (_, fn(&mut DumpScan, &[u8])) = (DumpScan::default(), DumpScan::feed);
     let (dump, scan) = pack_program(database.dump(), place, level, control, watch).await?;
-    let tables = scan.finish().map_err(|source| SetError::Dump { member: name.to_owned(), source })?;
+    let scanned = scan.finish().map_err(|source| SetError::Dump { member: name.to_owned(), source })?;
     let mut members = vec![dump, pack_text(draft.folder(), "config.ini.php", Content::Config, config.bytes())?];
     let failed = |path: &str| {
         let path = session.place.folder().join(path);
@@ -206,25 +224,82 @@ async fn members(
         [("plugins.tar.zst", Content::Plugins, plugins), ("files.tar.zst", Content::Files, files)]
     {
         if !paths.is_empty() {
-            let tar = archive(session.place.folder(), &paths);
+            let tar = archive(session.place.folder(), &paths).map_err(failed(&name.replace(".tar.zst", "")))?;
             let (member, ()) =
                 pack_program(tar, (draft.folder(), name, content), level, control, ((), |(), _| {})).await?;
             members.push(member);
         }
     }
-    Ok((members, tables))
+    Ok((members, scanned))
 }
 
-/// Paths are read as they are, owners by number, in an order that does not change.
-fn archive(folder: &Path, paths: &[PathBuf]) -> Program {
-    let tar = program("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
-    tar.arg("--directory").arg(folder).arg("--").args(paths.iter().map(PathBuf::as_path))
+/// Paths are read as they are, owners by number, in an order that does not change. A plugin whose folder is a link is taken
+/// for what the link leads to; what a restore would refuse stays outside, and is named.
+fn archive(folder: &Path, paths: &[PathBuf]) -> io::Result<Program> {
+    let mut tar = program("tar").args(["--create", "--file=-", "--numeric-owner", "--sort=name", "--format=posix"]);
+    tar = tar.args(["--anchored", "--no-wildcards", "--transform=s,/\\.\\(/\\|$\\),\\1,S"]);
+    for path in paths {
+        for (left_out, refusal) in refused(folder, path)? {
+            warn!(path = %left_out.display(), why = refusal.word(), "It is left out of the backup, for a restore would refuse it");
+            tar = tar.arg(argument("--exclude=", &left_out));
+            // Below a link, tar calls it by another name.
+            if let Ok(rest) = left_out.strip_prefix(path) {
+                tar = tar.arg(argument("--exclude=", &path.join(".").join(rest)));
+            }
+        }
+    }
+    let names = paths.iter().map(|path| match fs::symlink_metadata(folder.join(path)) {
+        Ok(found) if found.is_symlink() => path.join("."),
+        _ => path.clone(),
+    });
+    Ok(tar.arg("--directory").arg(folder).arg("--").args(names))
+}
+
+fn argument(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
+}
+
+/// What of an item a restore would refuse.
+fn refused(folder: &Path, item: &Path) -> io::Result<Vec<(PathBuf, Refusal)>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![item.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let place = folder.join(&path);
+        let is_item = path == item;
+        // The item itself may be a link, and is taken for what it leads to.
+        let metadata = if is_item { fs::metadata(&place) } else { fs::symlink_metadata(&place) }?;
+        let entry = entry(&path, &metadata, &place);
+        match judge_entry(&entry, Some(item)) {
+            Err(refusal) => found.push((path, refusal)),
+            Ok(()) if metadata.is_dir() => {
+                // What cannot be read is for tar to say.
+                let entries = fs::read_dir(&place).into_iter().flatten().filter_map(Result::ok);
+                waiting.extend(entries.map(|entry| path.join(entry.file_name())));
+            }
+            Ok(()) => {}
+        }
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(found)
+}
+
+fn entry(path: &Path, metadata: &fs::Metadata, place: &Path) -> Entry {
+    let kind = match metadata.file_type() {
+        it if it.is_dir() => EntryKind::Folder,
+        it if it.is_file() => EntryKind::File,
+        it if it.is_symlink() => EntryKind::Link,
+        _ => EntryKind::Other,
+    };
+    let target = if metadata.is_symlink() { fs::read_link(place).unwrap_or_default() } else { PathBuf::new() };
+    Entry { path: path.to_owned(), kind, changes_user: metadata.mode() & 0o6000 != 0, target }
 }
 
 fn manifest(
     session: &Session,
     (draft, kind, locked): (&Draft, Kind, bool),
-    (database, facts, tables): (&Database<'_>, Facts, crate::database::Tables),
+    (database, facts, scanned): (&Database<'_>, Facts, Scanned),
     config: &Document,
     members: Vec<Member>,
 ) -> Result<Manifest, Failure> {
@@ -243,8 +318,11 @@ fn manifest(
             server: facts.server,
             client: facts.client,
             matomo: facts.matomo,
-            tables,
+            tables: scanned.tables,
+            highest: scanned.highest,
+            at: Some(facts.at),
         },
+        release_plugins: session.place.release_plugins().into_iter().collect(),
         plugins: session.place.plugins().unwrap_or_default(),
         config_keys: config.keys(),
         members,

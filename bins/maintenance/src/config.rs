@@ -8,8 +8,12 @@ use shared::health_http::ListenOptions;
 use shared::job::JobOptions;
 use shared::logging::LogOptions;
 use shared::notify::NotifyOptions;
+use shared::process::RunAs;
 use shared::schedule::Schedule;
 use shared::secret::Secret;
+
+use crate::database::TlsMode;
+use crate::set::SealKey;
 
 shared::settings! {
     /// What maintenance reads from its environment.
@@ -42,6 +46,8 @@ shared::settings! {
         pub matomo_config: Option<PathBuf> = optional("MATOMO_CONFIG").example("/bitnami/matomo/config/config.ini.php"),
         /// How `upgrade-guard` starts Matomo's console, in Matomo's folder.
         pub console: String = default("MATOMO_CONSOLE", "php console"),
+        /// Whom the console runs as when this container runs as root: the owner of Matomo's files, `self`, a name, or numbers.
+        pub run_as: RunAs = default("RUN_AS_USER", "owner").example("www-data"),
         /// Host of the database. When unset, Matomo's configuration says it, as for the settings below.
         pub database_host: Option<String> = optional("MARIADB_HOST").example("mariadb").formerly(&["MATOMO_DATABASE_HOST"]),
         /// Port of the database.
@@ -56,6 +62,10 @@ shared::settings! {
         pub root_user: String = default("MARIADB_ROOT_USER", "root"),
         /// Its password. When unset, Matomo's user does it and needs the right (see docs/maintenance.md).
         pub root_password: Option<Secret> = optional("MARIADB_ROOT_PASSWORD"),
+        /// Whether the way to the database is encrypted: `require`, `verify` (the certificate, too) or `off`. When unset, as Matomo's own `enable_ssl`, `ssl_ca` and `ssl_no_verify` say; where they are silent, if both ends can.
+        pub tls: Option<TlsMode> = optional("MARIADB_TLS").example("verify"),
+        /// Key by which sets are sealed (give it as BACKUP_KEY_FILE). When set, `rehearse` and `restore` take a set without our seal only with `--trust`.
+        pub backup_key: Option<SealKey> = optional("BACKUP_KEY"),
         /// How long Matomo may take to answer as it should after a switch.
         pub settle_time: Span = default("MAINTENANCE_SETTLE_TIME", "15s"),
         /// File with the certificate of an authority of your own.

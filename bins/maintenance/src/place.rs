@@ -8,28 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Settings;
-use crate::ini::ConfigFile;
+use crate::ini::{ConfigFile, Document};
 
 /// Bitnami's volume, Bitnami's image without one, and the official image.
 const FOLDERS: [&str; 3] = ["bitnami/matomo", "opt/bitnami/matomo", "var/www/html"];
-
-/// Plugins that come with Matomo although its default configuration does not load them.
-const BUNDLED: [&str; 14] = [
-    "CustomVariables",
-    "DBStats",
-    "ExampleAPI",
-    "ExampleCommand",
-    "ExampleLogTables",
-    "ExamplePlugin",
-    "ExampleReport",
-    "ExampleSettingsPlugin",
-    "ExampleTheme",
-    "ExampleTracker",
-    "ExampleUI",
-    "ExampleVisualization",
-    "MobileAppMeasurable",
-    "TagManager",
-];
 
 /// A plugin that does not come with Matomo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,13 +62,13 @@ impl Place {
         rest.split(['\'', '"']).next().map(str::to_owned)
     }
 
-    /// Plugins that do not come with Matomo, by name. Where Matomo's own list is missing, all of them: to keep too much
-    /// costs little.
+    /// Plugins that do not come with this release, by name. Where the release has no list of its files, its default
+    /// configuration says what it loads; all others are kept, for to keep too much costs little.
     ///
     /// # Errors
     /// When the folder cannot be listed.
     pub fn plugins(&self) -> io::Result<Vec<Plugin>> {
-        let bundled = self.bundled();
+        let bundled = self.release_plugins();
         let mut plugins: Vec<Plugin> = self
             .folders_in("plugins")?
             .into_iter()
@@ -95,6 +77,21 @@ impl Place {
             .collect();
         plugins.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(plugins)
+    }
+
+    /// Names of all plugins that are here, whoever brought them.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn all_plugins(&self) -> io::Result<BTreeSet<String>> {
+        Ok(self.folders_in("plugins")?.into_iter().collect())
+    }
+
+    /// Matomo's files for all installations and with its defaults, the first that names a key first.
+    pub fn defaults(&self) -> Vec<Document> {
+        let texts =
+            ["common.config.ini.php", "global.ini.php"].map(|name| fs::read(self.folder.join("config").join(name)));
+        texts.into_iter().filter_map(|text| Document::lenient(text.ok()?)).collect()
     }
 
     fn folders_in(&self, below: &str) -> io::Result<Vec<String>> {
@@ -113,15 +110,16 @@ impl Place {
         Ok(names)
     }
 
-    fn bundled(&self) -> BTreeSet<String> {
-        let Ok(text) = fs::read_to_string(self.folder.join("config/global.ini.php")) else {
-            return BTreeSet::new();
-        };
-        let in_section = text.lines().skip_while(|line| line.trim() != "[Plugins]").skip(1);
-        let entries = in_section.take_while(|line| !line.starts_with('['));
-        let named = entries.filter_map(|line| line.trim().strip_prefix("Plugins[]")?.split_once('='));
-        let named = named.map(|(_, name)| name.trim().trim_matches(['"', '\'']).to_owned());
-        named.chain(BUNDLED.map(str::to_owned)).collect()
+    /// Plugins that come with this release, as its own list of files says, else its default configuration; empty where
+    /// neither is here.
+    pub fn release_plugins(&self) -> BTreeSet<String> {
+        let listed = fs::read(self.folder.join("config/manifest.inc.php"));
+        let listed = listed.map(|text| plugins_of_files(&String::from_utf8_lossy(&text))).unwrap_or_default();
+        if !listed.is_empty() {
+            return listed;
+        }
+        let defaults = fs::read(self.folder.join("config/global.ini.php")).ok().and_then(Document::lenient);
+        defaults.map(|defaults| defaults.list("Plugins", "Plugins[]").into_iter().collect()).unwrap_or_default()
     }
 
     fn plugin_version(&self, name: &str) -> Option<String> {
@@ -140,11 +138,8 @@ impl Place {
         if self.folder.join("misc/user").is_dir() {
             found.push(PathBuf::from("misc/user"));
         }
-        let is_geoip = |name: &str| name.ends_with(".mmdb") || name.ends_with(".dat");
         found.extend(self.named("misc", is_geoip)?);
-        let is_config =
-            |name: &str| name.ends_with(".config.ini.php") || ["config.php", "common.config.ini.php"].contains(&name);
-        found.extend(self.named("config", is_config)?);
+        found.extend(self.named("config", is_further_config)?);
         found.sort();
         Ok(found)
     }
@@ -164,6 +159,22 @@ impl Place {
         }
         Ok(found)
     }
+}
+
+/// A database of places, below `misc`.
+pub fn is_geoip(name: &str) -> bool {
+    name.ends_with(".mmdb") || name.ends_with(".dat")
+}
+
+/// A configuration beside the main one, below `config`.
+pub fn is_further_config(name: &str) -> bool {
+    name.ends_with(".config.ini.php") || name == "config.php"
+}
+
+/// The folders below `plugins/` in a release's list of its files: `"plugins/API/API.php" => array(…)`.
+fn plugins_of_files(list: &str) -> BTreeSet<String> {
+    let paths = list.lines().filter_map(|line| line.trim().strip_prefix(['"', '\''])?.strip_prefix("plugins/"));
+    paths.filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use shared::entry::{Exit, Failure};
+use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::database::{Account, Database, Tables};
+use crate::database::{Account, Database, Fence, Tables};
 use crate::session::Session;
-use crate::set::{Content, Rehearsal, Set, SetError, unpack_into, verify};
+use crate::set::{Content, Member, Rehearsal, Set, SetError, inspect, unpack, unpack_into, verify};
+use crate::trust::Trust;
 use crate::{history, sentence};
 
 /// Tables without which Matomo does not start.
@@ -23,12 +25,16 @@ pub fn scratch(live: &str, purpose: &str) -> String {
 ///
 /// # Errors
 /// When the set is damaged, differs, or the server refuses.
-pub async fn rehearse(session: &Session, set: &Set) -> Result<Rehearsal, Failure> {
+pub async fn rehearse(session: &Session, set: &Set, trust: Trust) -> Result<Rehearsal, Failure> {
     let began = Instant::now();
+    trust.judge(session, set)?;
     verify(set, &session.shutdown)?;
-    let database = session.database(Account::Root)?;
+    let database = session.database(Account::Root).await?;
     let name = scratch(&database.connection.name, "rehearsal");
-    let result = load_and_compare(&database, set, &name).await;
+    let result = match inspect_all(set, &database).await {
+        Ok(()) => load_and_compare(&database, set, &name).await,
+        Err(failure) => Err(failure),
+    };
     if let Err(error) = database.drop_database(&name).await {
         warn!(
             database = name,
@@ -78,10 +84,61 @@ pub async fn load(database: &Database<'_>, set: &Set, name: &str) -> Result<(), 
     let Some(member) = set.manifest.member(Content::Database) else {
         return Err(SetError::Damaged { set: set.name.clone(), what: "it has no database".to_owned() }.into());
     };
-    let program = database.client().arg("--binary-mode").arg(name);
-    let control = (database.limits(), database.shutdown());
-    unpack_into(program, &set.path(member), &member.name, &format!("load it into {name}"), control).await?;
+    let Some(lodger) = database.lodger(name).await? else {
+        fence(set, member, database.shutdown())?;
+        return Ok(feed(database, set, member, name).await?);
+    };
+    let fed = feed(&lodger, set, member, name).await;
+    database.dismiss(name).await;
+    fed.map_err(|error| match &error {
+        // This user may do everything in the scratch database, and is refused nothing but what is outside.
+        SetError::Program { source, .. } if source.is_refusal() || source.is_refused_file() => {
+            leaves(set, member, sentence(source)).into()
+        }
+        _ => error.into(),
+    })
+}
+
+/// What the archives of a set hold, before anything of it is used.
+///
+/// # Errors
+/// When it is not what a set of ours holds.
+pub async fn inspect_all(set: &Set, database: &Database<'_>) -> Result<(), Failure> {
+    for content in [Content::Plugins, Content::Files] {
+        if let Some(member) = set.manifest.member(content) {
+            inspect(set, member, (database.limits(), database.shutdown())).await?;
+        }
+    }
     Ok(())
+}
+
+async fn feed(database: &Database<'_>, set: &Set, member: &Member, name: &str) -> Result<(), SetError> {
+    // As a dump is written; it says so itself, but who wrote it may have meant otherwise.
+    let mode = "--init-command=SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'";
+    let program = database.client().args([mode, "--binary-mode"]).arg(name);
+    let control = (database.limits(), database.shutdown());
+    unpack_into(program, &set.path(member), &member.name, &format!("load it into {name}"), control).await
+}
+
+/// Reads the dump first where nothing else would keep it in its database.
+fn fence(set: &Set, member: &Member, shutdown: &Shutdown) -> Result<(), SetError> {
+    let mut fence = Fence::default();
+    let read = unpack(&set.path(member), |bytes| fence.feed(bytes) && !shutdown.requested());
+    let whole = read.map_err(|source| SetError::Io { action: "read", path: set.path(member), source })?;
+    match (fence.finish(), whole) {
+        (_, None) if shutdown.requested() => Err(SetError::Stopped),
+        (Err(left), _) => Err(leaves(set, member, left.to_string())),
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+fn leaves(set: &Set, member: &Member, why: String) -> SetError {
+    let what = if why.contains("leaves its own database") {
+        why
+    } else {
+        format!("the dump leaves its own database, or holds views, triggers, routines or events of another user: {why}")
+    };
+    SetError::Hostile { set: set.name.clone(), what: format!("{}: {what}", member.name) }
 }
 
 fn grant(database: &Database<'_>, name: &str) -> String {

@@ -12,7 +12,7 @@ use shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
 use crate::config::{STATE_FOLDER, Settings};
-use crate::database::{Account, Connection, Database, DatabaseError};
+use crate::database::{Account, Connection, Database};
 use crate::ini::Document;
 use crate::place::Place;
 use crate::probe::{Probe, Seen, Wanted};
@@ -169,15 +169,22 @@ impl Session {
         })
     }
 
-    /// The database, as one user.
+    /// The database, as one user, by a way that is as protected as it has to be.
     ///
     /// # Errors
-    /// When nothing says how to reach it.
-    pub fn database(&self, account: Account) -> Result<Database<'_>, Failure> {
+    /// When nothing says how to reach it, or the way is not.
+    pub async fn database(&self, account: Account) -> Result<Database<'_>, Failure> {
+        let database = self.unproved_database(account)?;
+        if database.connection.tls.is_required() {
+            database.encryption().await?;
+        }
+        Ok(database)
+    }
+
+    fn unproved_database(&self, account: Account) -> Result<Database<'_>, Failure> {
         let config = self.config()?;
-        let connection = Connection::of(&self.settings, config.as_ref());
-        let connection = connection
-            .map_err(|missing| DatabaseError::Unknown { config: self.place.config().path().to_owned(), missing })?;
+        let path = self.place.config().path();
+        let connection = Connection::of(&self.settings, path, config.as_ref(), &self.place.defaults())?;
         let root = self.settings.root_password.as_ref().map(|password| (self.settings.root_user.as_str(), password));
         let root = root.filter(|_| account == Account::Root);
         Ok(Database::new(connection, root, self.limits(), &self.shutdown)?)

@@ -35,6 +35,7 @@ mod limits;
 mod listener;
 mod output;
 mod program;
+mod run_as;
 mod running;
 mod search;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use ended::{Ended, LeftBehind, Status, Why};
 pub use limits::{LimitOptions, Limits, StopOptions, StopPolicy, StopSignal};
 pub use output::{Line, PIECE_BYTES_MAX, Stream};
 pub use program::Program;
+pub use run_as::{NoUser, RunAs};
 pub use running::{Remote, Running};
 pub use rustix::process::{Pid, Signal};
 pub use search::{User, find_program};

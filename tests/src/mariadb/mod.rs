@@ -111,6 +111,14 @@ impl MariaDb {
         (self.port, self.server) = start_server(self.folder.path());
     }
 
+    /// Start it again so that whoever wants may come encrypted, with this certificate.
+    pub fn speak_tls(&mut self, certificate: &str, key: &str) {
+        fs::write(self.folder.path().join("tls.crt"), certificate).unwrap();
+        fs::write(self.folder.path().join("tls.key"), key).unwrap();
+        give_to_server(self.folder.path());
+        self.start_again();
+    }
+
     fn client(&self) -> Command {
         let mut command = Command::new("mariadb");
         command.args([
@@ -276,6 +284,10 @@ fn start_server_as(folder: &Path, password: &str) -> (u16, Server) {
         server.args(OPTIONS).arg(format!("--datadir={}", folder.join("data").display()));
         server.arg(format!("--socket={}", folder.join("s").display())).arg(format!("--port={port}"));
         server.arg(format!("--pid-file={}", folder.join("pid").display())).arg(temporary(folder));
+        if folder.join("tls.crt").exists() {
+            server.arg(format!("--ssl-cert={}", folder.join("tls.crt").display()));
+            server.arg(format!("--ssl-key={}", folder.join("tls.key").display()));
+        }
         user_option(&mut server);
         // What a server said before it was killed and started again is kept.
         let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();

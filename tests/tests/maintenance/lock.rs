@@ -84,6 +84,29 @@ fn a_dry_run_says_how_it_would_be() {
 }
 
 #[test]
+fn unlock_gives_a_file_back_to_the_byte_that_ends_without_a_line_end_or_names_a_key_without_a_value() {
+    let matomo = Installation::new(PROGRAM, 0);
+    let config = matomo.config();
+    let general = config.find("[General]").unwrap();
+    for text in [
+        config.trim_end().to_owned(),
+        config.replace("[General]\n", "[General]\nmaintenance_mode\n"),
+        format!("{config}[Tracker]"),
+        format!("{config}[Tracker]\nrecord_statistics"),
+        config[..general].to_owned() + "[General]",
+        config[..general].to_owned() + "[General]\nmaintenance_mode  ; later",
+        config.trim_end().replace('\n', "\r\n"),
+    ] {
+        fs::write(matomo.config_path(), &text).unwrap();
+        matomo.run(&["lock"]).ends_with(0);
+        assert_ne!(matomo.config(), text);
+        matomo.run(&["lock"]).ends_with(0);
+        matomo.run(&["unlock"]).ends_with(0);
+        assert_eq!(matomo.config(), text);
+    }
+}
+
+#[test]
 fn a_container_that_reads_another_configuration_is_found() {
     let matomo = Installation::new(PROGRAM, 0);
     let other = Installation::new(PROGRAM, 0);

@@ -2,14 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod failures;
+mod hostile;
 mod kills;
 mod lock;
 mod neighbours;
+mod plugins;
 mod reports;
 mod restore;
 mod run;
 mod secrets;
 mod sets;
+mod tls;
 mod upgrade;
 
 use std::thread;

@@ -115,6 +115,18 @@ fn c7_08_a_set_that_was_altered_anywhere_is_found_and_named() {
 }
 
 #[test]
+fn a_manifest_with_other_rows_than_the_dump_is_found_though_all_sums_fit() {
+    let matomo = healthy();
+    let set = matomo.backup();
+    for (table, rows) in [("matomo_log_visit", 7), ("matomo_invented", 0)] {
+        matomo.forge(&set).manifest(|manifest| manifest["database"]["tables"][table] = rows.into());
+        let done = matomo.run(&["verify", &set]).ends_with(1);
+        done.says(&["database.sql.zst", "its tables and rows are not those of the manifest"]);
+        matomo.run(&["restore", &set, "--yes"]).ends_with(1).says(&["not those of the manifest"]);
+    }
+}
+
+#[test]
 fn c7_11_old_sets_go_and_the_last_good_one_stays() {
     let matomo = Installation::new(PROGRAM, 1);
     matomo.set("MAINTENANCE_KEEP", "2");

@@ -1,7 +1,6 @@
 //! The types of settings that only this sidecar has.
 
 use shared::config::{Kin, Value};
-use shared::process::User;
 use shared::quoting::words;
 use shared::schedule::Schedule;
 
@@ -27,36 +26,6 @@ impl Value for Mode {
             "console" => Ok(Mode::Console),
             "http" => Ok(Mode::Http),
             _ => Err(String::new()),
-        }
-    }
-}
-
-/// Whom Matomo's console is run as, when we are root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunAs {
-    /// The owner of Matomo's files.
-    Owner,
-    /// Nobody else.
-    Ourselves,
-    /// A user of `/etc/passwd`.
-    Name(String),
-    /// A user and a group by number.
-    Number(User),
-}
-
-impl Value for RunAs {
-    fn rule() -> String {
-        "owner, self, a name of /etc/passwd, or numbers such as 33:33".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let (uid, gid) = text.split_once(':').unwrap_or((text, text));
-        match (text, uid.parse(), gid.parse()) {
-            ("owner", ..) => Ok(RunAs::Owner),
-            ("self", ..) => Ok(RunAs::Ourselves),
-            (_, Ok(uid), Ok(gid)) => Ok(RunAs::Number(User { uid, gid })),
-            _ if text.contains([':', ' ', '/']) => Err(String::new()),
-            _ => Ok(RunAs::Name(text.to_owned())),
         }
     }
 }
@@ -275,9 +244,6 @@ mod tests {
         assert_eq!(Sites::parse("ALL"), Ok(Sites::All));
         assert_eq!(Sites::parse("1, 2"), Ok(Sites::These(vec![SiteId(1), SiteId(2)])));
         assert!(["0", "-1", ",", "a"].iter().all(|text| Sites::parse(text).is_err()));
-        assert_eq!(RunAs::parse("33:44"), Ok(RunAs::Number(User { uid: 33, gid: 44 })));
-        assert_eq!(RunAs::parse("www-data"), Ok(RunAs::Name("www-data".to_owned())));
-        assert!(RunAs::parse("33:x").is_err());
         assert!(When::parse("off").unwrap().0.is_none() && When::parse("0 30 * * * *").unwrap().0.is_some());
     }
 }

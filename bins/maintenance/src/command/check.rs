@@ -12,6 +12,7 @@ use crate::database::{Account, program};
 use crate::probe::Half;
 use crate::rehearse::scratch;
 use crate::session::Session;
+use crate::{plugins, upgrade};
 
 /// One finding.
 #[derive(Debug, Serialize)]
@@ -51,7 +52,11 @@ pub fn check(report: Report) -> Result<Exit, Failure> {
     let mut findings = Findings::default();
     findings.good("settings can be used");
     volume(&session, &mut findings);
+    if session.settings.backup_key.is_some() {
+        findings.good("sets are sealed, and a set without our seal is restored only with --trust");
+    }
     matomo(&session, &mut findings);
+    console(&session, &mut findings);
     block_on(async {
         programs(&session, &mut findings).await;
         database(&session, &mut findings).await;
@@ -89,8 +94,12 @@ fn volume(session: &Session, findings: &mut Findings) {
 
 fn matomo(session: &Session, findings: &mut Findings) {
     match session.config() {
-        Ok(Some(_)) => {
+        Ok(Some(config)) => {
             findings.good(format!("the configuration at {} can be edited", session.place.config().path().display()));
+            let missing = plugins::missing(&session.place, &config);
+            if !missing.is_empty() {
+                findings.fault(Exit::Failed, plugins::missing_sentence(&missing), plugins::help(&missing));
+            }
         }
         Ok(None) => findings.fault(
             Exit::Config,
@@ -110,6 +119,14 @@ fn matomo(session: &Session, findings: &mut Findings) {
     }
 }
 
+fn console(session: &Session, findings: &mut Findings) {
+    match upgrade::console_user(session) {
+        Ok(Some(user)) => findings.good(format!("Matomo's console runs as {}:{}", user.uid, user.gid)),
+        Ok(None) => findings.good("Matomo's console runs as ourselves"),
+        Err(failure) => findings.failure(&failure),
+    }
+}
+
 async fn programs(session: &Session, findings: &mut Findings) {
     for (name, package) in [("mariadb-dump", "mariadb-client"), ("mariadb", "mariadb-client"), ("tar", "tar")] {
         match first_line(program(name).arg("--version"), &Limits::default(), &session.shutdown).await {
@@ -125,9 +142,14 @@ async fn programs(session: &Session, findings: &mut Findings) {
 
 async fn database(session: &Session, findings: &mut Findings) {
     let looked = async {
-        let database = session.database(Account::Matomo)?;
+        let database = session.database(Account::Matomo).await?;
         let name = &database.connection.name;
         findings.good(format!("MariaDB {} answers", database.version().await?));
+        let how = &database.connection.tls;
+        findings.good(match database.encryption().await? {
+            Some(cipher) => format!("the way to the database is encrypted ({cipher}): {how}"),
+            None => format!("the way to the database is not encrypted ({})", how.by()),
+        });
         let tables = database.tables(name).await?.len();
         findings
             .good(format!("the database {name} has {tables} tables, about {} MB", database.bytes(name).await? >> 20));
@@ -148,8 +170,12 @@ async fn database(session: &Session, findings: &mut Findings) {
         findings.failure(&failure);
         return;
     }
+    scratch_database(session, findings).await;
+}
+
+async fn scratch_database(session: &Session, findings: &mut Findings) {
     let tried = async {
-        let database = session.database(Account::Root)?;
+        let database = session.database(Account::Root).await?;
         let name = scratch(&database.connection.name, "rehearsal");
         database.create_empty(&name).await?;
         database.drop_database(&name).await?;

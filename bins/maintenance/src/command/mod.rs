@@ -125,6 +125,9 @@ struct RehearseOptions {
     /// Name of the set
     #[arg(default_value = "latest")]
     set: String,
+    /// Take a set without the seal of BACKUP_KEY
+    #[arg(long)]
+    trust: bool,
     /// Verify the set, and restore it nowhere
     #[arg(long)]
     dry_run: bool,
@@ -142,6 +145,9 @@ struct RestoreOptions {
     /// Take a set that does not verify, or whose schema is newer than the code, and go on whatever Matomo answers
     #[arg(long)]
     force: bool,
+    /// Take a set without the seal of BACKUP_KEY
+    #[arg(long)]
+    trust: bool,
     /// Take the connection to the database from the set, instead of keeping the present one
     #[arg(long)]
     connection_of_set: bool,
@@ -157,9 +163,9 @@ struct RestoreOptions {
 
 #[derive(Debug, Clone, Args)]
 struct UpgradeOptions {
-    /// A verified set younger than this need not be made again
-    #[arg(long, default_value = "15m", value_parser = span)]
-    fresh: Span,
+    /// Take an existing set that is younger than this and equals the database of this moment; without, a new one is made
+    #[arg(long, value_parser = span)]
+    fresh: Option<Span>,
     /// Restore the set into a scratch database first
     #[arg(long)]
     rehearse: bool,

@@ -14,7 +14,8 @@ use super::{Report, block_on, start};
 use crate::config::Settings;
 use crate::session::Session;
 use crate::set::{Kind, verify};
-use crate::{backup, rehearse, sentence};
+use crate::trust::Trust;
+use crate::{backup, plugins, rehearse, sentence};
 
 /// Takes backups on a schedule.
 pub fn run() -> Result<Exit, Failure> {
@@ -74,7 +75,8 @@ async fn attempt(settings: &Settings, shutdown: &Shutdown) -> Result<String, Fai
     let set = backup::backup(&session, Kind::Backup, settings.lock_backups).await?;
     let verified = verify(&set, shutdown)?;
     if settings.rehearse {
-        rehearse::rehearse(&session, &set).await?;
+        rehearse::rehearse(&session, &set, Trust::Seal).await?;
     }
+    plugins::judge_made(&session.place, &set)?;
     Ok(format!("backup {} with {} rows", set.name, verified.rows))
 }

@@ -6,10 +6,12 @@ use shared::entry::{Exit, Failure};
 
 use super::{Report, block_on, reading, tell};
 use crate::database::Account;
+use crate::ini::Document;
 use crate::probe::{Seen, Wanted};
 use crate::session::Session;
-use crate::set::Kind;
-use crate::switch::{Effective, effective};
+use crate::set::{Kind, Set};
+use crate::switch::{Effective, State, effective};
+use crate::{plugins, restore};
 
 #[derive(Debug, Serialize)]
 struct Newest {
@@ -44,32 +46,19 @@ pub fn status(report: Report) -> Result<Exit, Failure> {
     let session = reading()?;
     let status = block_on(look(&session))??;
     tell(report, &status, || words(&status));
-    Ok(if status.troubles.is_empty() { Exit::Done } else { Exit::Failed })
+    let is_good = status.troubles.is_empty() && status.unusable_sets.is_empty();
+    Ok(if is_good { Exit::Done } else { Exit::Failed })
 }
 
 async fn look(session: &Session) -> Result<Status, Failure> {
     let mut troubles = Vec::new();
-    let config = session.config().unwrap_or_else(|failure| {
-        troubles.push(crate::sentence(failure.error.as_ref()));
-        None
-    });
-    if config.is_none() && troubles.is_empty() {
-        troubles.push(format!("there is no configuration at {}", session.place.config().path().display()));
-    }
+    let config = config(session, &mut troubles);
     let schema = schema(session).await.unwrap_or_else(|failure| {
         troubles.push(crate::sentence(failure.error.as_ref()));
         None
     });
     let (sets, bad) = session.shelf.sets()?;
-    let now = Timestamp::now();
-    let rehearsed =
-        |set: &crate::set::Set| set.rehearsal.as_ref().filter(|rehearsal| rehearsal.good).map(|rehearsal| rehearsal.at);
-    let newest_backup = sets.iter().rfind(|set| set.manifest.kind != Kind::Safety).map(|set| Newest {
-        name: set.name.clone(),
-        ended: set.manifest.ended,
-        age_seconds: set.manifest.ended.duration_until(now).as_secs(),
-        rehearsed: rehearsed(set),
-    });
+    let newest = sets.iter().rfind(|set| set.manifest.kind != Kind::Safety);
     let busy = session.is_busy();
     let containers = session.probe()?.look().await;
     if let Some(Effective { tracking, ui }) = config.as_ref().map(effective) {
@@ -78,28 +67,112 @@ async fn look(session: &Session) -> Result<Status, Failure> {
         troubles.extend(otherwise.map(|seen| format!("{} does not do what the configuration says", seen.container)));
     }
     let by_job = session.switches_of_a_job().state()?;
-    // That of a person counts: it lasts longest.
-    let locked = session.switches().state()?.or(session.switches_of_an_upgrade().state()?);
-    let described = |state: crate::switch::State| {
-        format!("{} since {}", state.purpose.word(), state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
-    };
+    let (by_upgrade, by_hand) = (session.switches_of_an_upgrade().state()?, session.switches().state()?);
+    if !busy {
+        troubles.extend(left_behind(session, by_job.is_some(), by_upgrade.is_some() && by_hand.is_none()));
+    }
+    troubles.extend(versions(session.place.version().as_deref(), schema.as_deref()));
+    troubles.extend(of_plugins(session, config.as_ref(), newest));
+    troubles.extend(newest.and_then(of_rehearsal));
     Ok(Status {
         switches: config.as_ref().map(effective),
-        locked: locked.map(described),
-        interrupted: by_job.filter(|_| !busy).map(described),
+        // That of a person counts: it lasts longest.
+        locked: by_hand.or(by_upgrade).as_ref().map(described),
+        interrupted: by_job.as_ref().filter(|_| !busy).map(described),
         busy,
         containers,
         code_of_matomo: session.place.version(),
         schema_of_matomo: schema,
-        newest_backup,
+        newest_backup: newest.map(Newest::of),
         last_rehearsal: sets.iter().filter_map(rehearsed).max(),
         unusable_sets: bad.iter().map(|error| crate::sentence(error)).collect(),
         troubles,
     })
 }
 
+fn config(session: &Session, troubles: &mut Vec<String>) -> Option<Document> {
+    match session.config() {
+        Ok(Some(config)) => return Some(config),
+        Ok(None) => {
+            troubles.push(format!("there is no configuration at {}", session.place.config().path().display()));
+        }
+        Err(failure) => troubles.push(crate::sentence(failure.error.as_ref())),
+    }
+    None
+}
+
+fn described(state: &State) -> String {
+    format!("{} since {}", state.purpose.word(), state.since.strftime("%Y-%m-%d %H:%M:%SZ"))
+}
+
+fn rehearsed(set: &Set) -> Option<Timestamp> {
+    set.rehearsal.as_ref().filter(|rehearsal| rehearsal.good).map(|rehearsal| rehearsal.at)
+}
+
+impl Newest {
+    fn of(set: &Set) -> Self {
+        Self {
+            name: set.name.clone(),
+            ended: set.manifest.ended,
+            age_seconds: set.manifest.ended.duration_until(Timestamp::now()).as_secs(),
+            rehearsed: rehearsed(set),
+        }
+    }
+}
+
+fn of_rehearsal(newest: &Set) -> Option<String> {
+    let failed = newest.rehearsal.as_ref().filter(|rehearsal| !rehearsal.good)?;
+    Some(format!("the newest backup failed its rehearsal: {}", failed.found))
+}
+
+/// What a run that came to no end left.
+fn left_behind(session: &Session, by_job: bool, by_upgrade: bool) -> Vec<String> {
+    let mut troubles = Vec::new();
+    if by_job || restore::is_interrupted(session) {
+        troubles.push(
+            "a backup or restore was interrupted; `maintenance unlock`, or any command that changes something, brings it to an end"
+                .to_owned(),
+        );
+    }
+    if by_upgrade {
+        troubles.push(
+            "an upgrade failed, and Matomo is locked since: `maintenance history` names the set that leads back"
+                .to_owned(),
+        );
+    }
+    troubles
+}
+
+/// Code and schema that do not belong together.
+fn versions(code: Option<&str>, schema: Option<&str>) -> Option<String> {
+    let (code, schema) = (code?, schema?);
+    if restore::is_newer(code, schema) {
+        return Some(format!(
+            "the schema of Matomo {schema} is older than the code ({code}): `maintenance upgrade-guard` updates it"
+        ));
+    }
+    restore::is_newer(schema, code).then(|| {
+        format!("the schema of Matomo {schema} is newer than the code ({code}): start the image of Matomo {schema}")
+    })
+}
+
+/// Plugins that the configuration names, and that are not here or in no set.
+fn of_plugins(session: &Session, config: Option<&Document>, newest: Option<&Set>) -> Vec<String> {
+    let missing = config.map(|config| plugins::missing(&session.place, config)).unwrap_or_default();
+    let mut troubles = Vec::new();
+    if !missing.is_empty() {
+        troubles.push(format!("{}: {}", plugins::missing_sentence(&missing), plugins::help(&missing)));
+    }
+    if let Some((set, lacking)) = newest.map(|set| (set, plugins::lacking(&session.place, set)))
+        && !lacking.is_empty()
+    {
+        troubles.push(plugins::lacking_sentence(&set.name, &lacking));
+    }
+    troubles
+}
+
 async fn schema(session: &Session) -> Result<Option<String>, Failure> {
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     Ok(database.matomo_version(&database.connection.name, &database.connection.prefix).await?)
 }
 

@@ -1,5 +1,6 @@
 //! `upgrade-guard`: the update of the schema, behind a lock and a proven backup.
 
+use shared::config::Span;
 use shared::entry::{Exit, Failure};
 
 use super::{UpgradeOptions, block_on, start, tell};
@@ -16,7 +17,7 @@ pub fn upgrade(options: &UpgradeOptions) -> Result<Exit, Failure> {
     }
     block_on(async {
         let session = Session::begin(settings, shutdown).await?;
-        let wanted = Options { fresh: options.fresh.get(), rehearse: options.rehearse };
+        let wanted = Options { fresh: options.fresh.map(Span::get), rehearse: options.rehearse };
         let upgraded = upgrade::guard(&session, wanted).await?;
         tell(options.report, &upgraded, || {
             let lock = if upgraded.still_locked {
@@ -31,7 +32,7 @@ pub fn upgrade(options: &UpgradeOptions) -> Result<Exit, Failure> {
 }
 
 async fn plan(session: &Session, options: &UpgradeOptions) -> Result<Exit, Failure> {
-    let database = session.database(Account::Matomo)?;
+    let database = session.database(Account::Matomo).await?;
     let schema = database.matomo_version(&database.connection.name, &database.connection.prefix).await?;
     let (code, containers) = (session.place.version(), session.probe()?.count());
     let value = serde_json::json!({ "dry_run": true, "schema_of_matomo": schema, "code_of_matomo": code, "containers": containers });

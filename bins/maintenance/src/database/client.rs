@@ -51,6 +51,15 @@ pub enum DatabaseError {
         /// The settings that would help.
         missing: Vec<&'static str>,
     },
+    /// A file that the encrypted way needs is not here.
+    #[error(transparent)]
+    Tls(#[from] super::tls::Unreadable),
+    /// The way has to be encrypted, and the server does not speak TLS.
+    #[error("the database at {host} speaks no TLS, and the way to it has to be encrypted")]
+    NoTls {
+        /// The server.
+        host: String,
+    },
     /// Somebody asked us to stop.
     #[error("stopped as asked, before the end of: {action}")]
     Stopped {
@@ -87,6 +96,16 @@ impl DatabaseError {
         self.is_wrong_password() || self.says(&[1044, 1142, 1227, 1370])
     }
 
+    /// Whether the encryption failed, as with a certificate that is not trusted.
+    pub fn is_encryption(&self) -> bool {
+        self.says(&[2026])
+    }
+
+    /// Whether server or client do not hand out files, which a dump of tables never asks for.
+    pub fn is_refused_file(&self) -> bool {
+        self.says(&[1148, 2068, 3948, 4166])
+    }
+
     /// Whether the server does not believe who the user is.
     pub fn is_wrong_password(&self) -> bool {
         self.says(&[1045, 1698])
@@ -106,6 +125,18 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Unknown { .. } => (Exit::Config, "set them, or mount Matomo's configuration"),
             DatabaseError::Stopped { .. } => (Exit::TryAgain, "start it again"),
             DatabaseError::Io { .. } => (Exit::CannotCreate, "look at the volume: is there room, and may we write?"),
+            DatabaseError::Tls(_) => (
+                Exit::Config,
+                "mount the file at the same place as in Matomo's container, or give your authority's certificate in CA_FILE",
+            ),
+            DatabaseError::NoTls { .. } => (
+                Exit::Config,
+                "give the server a certificate (ssl_cert, ssl_key), or allow a way in the clear: MARIADB_TLS=off",
+            ),
+            other if other.is_encryption() => (
+                Exit::Config,
+                "is the server's certificate of this name, and of the authority in ssl_ca or CA_FILE? MARIADB_TLS=require does not look at it",
+            ),
             other if other.is_refusal() => (
                 Exit::Config,
                 "check this user's password, MATOMO_DATABASE_PASSWORD or MARIADB_ROOT_PASSWORD (or _FILE), and what the user may do",
@@ -121,9 +152,11 @@ impl From<DatabaseError> for Failure {
     }
 }
 
+/// What we may have got in our environment, and no program needs.
+pub const SECRETS: [&str; 4] = ["MATOMO_DATABASE_PASSWORD", "MARIADB_ROOT_PASSWORD", "MATOMO_TOKEN", "BACKUP_KEY"];
+
 /// A program that learns our secrets from nobody: those that we got in our environment are not in its own.
 pub fn program(name: &str) -> Program {
-    const SECRETS: [&str; 3] = ["MATOMO_DATABASE_PASSWORD", "MARIADB_ROOT_PASSWORD", "MATOMO_TOKEN"];
     SECRETS.iter().fold(Program::new(name), |program, secret| program.env_remove(secret)).quiet()
 }
 
@@ -164,6 +197,30 @@ impl<'s> Database<'s> {
         Ok(Self { connection, options, limits, shutdown })
     }
 
+    /// The same server, as another user.
+    ///
+    /// # Errors
+    /// As for [`Database::new`].
+    pub fn as_user(&self, user: &str, password: &Secret) -> Result<Database<'s>, DatabaseError> {
+        Database::new(self.connection.clone(), Some((user, password)), self.limits, self.shutdown)
+    }
+
+    /// How the server says that this connection is encrypted: version and cipher; nothing where it is in the clear.
+    ///
+    /// # Errors
+    /// When it has to be encrypted and is not, or the server does not answer.
+    pub async fn encryption(&self) -> Result<Option<String>, DatabaseError> {
+        let statement = "SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_version', 'Ssl_cipher')";
+        let rows = self.ask("ask whether the connection is encrypted", statement).await?;
+        let mut words: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().nth(1)).collect();
+        words.retain(|word| !word.is_empty());
+        words.sort_by_key(|word| !word.starts_with("TLSv"));
+        if words.is_empty() && self.connection.tls.is_required() {
+            return Err(DatabaseError::NoTls { host: self.connection.host.clone() });
+        }
+        Ok((!words.is_empty()).then(|| words.join(" ")))
+    }
+
     /// How long programs may take.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -176,7 +233,14 @@ impl<'s> Database<'s> {
 
     /// The program that reads statements.
     pub fn client(&self) -> Program {
-        let quiet = ["--batch", "--skip-column-names", "--connect-timeout=10", "--default-character-set=utf8mb4"];
+        // A dump may ask the client for files of ours; it gets none.
+        let quiet = [
+            "--batch",
+            "--skip-column-names",
+            "--connect-timeout=10",
+            "--default-character-set=utf8mb4",
+            "--local-infile=0",
+        ];
         program("mariadb").arg(self.options.argument()).args(quiet).quiet()
     }
 

@@ -4,9 +4,12 @@ use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use shared::secret::Secret;
 
+use super::client::DatabaseError;
+use super::tls::Tls;
 use crate::config::Settings;
 use crate::ini::Document;
 
@@ -27,11 +30,22 @@ pub struct Connection {
     pub password: Secret,
     /// What Matomo's tables begin with.
     pub prefix: String,
+    /// Whether the way is encrypted.
+    pub tls: Tls,
 }
 
 impl Connection {
-    /// What the settings say, and Matomo's configuration where they are silent; or the names of what neither says.
-    pub fn of(settings: &Settings, config: Option<&Document>) -> Result<Self, Vec<&'static str>> {
+    /// What the settings say, and Matomo's configuration where they are silent. Where that is silent about TLS, `defaults`
+    /// say it: Matomo's further files, the first that names a key.
+    ///
+    /// # Errors
+    /// With the names of what neither says, or the file that TLS would need.
+    pub fn of(
+        settings: &Settings,
+        path: &Path,
+        config: Option<&Document>,
+        defaults: &[Document],
+    ) -> Result<Self, DatabaseError> {
         let written = |key: &str| config.and_then(|config| config.get("database", key)).filter(|text| !text.is_empty());
         let mut missing = Vec::new();
         let mut needed = |value: Option<String>, name: &'static str| {
@@ -52,13 +66,17 @@ impl Connection {
         };
         let password = Secret::new(needed(password, "MATOMO_DATABASE_PASSWORD"));
         if !missing.is_empty() {
-            return Err(missing);
+            return Err(DatabaseError::Unknown { config: path.to_owned(), missing });
         }
         let port = settings.database_port.or_else(|| written("port")?.parse().ok()).unwrap_or(3306);
         // The settings' host is reached over the network, whatever the configuration prefers.
         let socket = if settings.database_host.is_none() { written("unix_socket") } else { None };
         let prefix = written("tables_prefix").unwrap_or_default();
-        Ok(Self { host, port, socket, name, user, password, prefix })
+        let layered = |key: &str| config.into_iter().chain(defaults).find_map(|file| file.get("database", key));
+        // A socket of this host needs no protection.
+        let is_local = socket.is_some();
+        let tls = Tls::of(settings, |key| layered(key).filter(|_| !is_local))?;
+        Ok(Self { host, port, socket, name, user, password, prefix, tls })
     }
 }
 
@@ -86,6 +104,9 @@ impl OptionFile {
                 let (host, port) = (option(&connection.host), connection.port);
                 text += &format!("host={host}\nport={port}\nprotocol=tcp\n");
             }
+        }
+        for (name, value) in connection.tls.options() {
+            text += &value.map_or(format!("{name}\n"), |value| format!("{name}={}\n", option(&value)));
         }
         file.write_all(text.as_bytes())?;
         Ok(Self { file })
@@ -131,10 +152,14 @@ mod tests {
         let config = config(
             "host = \"db\"\nport = 3307\nusername = \"m\"\npassword = \"p&quot;w\"\ndbname = \"d\"\ntables_prefix = \"m_\"\n",
         );
-        let found = Connection::of(&settings(&[("MATOMO_DATABASE_NAME", "other")]), Some(&config)).unwrap();
+        let path = Path::new("/config.ini.php");
+        let of = |pairs: &[(&str, &str)], config| Connection::of(&settings(pairs), path, config, &[]);
+        let found = of(&[("MATOMO_DATABASE_NAME", "other")], Some(&config)).unwrap();
         assert_eq!((found.host.as_str(), found.port, found.name.as_str()), ("db", 3307, "other"));
         assert_eq!((found.password.reveal(), found.prefix.as_str()), ("p\"w", "m_"));
-        let missing = Connection::of(&settings(&[("MARIADB_HOST", "db")]), None).unwrap_err();
+        let Err(DatabaseError::Unknown { missing, .. }) = of(&[("MARIADB_HOST", "db")], None) else {
+            panic!("it has no name")
+        };
         assert_eq!(missing, ["MATOMO_DATABASE_NAME", "MATOMO_DATABASE_USER", "MATOMO_DATABASE_PASSWORD"]);
     }
 

@@ -6,6 +6,21 @@ use std::collections::BTreeMap;
 /// Rows per table.
 pub type Tables = BTreeMap<String, u64>;
 
+/// The highest number in the first column of each table, where that holds whole numbers: in Matomo's tables it is the one
+/// by which rows are counted up.
+pub type Numbers = BTreeMap<String, u64>;
+
+/// What a whole dump holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scanned {
+    /// Its tables and their rows.
+    pub tables: Tables,
+    /// The highest numbers in them.
+    pub highest: Numbers,
+}
+
+/// The beginning of a row that matters: a bracket, a number, and the comma behind it.
+const ROW_BYTES: usize = 22;
 /// Longest beginning of a line that matters: a statement and the name of a table.
 const HEAD_BYTES: usize = 320;
 
@@ -42,9 +57,10 @@ struct Tuple {
 /// Reads along with a dump.
 #[derive(Debug)]
 pub struct DumpScan {
-    tables: Tables,
+    scanned: Scanned,
     table: String,
     rows: u64,
+    highest: Option<u64>,
     within: Within,
     head: Vec<u8>,
     last: u8,
@@ -54,9 +70,10 @@ pub struct DumpScan {
 impl Default for DumpScan {
     fn default() -> Self {
         Self {
-            tables: Tables::new(),
+            scanned: Scanned::default(),
             table: String::new(),
             rows: 0,
+            highest: None,
             within: Within::Nothing,
             head: Vec::with_capacity(HEAD_BYTES),
             last: b'\n',
@@ -77,16 +94,19 @@ impl DumpScan {
         self.part(&bytes[begin..]);
     }
 
-    /// The tables and their rows, when the dump is whole.
-    pub fn finish(mut self) -> Result<Tables, DumpFault> {
+    /// What the dump holds, when it is whole.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn finish(mut self) -> Result<Scanned, DumpFault> {
         if !self.head.is_empty() {
             self.end_line();
         }
         self.end_table();
-        match (self.complete, self.tables.is_empty()) {
+        match (self.complete, self.scanned.tables.is_empty()) {
             (false, _) => Err(DumpFault::CutOff),
             (true, true) => Err(DumpFault::Empty),
-            (true, false) => Ok(self.tables),
+            (true, false) => Ok(self.scanned),
         }
     }
 
@@ -97,8 +117,7 @@ impl DumpScan {
             self.rows += tuple.count(bytes);
             return;
         }
-        // A row needs no more than its first letter.
-        let wanted = if self.within == Within::Rows { 1 } else { HEAD_BYTES };
+        let wanted = if self.within == Within::Rows { ROW_BYTES } else { HEAD_BYTES };
         let room = wanted.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         if self.within == Within::Nothing && self.head.starts_with(b"INSERT INTO `") && self.head.len() >= 13 {
@@ -122,6 +141,7 @@ impl DumpScan {
             Within::Rows => {
                 if head.first() == Some(&b'(') {
                     self.rows += 1;
+                    self.highest = self.highest.max(first_number(&head[1..]));
                 }
                 if self.last == b';' || head.is_empty() {
                     self.within = Within::Nothing;
@@ -141,7 +161,7 @@ impl DumpScan {
         }
         if let Some(rest) = head.strip_prefix(b"CREATE TABLE `") {
             if let Some(end) = memchr::memmem::find(rest, b"` (") {
-                self.tables.entry(unquoted(&rest[..end])).or_default();
+                self.scanned.tables.entry(unquoted(&rest[..end])).or_default();
             }
         } else if let Some(rest) = head.strip_prefix(b"INSERT INTO `")
             && let Some(name) = rest.strip_suffix(b"` VALUES")
@@ -154,7 +174,12 @@ impl DumpScan {
 
     fn end_table(&mut self) {
         if self.rows > 0 {
-            *self.tables.entry(std::mem::take(&mut self.table)).or_default() += self.rows;
+            let table = std::mem::take(&mut self.table);
+            if let Some(highest) = self.highest.take() {
+                let known = self.scanned.highest.entry(table.clone()).or_default();
+                *known = highest.max(*known);
+            }
+            *self.scanned.tables.entry(table).or_default() += self.rows;
             self.rows = 0;
         }
     }
@@ -189,6 +214,12 @@ impl Tuple {
     }
 }
 
+/// A whole number that is all of the first column.
+fn first_number(row: &[u8]) -> Option<u64> {
+    let end = row.iter().position(|byte| !byte.is_ascii_digit())?;
+    matches!(row[end], b',' | b')').then(|| std::str::from_utf8(&row[..end]).ok()?.parse().ok())?
+}
+
 fn unquoted(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace("``", "`")
 }
@@ -200,7 +231,7 @@ mod tests {
     const NEW: &str = "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump\nCREATE TABLE `a` (\n  `x` int,\n);\nINSERT INTO `a` VALUES\n(1,'x(1),(2);'),\n(2,'INSERT INTO `b` VALUES'),\n(3,';');\nINSERT INTO `a` VALUES\n(4,'');\nCREATE TABLE `e``1` (\n);\n-- Dump completed on 2026-01-01  0:00:00\n";
     const OLD: &str = "CREATE TABLE `a` (\n);\nINSERT INTO `a` VALUES (1,'x\\'(1),(2);'),(2,NULL),(3,';');\nINSERT INTO `a` VALUES (4,_binary '');\nCREATE TABLE `e``1` (\n);\n-- Dump completed\n";
 
-    fn scanned(text: &str, piece: usize) -> Result<Tables, DumpFault> {
+    fn scanned(text: &str, piece: usize) -> Result<Scanned, DumpFault> {
         let mut scan = DumpScan::default();
         text.as_bytes().chunks(piece).for_each(|bytes| scan.feed(bytes));
         scan.finish()
@@ -210,8 +241,27 @@ mod tests {
     fn rows_are_counted_however_the_dump_is_cut_into_pieces() {
         let expected = Tables::from([("a".to_owned(), 4), ("e`1".to_owned(), 0)]);
         for piece in [1, 2, 7, 16, 1000] {
-            assert_eq!(scanned(NEW, piece), Ok(expected.clone()), "pieces of {piece}");
-            assert_eq!(scanned(OLD, piece), Ok(expected.clone()), "pieces of {piece}");
+            let new = scanned(NEW, piece).unwrap();
+            assert_eq!(new.tables, expected, "pieces of {piece}");
+            assert_eq!(new.highest, Numbers::from([("a".to_owned(), 4)]), "pieces of {piece}");
+            assert_eq!(scanned(OLD, piece).unwrap().tables, expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn only_a_whole_number_is_the_number_of_a_row() {
+        for (row, number) in [
+            ("12,'x'),", Some(12)),
+            ("7);", Some(7)),
+            ("18446744073709551615,", Some(u64::MAX)),
+            ("1.5,", None),
+            ("-1,", None),
+            ("'1',", None),
+            ("NULL,", None),
+            ("0x12,", None),
+            ("123", None),
+        ] {
+            assert_eq!(first_number(row.as_bytes()), number, "{row}");
         }
     }
 

@@ -11,7 +11,7 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// A text between quotes.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 

@@ -77,6 +77,12 @@ impl Document {
         Ok(document)
     }
 
+    /// Reads a file of defaults, which is only looked at: it needs neither guard nor database.
+    pub fn lenient(text: Vec<u8>) -> Option<Self> {
+        let items = scan::items(&text).ok()?;
+        Some(Self { text, items })
+    }
+
     fn check(&self) -> Result<(), IniError> {
         if !is_guard(self.text.split(|byte| *byte == b'\n').next().unwrap_or_default()) {
             return Err(IniError::NoGuard);
@@ -109,6 +115,17 @@ impl Document {
         super::decode(self.raw(section, key)?)
     }
 
+    /// The values of all entries of this name, as of a list `key[]`; those that cannot be read are left out.
+    pub fn list(&self, section: &str, key: &str) -> Vec<String> {
+        let entries = self.entries_of(section).filter(|entry| self.text[entry.key.clone()] == *key.as_bytes());
+        entries.filter_map(|entry| super::decode(&self.text[entry.value.clone()])).collect()
+    }
+
+    /// Whether a key stands there without a `=`.
+    pub fn is_bare(&self, section: &str, key: &str) -> bool {
+        self.entry(section, key).is_some_and(|entry| !entry.assigned)
+    }
+
     /// Names of all keys by section, each once; no values.
     pub fn keys(&self) -> BTreeMap<String, Vec<String>> {
         let lossy = |range: &Range<usize>| String::from_utf8_lossy(&self.text[range.clone()]).into_owned();
@@ -138,6 +155,13 @@ impl Document {
         self.put(section, key, raw.as_bytes());
     }
 
+    /// Takes the `=` and the value of a key away, so that it stands there bare.
+    pub fn strip(&mut self, section: &str, key: &str) {
+        if let Some(entry) = self.entry(section, key).filter(|entry| entry.assigned) {
+            self.splice(entry.key.end..entry.value.end.max(entry.key.end), b"");
+        }
+    }
+
     fn put(&mut self, section: &str, key: &str, value: &[u8]) {
         if let Some(entry) = self.entry(section, key) {
             let (range, assigned) = (entry.value.clone(), entry.assigned);
@@ -149,14 +173,15 @@ impl Document {
         let line_end = self.line_end();
         if let Some(end) = self.section(section) {
             let at = self.behind_header(section, end);
-            let before = if self.text[..at].ends_with(b"\n") { "" } else { line_end };
-            let line = [before.as_bytes(), key.as_bytes(), b" = ", value, line_end.as_bytes()].concat();
+            // A text whose last line has no end keeps none: what is added is all that has to go again.
+            let (before, after) = if self.text[..at].ends_with(b"\n") { ("", line_end) } else { (line_end, "") };
+            let line = [before.as_bytes(), key.as_bytes(), b" = ", value, after.as_bytes()].concat();
             return self.splice(at..at, &line);
         }
-        let before = if self.text.ends_with(b"\n") { "" } else { line_end };
+        let (before, after) = if self.text.ends_with(b"\n") { ("", line_end) } else { (line_end, "") };
         let end = self.text.len();
         let header = format!("{before}[{section}]{line_end}{key} = ");
-        self.splice(end..end, &[header.as_bytes(), value, line_end.as_bytes()].concat());
+        self.splice(end..end, &[header.as_bytes(), value, after.as_bytes()].concat());
     }
 
     /// Takes a key away, with its line, so that Matomo's default counts again.
@@ -166,9 +191,22 @@ impl Document {
             let header = self.section(section).unwrap_or_default();
             let line = self.line_begin(key);
             // A key on the line of its header leaves that line standing.
-            let (begin, left) = if line < header { (header, self.line_end()) } else { (line, "") };
-            self.splice(begin..self.behind_line(end), left.as_bytes());
+            if line < header {
+                self.splice(header..self.behind_line(end), self.line_end().as_bytes());
+            } else {
+                self.remove_lines(line, end);
+            }
         }
+    }
+
+    /// Takes lines away, from the beginning of one to the end of that of `end`. The last line of a text that does not end
+    /// with a line end takes the one in front of it along.
+    fn remove_lines(&mut self, begin: usize, end: usize) {
+        let end = self.behind_line(end);
+        let is_open = end == self.text.len() && !self.text.ends_with(b"\n");
+        let before = &self.text[..begin];
+        let line_end = if before.ends_with(b"\r\n") { 2 } else { usize::from(before.ends_with(b"\n")) };
+        self.splice(if is_open { begin - line_end } else { begin }..end, b"");
     }
 
     /// Takes a section away that holds no entry any more.
@@ -178,8 +216,7 @@ impl Document {
         }
         if let Some(end) = self.section(section) {
             // The name stands on the line of its closing bracket.
-            let line = self.line_begin(end)..self.behind_line(end);
-            self.splice(line, b"");
+            self.remove_lines(self.line_begin(end), end);
         }
     }
 

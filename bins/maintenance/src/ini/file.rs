@@ -132,9 +132,13 @@ impl ConfigFile {
 
     /// Opens and locks the file that has the name now: while we waited, another may have taken its place.
     fn hold(&self, options: &OpenOptions) -> Result<File, FileTrouble> {
+        self.hold_opened(|| options.open(&self.path))
+    }
+
+    fn hold_opened(&self, mut open: impl FnMut() -> io::Result<File>) -> Result<File, FileTrouble> {
         let give_up = Instant::now() + LOCK_WAIT;
         loop {
-            let file = options.open(&self.path).map_err(|error| self.failed("open", error))?;
+            let file = open().map_err(|error| self.failed("open", error))?;
             match file.try_lock() {
                 Ok(()) if self.is_current(&file) => return Ok(file),
                 Ok(()) => {}
@@ -228,4 +232,36 @@ fn write_in_place(file: &mut File, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.set_len(text.len() as u64)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_name_another_took_between_its_opening_and_its_lock_is_not_the_one_that_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.ini.php");
+        fs::write(&path, "old").unwrap();
+        let config = ConfigFile::at(&path);
+        let mut opened = 0;
+        let mut held = config
+            .hold_opened(|| {
+                let file = File::open(&path);
+                opened += 1;
+                if opened == 1 {
+                    // As Matomo's neighbour saves: whole, beside it, and renamed.
+                    fs::write(folder.path().join("new"), "new")
+                        .and_then(|()| fs::rename(folder.path().join("new"), &path))?;
+                }
+                file
+            })
+            .unwrap();
+        let mut text = String::new();
+        held.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), opened), ("new", 2));
+        assert!(config.is_current(&held));
+        fs::remove_file(&path).unwrap();
+        assert!(!config.is_current(&held), "a file without the name is not the one that has it");
+    }
 }

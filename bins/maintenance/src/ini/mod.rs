@@ -9,4 +9,4 @@ mod value;
 
 pub use document::{Document, IniError};
 pub use file::{ConfigFile, FileTrouble};
-pub use value::{Value, decode};
+pub use value::{Value, decode, is_true};

@@ -78,9 +78,9 @@ fn c7_01_each_kind_of_text_is_edited_in_one_place() {
     edits("[General]\nsalt = \"x\"\n", "[General]\nmaintenance_mode = 1\nsalt = \"x\"\n");
     edits("[General] ; main\nsalt = \"x\"\n", "[General] ; main\nmaintenance_mode = 1\nsalt = \"x\"\n");
     edits("[General]\n", "[General]\nmaintenance_mode = 1\n");
-    edits("[General]", "[General]\nmaintenance_mode = 1\n");
+    edits("[General]", "[General]\nmaintenance_mode = 1");
     edits("[Tracker]\na = 1\n", "[Tracker]\na = 1\n[General]\nmaintenance_mode = 1\n");
-    edits("[Tracker]\na = 1", "[Tracker]\na = 1\n[General]\nmaintenance_mode = 1\n");
+    edits("[Tracker]\na = 1", "[Tracker]\na = 1\n[General]\nmaintenance_mode = 1");
     // A header may share its line with an entry.
     edits("[General] a = 1\nb = 2\n", "[General] a = 1\nmaintenance_mode = 1\nb = 2\n");
     edits("[General] a = \"x\ny\"\nb = 2\n", "[General] a = \"x\ny\"\nmaintenance_mode = 1\nb = 2\n");

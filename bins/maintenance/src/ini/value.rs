@@ -30,6 +30,11 @@ impl fmt::Display for Value {
     }
 }
 
+/// Whether PHP takes a value for true.
+pub fn is_true(value: &str) -> bool {
+    !matches!(value.to_ascii_lowercase().as_str(), "" | "0" | "no" | "off" | "false" | "none" | "null")
+}
+
 /// What a value in the file means: quotes and their escapes removed, and Matomo's own encoding undone, which writes
 /// `&quot;` for a quote and `&#36;` for a dollar sign. Nothing where a name such as `&eacute;` is left that we do not know.
 pub fn decode(raw: &[u8]) -> Option<String> {

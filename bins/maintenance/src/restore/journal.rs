@@ -59,6 +59,11 @@ pub(super) fn items(set: &Set) -> Vec<PathBuf> {
     if set.manifest.member(Content::Plugins).is_some() { plugins.collect() } else { Vec::new() }
 }
 
+/// Whether a restore is under way, or was interrupted.
+pub fn is_interrupted(session: &Session) -> bool {
+    session.state_folder().join(JOURNAL).exists()
+}
+
 /// Repairs a restore that was interrupted: before the swap it is taken back, after its begin it is brought to its end.
 ///
 /// # Errors
@@ -70,7 +75,7 @@ pub async fn recover(session: &Session) -> Result<(), Failure> {
         Failure::new(Exit::Software, format!("cannot read the journal of a restore at {}: {error}", path.display()))
             .help("restore again after removing the file; nothing else remembers how far it came")
     })?;
-    let database = session.database(Account::Root)?;
+    let database = session.database(Account::Root).await?;
     match journal.phase {
         Phase::Loading => {
             warn!(set = journal.set, "An interrupted restore had changed nothing; what it had prepared is removed");

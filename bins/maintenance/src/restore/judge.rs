@@ -7,12 +7,19 @@ use super::Options;
 use crate::sentence;
 use crate::session::Session;
 use crate::set::{Set, SetError, verify};
+use crate::trust::Trust;
 
 /// Whether the set may be restored here at all.
 pub fn judge(session: &Session, set: &Set, options: Options) -> Result<(), Failure> {
+    options.trust.judge(session, set)?;
     if let Err(error) = verify(set, &session.shutdown) {
         if !options.force || matches!(error, SetError::Stopped) {
             return Err(error.into());
+        }
+        // The seal is that of the manifest; what does not fit the manifest, it does not cover.
+        if session.settings.backup_key.is_some() && options.trust == Trust::Seal {
+            let failure = Failure::from(error);
+            return Err(failure.help("its seal does not cover what was changed: --force needs --trust besides"));
         }
         warn!(why = sentence(&error), "The set does not verify and is used nevertheless, as asked");
     }
@@ -35,7 +42,7 @@ pub fn judge(session: &Session, set: &Set, options: Options) -> Result<(), Failu
 }
 
 /// `5.0.10` is newer than `5.0.9`, and `5.0.0` than `5.0.0-rc1`.
-fn is_newer(one: &str, other: &str) -> bool {
+pub fn is_newer(one: &str, other: &str) -> bool {
     let parts = |version: &str| {
         let (numbers, suffix) =
             version.split_once('-').map_or((version, None), |(numbers, suffix)| (numbers, Some(suffix)));

@@ -17,15 +17,17 @@ use shared::entry::Failure;
 use tracing::info;
 
 use crate::database::Account;
+use crate::rehearse::inspect_all;
 use crate::session::{Session, Witness};
 use crate::set::{Kind, Set};
 use crate::switch::{Halves, Purpose};
+use crate::trust::Trust;
 use crate::{backup, history, sentence};
 
 use journal::{Journal, Phase};
 
-pub use journal::recover;
-pub use judge::judge;
+pub use journal::{is_interrupted, recover};
+pub use judge::{is_newer, judge};
 
 /// Below Matomo's folder, on the same file system: what comes in, and what went out.
 const STAGE: &str = ".maintenance-restore";
@@ -40,6 +42,8 @@ pub struct Options {
     pub connection_of_set: bool,
     /// Make no backup of what is there now.
     pub without_safety: bool,
+    /// Whether a set without our seal is taken.
+    pub trust: Trust,
 }
 
 /// What a restore left.
@@ -81,15 +85,17 @@ pub async fn restore(session: &Session, set: &Set, options: Options) -> Result<R
 
 async fn attempt(session: &Session, set: &Set, options: Options, witness: Witness) -> Result<Restored, Failure> {
     judge(session, set, options)?;
-    // A wrong password shall not cost a moment without Matomo.
-    session.database(Account::Root)?.version().await?;
+    // A wrong password, or a set that is refused, shall not cost a moment without Matomo.
+    let database = session.database(Account::Root).await?;
+    database.version().await?;
+    inspect_all(set, &database).await?;
     let has_config = session.place.config().path().exists();
     let work = inside(session, set, options);
     if has_config { session.while_locked(Purpose::Restore, witness, work).await } else { work.await }
 }
 
 async fn inside(session: &Session, set: &Set, options: Options) -> Result<Restored, Failure> {
-    let database = session.database(Account::Root)?;
+    let database = session.database(Account::Root).await?;
     let live = database.connection.name.clone();
     let has_tables = !database.tables(&live).await?.is_empty();
     let has_config = session.place.config().path().exists();

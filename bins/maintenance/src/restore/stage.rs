@@ -32,15 +32,9 @@ pub(super) async fn prepare(
     remove_if_there(&stage).map_err(failed)?;
     let new = stage.join("new");
     fs::create_dir_all(&new).map_err(failed)?;
-    let (limits, shutdown) = (database.limits(), database.shutdown());
-    for content in [Content::Plugins, Content::Files] {
-        let Some(member) = set.manifest.member(content) else { continue };
-        let owner = if rustix::process::geteuid().is_root() { "--same-owner" } else { "--no-same-owner" };
-        let tar = program("tar").args(["--extract", "--file=-", "--numeric-owner", "--same-permissions", owner]);
-        let tar = tar.arg("--directory").arg(&new);
-        unpack_into(tar, &set.path(member), &member.name, "unpack it", (limits, shutdown)).await?;
-    }
+    unpack_archives(set, database, &new).await?;
     journal.items = found_items(&new).map_err(failed)?;
+    keep_release_plugins(session, &mut journal.items);
     same_file_system(session, &stage, &journal.items)?;
     config(session, set, &new, options)?;
     let incoming = scratch(&journal.live, "restore");
@@ -68,6 +62,19 @@ pub(super) async fn prepare(
     Ok(())
 }
 
+/// What was listed and found good before; the folder is empty and ours alone.
+async fn unpack_archives(set: &Set, database: &Database<'_>, new: &Path) -> Result<(), Failure> {
+    let (limits, shutdown) = (database.limits(), database.shutdown());
+    for content in [Content::Plugins, Content::Files] {
+        let Some(member) = set.manifest.member(content) else { continue };
+        let owner = if rustix::process::geteuid().is_root() { "--same-owner" } else { "--no-same-owner" };
+        let tar = program("tar").args(["--extract", "--file=-", "--numeric-owner", "--same-permissions", owner]);
+        let tar = tar.arg("--directory").arg(new);
+        unpack_into(tar, &set.path(member), &member.name, "unpack it", (limits, shutdown)).await?;
+    }
+    Ok(())
+}
+
 /// Plugins are swapped one by one, the other files file by file; `misc/user` as a folder.
 fn found_items(new: &Path) -> io::Result<Vec<PathBuf>> {
     let mut items = Vec::new();
@@ -82,6 +89,19 @@ fn found_items(new: &Path) -> io::Result<Vec<PathBuf>> {
     }
     items.sort();
     Ok(items)
+}
+
+/// What comes with the code that is here fits it, and what a set of another release, or of a stranger, holds may not.
+fn keep_release_plugins(session: &Session, items: &mut Vec<PathBuf>) {
+    let release = session.place.release_plugins();
+    items.retain(|item| {
+        let name = item.strip_prefix("plugins").ok().and_then(Path::to_str);
+        let is_ours = name.is_some_and(|name| release.contains(name));
+        if is_ours {
+            warn!(plugin = name, "The plugin of the set is left aside: one of this name comes with this Matomo");
+        }
+        !is_ours
+    });
 }
 
 /// A rename does not cross file systems, and must not fail half way.

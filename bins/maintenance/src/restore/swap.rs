@@ -79,6 +79,8 @@ pub(super) async fn clear(session: &Session, database: &Database<'_>, journal: &
             warn!(database = name, why = sentence(&error), "A database of the restore cannot be dropped");
         }
     }
+    // A kill in the middle of the load left it.
+    database.dismiss(&scratch(&journal.live, "restore")).await;
     if let Err(error) = remove_if_there(&session.place.folder().join(STAGE)) {
         warn!(why = %error, "The folder of the restore cannot be removed");
     }

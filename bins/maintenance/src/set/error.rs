@@ -58,6 +58,14 @@ pub enum SetError {
         /// Member and fault.
         what: String,
     },
+    /// The set holds what no set of ours does.
+    #[error("the set {set} is not taken: {what}")]
+    Hostile {
+        /// Which.
+        set: String,
+        /// Member and fault.
+        what: String,
+    },
     /// Too little room.
     #[error("the volume of {} has {free_mb} MB free, and the next set may need {needed_mb} MB", folder.display())]
     Room {
@@ -93,6 +101,8 @@ impl From<SetError> for Failure {
             ),
             SetError::Damaged { .. } => Failure::new(Exit::Failed, error)
                 .help("do not restore it; take another set (`maintenance history`), and look at the disk"),
+            SetError::Hostile { .. } => Failure::new(Exit::Failed, error)
+                .help("do not trust it: no backup of Matomo by this program holds that; nothing of it was used"),
             SetError::Room { .. } => Failure::new(Exit::CannotCreate, error)
                 .help("make room, or lower MAINTENANCE_KEEP; nothing was removed"),
             SetError::Stopped => Failure::new(Exit::TryAgain, error),

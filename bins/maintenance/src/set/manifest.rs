@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::database::Tables;
+use crate::database::{Numbers, Tables};
 use crate::place::Plugin;
 
 /// Its file name.
@@ -73,6 +73,12 @@ pub struct DatabaseFacts {
     pub matomo: Option<String>,
     /// Rows of each table in the dump.
     pub tables: Tables,
+    /// The highest number in the first column of each table in the dump, where it holds whole numbers.
+    #[serde(default)]
+    pub highest: Numbers,
+    /// The server's own time when the dump was about to begin, in seconds since 1970.
+    #[serde(default)]
+    pub at: Option<i64>,
 }
 
 /// The whole set.
@@ -98,6 +104,9 @@ pub struct Manifest {
     pub database: DatabaseFacts,
     /// Plugins in the set.
     pub plugins: Vec<Plugin>,
+    /// Plugins that came with the release, which the set does not hold.
+    #[serde(default)]
+    pub release_plugins: Vec<String>,
     /// Names of the keys in the configuration, by section; never a value.
     pub config_keys: BTreeMap<String, Vec<String>>,
     /// The files.

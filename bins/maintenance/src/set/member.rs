@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread;
 
-use shared::process::{Limits, Program};
+use shared::process::{Limits, Line, Program};
 use shared::shutdown::Shutdown;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot};
@@ -84,7 +84,19 @@ pub async fn unpack_into(
     path: &Path,
     member: &str,
     action: &str,
+    control: (&Limits, &Shutdown),
+) -> Result<(), SetError> {
+    unpack_and_read(program, path, member, action, control, |_| {}).await
+}
+
+/// Feeds a member's content to a program, and shows what that writes to `reader`.
+pub async fn unpack_and_read(
+    program: Program,
+    path: &Path,
+    member: &str,
+    action: &str,
     (limits, shutdown): (&Limits, &Shutdown),
+    reader: impl FnMut(Line<'_>),
 ) -> Result<(), SetError> {
     let program_failed = |source| SetError::Program { member: member.to_owned(), source };
     let started = program.input_as_stream().start();
@@ -102,7 +114,7 @@ pub async fn unpack_into(
         }
         drop(chunks);
     };
-    let ((), ended) = tokio::join!(feed, running.supervise(limits, shutdown));
+    let ((), ended) = tokio::join!(feed, running.supervise_with(limits, shutdown, reader));
     if !ended.succeeded() {
         return Err(program_failed(DatabaseError::ended(action, &ended)));
     }

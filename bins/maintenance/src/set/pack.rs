@@ -168,13 +168,16 @@ fn fill(source: &mut impl Read, chunk: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// What came out of a packed file: hashes of the file and of its content.
-pub(super) struct Unpacked {
-    pub(super) file: Digest,
-    pub(super) plain: Digest,
+#[derive(Debug)]
+pub struct Unpacked {
+    /// Of the file.
+    pub file: Digest,
+    /// Of its content.
+    pub plain: Digest,
 }
 
 /// Decompresses a file, bounded, and gives the pieces to `take` until it has enough (`false`).
-pub(super) fn unpack(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<Option<Unpacked>> {
+pub fn unpack(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<Option<Unpacked>> {
     let mut metered = Metered::new(File::open(path)?);
     let mut plain = Meter::default();
     {

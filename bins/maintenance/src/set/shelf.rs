@@ -12,6 +12,7 @@ use super::error::SetError;
 use super::manifest::{FORMAT, Kind, MANIFEST, Manifest, Member, Rehearsal, SUMS};
 use super::pack::digest_of;
 use super::retention::{Rule, Stored, to_remove};
+use super::seal::{SEAL, SealKey};
 
 /// What an unfinished set's folder begins with.
 const DRAFT: &str = ".partial-";
@@ -37,6 +38,10 @@ pub struct Set {
     pub manifest: Manifest,
     /// What a rehearsal found, if there was one.
     pub rehearsal: Option<Rehearsal>,
+    /// The manifest as it is written.
+    pub(super) text: Vec<u8>,
+    /// Its seal, if there is one.
+    pub(super) seal: Option<String>,
 }
 
 /// A set that is being made.
@@ -124,15 +129,20 @@ impl Shelf {
         if sums != sums_of(&manifest, &digest.sha256).into_bytes() {
             return Err(damaged(format!("{MANIFEST} and {SUMS} do not belong together")));
         }
+        names_are_plain(&manifest).map_err(damaged)?;
         for member in &manifest.members {
-            let found = fs::metadata(folder.join(&member.name))
+            let found = fs::symlink_metadata(folder.join(&member.name))
                 .map_err(|error| damaged(format!("{}: {error}", member.name)))?;
+            if !found.is_file() {
+                return Err(damaged(format!("{} is no regular file", member.name)));
+            }
             if found.len() != member.bytes {
                 return Err(damaged(format!("{}: {} bytes instead of {}", member.name, found.len(), member.bytes)));
             }
         }
         let rehearsal = fs::read(folder.join(REHEARSAL)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Ok(Set { name: name.to_owned(), folder, manifest, rehearsal })
+        let seal = read_bounded(&folder.join(SEAL)).ok().map(|seal| String::from_utf8_lossy(&seal).into_owned());
+        Ok(Set { name: name.to_owned(), folder, manifest, rehearsal, text, seal })
     }
 
     /// Begins a set aside.
@@ -202,8 +212,8 @@ impl Draft {
         self.began
     }
 
-    /// Writes the manifest and gives the folder its name. From here on it is a set.
-    pub fn commit(self, shelf: &Shelf, manifest: &Manifest) -> Result<Set, SetError> {
+    /// Writes the manifest, and its seal where there is a key, and gives the folder its name. From here on it is a set.
+    pub fn commit(self, shelf: &Shelf, manifest: &Manifest, key: Option<&SealKey>) -> Result<Set, SetError> {
         let failed = |source| SetError::Io { action: "complete", path: self.folder.clone(), source };
         let text = serde_json::to_vec_pretty(manifest).map_err(|error| failed(error.into()))?;
         let write = |name: &str, text: &[u8]| {
@@ -213,6 +223,9 @@ impl Draft {
         write(MANIFEST, &text)?;
         let digest = digest_of(&self.folder.join(MANIFEST)).map_err(failed)?;
         write(SUMS, sums_of(manifest, &digest.sha256).as_bytes())?;
+        if let Some(key) = key {
+            write(SEAL, key.seal(&text).as_bytes())?;
+        }
         let place = shelf.folder.join(&self.name);
         fs::rename(&self.folder, &place).and_then(|()| files::sync_folder(&place)).map_err(failed)?;
         shelf.open(&self.name)
@@ -236,6 +249,24 @@ impl Set {
         let text = serde_json::to_vec_pretty(rehearsal).unwrap_or_default();
         let written = files::replace_with_mode(&self.folder.join(REHEARSAL), &text, 0o600);
         written.map_err(|error| SetError::Io { action: "write", path: error.path, source: error.source })
+    }
+}
+
+/// A set names files and plugins of its own folder, and each content once. Whoever wrote the manifest may have meant others.
+fn names_are_plain(manifest: &Manifest) -> Result<(), String> {
+    let is_plain = |name: &str| !["", ".", ".."].contains(&name) && !name.contains(['/', '\0', '\n']);
+    for (place, member) in manifest.members.iter().enumerate() {
+        let is_ours = [MANIFEST, SUMS, SEAL, REHEARSAL].contains(&member.name.as_str());
+        if !is_plain(&member.name) || is_ours {
+            return Err(format!("{MANIFEST}: a member cannot be named {:?}", member.name));
+        }
+        if manifest.members[..place].iter().any(|other| other.content == member.content) {
+            return Err(format!("{MANIFEST}: {} is not the only member of its kind", member.name));
+        }
+    }
+    match manifest.plugins.iter().find(|plugin| !is_plain(&plugin.name)) {
+        Some(plugin) => Err(format!("{MANIFEST}: a plugin cannot be named {:?}", plugin.name)),
+        None => Ok(()),
     }
 }
 

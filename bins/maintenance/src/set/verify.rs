@@ -80,8 +80,8 @@ fn verify_packed(
     compare(&unpacked.file, member.bytes, &member.sha256).map_err(&named)?;
     compare(&unpacked.plain, member.plain_bytes, &member.plain_sha256).map_err(&named)?;
     let Some(set) = dump_of else { return Ok(()) };
-    let tables = scan.finish().map_err(|fault| named(fault.to_string()))?;
-    if tables != set.manifest.database.tables {
+    let scanned = scan.finish().map_err(|fault| named(fault.to_string()))?;
+    if scanned.tables != set.manifest.database.tables {
         return Err(named("its tables and rows are not those of the manifest".to_owned()));
     }
     Ok(())

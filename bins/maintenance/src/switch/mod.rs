@@ -5,7 +5,7 @@ mod throw;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ini::{Document, Value};
+use crate::ini::{Document, Value, is_true};
 
 pub use state::State;
 pub use throw::{SwitchError, Switches};
@@ -71,9 +71,6 @@ pub struct Effective {
 
 /// What the file says; a missing key means on.
 pub fn effective(document: &Document) -> Effective {
-    let truth = |(section, key): (&str, &str)| {
-        let value = document.get(section, key)?.to_ascii_lowercase();
-        Some(!matches!(value.as_str(), "" | "0" | "no" | "off" | "false" | "none" | "null"))
-    };
+    let truth = |(section, key): (&str, &str)| document.get(section, key).map(|value| is_true(&value));
     Effective { tracking: truth(TRACKING).unwrap_or(true), ui: !truth(UI).unwrap_or(false) }
 }

@@ -15,6 +15,9 @@ struct Remembered {
     /// As it was written; nothing where Matomo's default counted.
     previous: Option<String>,
     section_was_missing: bool,
+    /// Whether the key stood there without a `=`.
+    #[serde(default)]
+    was_bare: bool,
 }
 
 /// What was thrown and must be thrown back.
@@ -49,6 +52,7 @@ impl State {
     pub fn undo(&self, document: &mut Document) {
         for switch in &self.switches {
             match &switch.previous {
+                Some(_) if switch.was_bare => document.strip(&switch.section, &switch.key),
                 Some(raw) => document.put_back(&switch.section, &switch.key, raw),
                 None => document.remove(&switch.section, &switch.key),
             }
@@ -70,6 +74,7 @@ impl State {
                 set: value.as_str().to_owned(),
                 previous: document.raw(section, key).map(|raw| String::from_utf8_lossy(raw).into_owned()),
                 section_was_missing: !document.has_section(section),
+                was_bare: document.is_bare(section, key),
             });
         }
     }

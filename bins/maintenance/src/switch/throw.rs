@@ -183,6 +183,8 @@ impl<'c> Switches<'c> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PLAIN: &str = "; <?php exit; ?>\n[database]\nhost = \"db\"\n[General]\nsalt = \"x\"\n";
@@ -211,6 +213,11 @@ mod tests {
             format!("{PLAIN}maintenance_mode = \"0\"\n"),
             format!("{PLAIN}maintenance_mode = 1 ; since May\n[Tracker]\nrecord_statistics = 0\n"),
             format!("{PLAIN}[Tracker]\n"),
+            PLAIN.trim_end().to_owned(),
+            format!("{PLAIN}[Tracker]"),
+            format!("{PLAIN}[Tracker]\nrecord_statistics"),
+            format!("{PLAIN}maintenance_mode  ; later\n"),
+            PLAIN.trim_end().replace('\n', "\r\n"),
         ] {
             let folder = folder(&before);
             let switches = Switches::new(&folder.config, &folder.state, "lock");
@@ -221,6 +228,54 @@ mod tests {
             assert!(switches.unlock().unwrap().is_some());
             assert_eq!(text(&folder), before);
             assert!(switches.unlock().unwrap().is_none());
+        }
+    }
+
+    /// Lines of configurations, good and odd, so that keys and sections come in any order, and the end with or without a line end.
+    fn configuration() -> impl Strategy<Value = String> {
+        const LINES: [&str; 16] = [
+            "[General]",
+            "[Tracker]",
+            "[Plugins] ; c",
+            "maintenance_mode",
+            "maintenance_mode = 1",
+            "maintenance_mode=\"0\" ; c",
+            "record_statistics",
+            "record_statistics =",
+            "  record_statistics = 0  ",
+            "a = 1",
+            "",
+            "; comment",
+            "b = \"x",
+            "y\"",
+            "list[] = 1",
+            "maintenance_mode_note = 2",
+        ];
+        let lines = prop::collection::vec(prop::sample::select(LINES.to_vec()), 0..14);
+        (lines, any::<bool>(), any::<bool>()).prop_map(|(lines, ended, windows)| {
+            let mut text = format!("; <?php exit; ?>\n[database]\nhost = \"db\"\n{}", lines.join("\n"));
+            if ended {
+                text.push('\n');
+            }
+            if windows { text.replace('\n', "\r\n") } else { text }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_configuration_unlock_gives_it_back_to_the_byte(text in configuration(), first in 0..3) {
+            let Ok(before) = Document::parse(text.into_bytes()) else { return Ok(()) };
+            let mut state = State::new(Purpose::Hand, Timestamp::now());
+            let mut document = before.clone();
+            // Both at once, or one half after the other.
+            let halves = [Halves { tracking: true, ui: false }, Halves { tracking: false, ui: true }, Halves::BOTH];
+            for halves in [halves[first as usize], Halves::BOTH] {
+                state.remember(&document, halves);
+                state.redo(&mut document);
+            }
+            prop_assert_eq!(effective(&document), Effective { tracking: false, ui: false });
+            state.undo(&mut document);
+            prop_assert_eq!(String::from_utf8_lossy(document.bytes()), String::from_utf8_lossy(before.bytes()));
         }
     }
 
