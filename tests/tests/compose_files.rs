@@ -87,6 +87,7 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("rsync-client", "SSH_STALL_TIMEOUT", TUNING),
     ("rsync-client", "SSH_AUTH_KEY", SERVER),
     ("rsync-client", "SSH_AUTH_KEY*", SERVER),
+    ("rsync-client", "SSH_SERVER_DIR", SERVER),
     ("rsync-client", "SSH_PORT", SERVER),
     ("rsync-client", "SSH_PARAMS", SERVER),
     ("rsync-client", "SSH_HOST_KEYS_DIR", SERVER),

@@ -359,7 +359,9 @@ fn an_import_by_hand_below_the_folder_of_a_site_goes_through_the_ledger() {
     stack.run(&["import", &file.to_string_lossy()]).succeeds();
     stack.once().succeeds();
     stack.run(&["import", &file.to_string_lossy()]).succeeds();
-    stack.holds_exactly(SITE, &lines);
+    // Without options fewer lines are hits, and a line that is none is as imported as the others.
+    let hits: Vec<Line> = lines.into_iter().filter(Line::counted_by_default).collect();
+    stack.holds_exactly(SITE, &hits);
 }
 
 #[test]
@@ -403,7 +405,7 @@ fn a_damaged_archive_beside_a_whole_log_holds_it_up_no_longer_than_its_own_turn(
     let stack = stack();
     let lines = stack.lines(40);
     fs::write(log(&stack, "access.log"), text(&lines)).unwrap();
-    let broken = log(&stack, "broken.gz");
+    let broken = log(&stack, "broken.log.gz");
     fs::write(&broken, b"\x1f\x8b\x08\x00 this is no archive").unwrap();
     File::options()
         .write(true)

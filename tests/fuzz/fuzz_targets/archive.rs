@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use log_analytics::file::{self, Compression};
+use log_analytics::file::{self, Compression, PrefixHasher, ReadError, Source};
 
 /// A few bytes can unpack to hundreds of megabytes; more than this adds nothing but time.
 const UNPACKED_BYTES_MAX: u64 = 4 << 20;
@@ -38,8 +38,8 @@ fn packed(compression: Compression, text: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// All lines with their offsets; an error if the file does not end well, nothing if it holds too much.
-fn lines(path: &Path) -> Option<Result<Vec<(u64, Vec<u8>)>, file::ReadError>> {
-    let mut lines = match file::lines_from(path, 0, &|| false) {
+fn lines(source: &Source) -> Option<Result<Vec<(u64, Vec<u8>)>, ReadError>> {
+    let mut lines = match file::lines(source, PrefixHasher::default()) {
         Ok(lines) => lines,
         Err(error) => return Some(Err(error)),
     };
@@ -62,22 +62,16 @@ fn lines(path: &Path) -> Option<Result<Vec<(u64, Vec<u8>)>, file::ReadError>> {
 
 fn any_bytes(bytes: &[u8]) {
     fs::write(&*PATH, bytes).expect("memory can be written");
-    let Some(read) = lines(&PATH) else { return };
-    let verified = file::verify(&PATH, &|| false);
-    let extent = file::extent(&PATH, &|| false);
+    let source = Source::open(&PATH).expect("it is there");
+    let Some(read) = lines(&source) else { return };
+    let proof = source.prove(&|| false, |_| Some(u64::MAX));
     match read {
         Ok(all) => {
-            assert!(verified.is_ok());
-            let extent = extent.expect("it was read to its end");
-            if let Some((offset, bytes)) = all.last() {
-                assert!(*offset < extent.bytes);
-                let mut again = file::lines_from(&PATH, *offset, &|| false).expect("it was read to its end");
-                let line = again.next_line().expect("it was read to its end").expect("it is there");
-                assert_eq!((line.offset, line.end), (*offset, extent.bytes));
-                assert!(*offset == 0 || line.bytes == *bytes);
-            }
+            assert!(source.verify(&|| false).is_ok());
+            let end = proof.expect("it was read to its end").at;
+            assert!(all.last().is_none_or(|(offset, _)| *offset < end));
         }
-        Err(_) => assert!(verified.is_err() && extent.is_err()),
+        Err(_) => assert!(source.verify(&|| false).is_err() && proof.is_err()),
     }
 }
 
@@ -92,16 +86,17 @@ fn members(choice: u8, cut: u16, texts: &[u8]) {
         ends.push(archive.len());
     }
     fs::write(&*PATH, &archive).expect("memory can be written");
-    let (seen, mut source) = file::open(&PATH).expect("it is there");
-    assert_eq!(seen, compression);
+    let source = Source::open(&PATH).expect("it is there");
+    assert!(source.is_packed());
     let mut unpacked = Vec::new();
-    source.read_to_end(&mut unpacked).expect("nothing was cut");
+    source.bytes().expect("nothing was cut").read_to_end(&mut unpacked).expect("nothing was cut");
     assert_eq!(unpacked, texts.concat());
     let cut = usize::from(cut) % archive.len();
     // Between two members nobody can tell; and without its first bytes it is no archive.
     if cut > 6 && !ends.contains(&cut) {
         fs::write(&*PATH, &archive[..cut]).expect("memory can be written");
-        assert!(file::verify(&PATH, &|| false).is_err(), "{compression:?} cut at {cut} of {}", archive.len());
+        let source = Source::open(&PATH).expect("it is there");
+        assert!(source.verify(&|| false).is_err(), "{compression:?} cut at {cut} of {}", archive.len());
     }
 }
 

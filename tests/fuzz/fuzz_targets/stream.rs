@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 
 use libfuzzer_sys::fuzz_target;
-use log_analytics::file::{LINE_BYTES_MAX, Lines};
+use log_analytics::file::{LINE_BYTES_MAX, Lines, PrefixHasher};
 
 const STREAM_BYTES_MAX: usize = 4 << 20;
 
@@ -61,7 +61,7 @@ fuzz_target!(|input: &[u8]| {
     let bytes = stream(runs);
     let most = if size < 128 { usize::MAX } else { usize::from(size - 127) * 1021 };
     let source = Drops { bytes: bytes.clone(), at: 0, most };
-    let mut lines = Lines::new("stream".into(), Box::new(source), 0);
+    let mut lines = Lines::new("stream".into(), Box::new(source), PrefixHasher::default());
     for (start, end, next) in expected(&bytes) {
         let line = lines.next_line().expect("the source never fails").expect("no line is lost");
         assert_eq!((line.offset, line.end), (start as u64, next as u64));

@@ -72,6 +72,11 @@ impl Head {
         self.bytes[..length] == other.bytes[..length]
     }
 
+    /// Whether its first line that is neither blank nor a comment has an end.
+    fn holds_a_line(&self) -> bool {
+        memchr::memchr2(b'\n', b'\r', &self.bytes[self.line_begin..]).is_some()
+    }
+
     /// Whether at least two lines that are no comments end before `at`.
     fn holds_lines(&self, at: u64) -> bool {
         let end = usize::try_from(at).unwrap_or(usize::MAX).min(self.bytes.len());
@@ -108,6 +113,8 @@ pub struct Known {
     pub proof: Proof,
     /// See [`Head::milestones`]; none of a content that a ledger of version 1 knows.
     pub milestones: Box<[u64]>,
+    /// Whether it has the first line of the file.
+    pub has_same_line: bool,
 }
 
 /// Which content a file holds.
@@ -149,7 +156,9 @@ pub fn identify(looking: &Looking<'_>, mut known: Vec<Known>) -> Result<Identity
     }
     known.sort_by_key(|known| known.proof.at);
     let (best, longer, whole) = looking.compare(&known)?;
-    for candidate in longer {
+    // What has another first line is no beginning of it.
+    let is_whole_line = looking.head.holds_a_line();
+    for candidate in longer.iter().filter(|known| known.has_same_line || !is_whole_line) {
         match looking.begins(candidate, &whole)? {
             Some(true) => return Ok(Identity::Copy(candidate.id, whole)),
             Some(false) => {}
@@ -241,7 +250,7 @@ mod tests {
         let mut hasher = crate::file::PrefixHasher::default();
         hasher.update(bytes);
         let head = Head::of(bytes[..bytes.len().min(BLOCK_BYTES as usize)].to_vec());
-        Known { id: FileId(id), proof: hasher.proof(), milestones: head.milestones() }
+        Known { id: FileId(id), proof: hasher.proof(), milestones: head.milestones(), has_same_line: true }
     }
 
     fn identity(path: &Path, before: Option<u32>, known: Vec<Known>, holder: Option<&Path>) -> Identity {

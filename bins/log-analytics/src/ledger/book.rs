@@ -503,8 +503,10 @@ impl Book {
 
     /// Contents that a file with these first bytes may hold: those with the same first line, and `before`, what its path held.
     pub fn candidates(&self, head: &Head, before: Option<FileId>) -> Vec<Known> {
-        let ids = self.with_first_line(head).into_iter().chain(before).collect::<BTreeSet<_>>();
-        ids.into_iter().filter_map(|id| self.file(id)?.known()).collect()
+        let alike: BTreeSet<FileId> = self.with_first_line(head).into_iter().collect();
+        let before = before.filter(|id| !alike.contains(id));
+        let known = |id, has_same_line| self.file(id)?.known(has_same_line);
+        alike.iter().filter_map(|id| known(*id, true)).chain(before.and_then(|id| known(id, false))).collect()
     }
 
     /// Contents with the same first lines of which nothing was booked yet.

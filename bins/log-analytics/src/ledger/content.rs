@@ -131,9 +131,9 @@ impl Content {
     }
 
     /// What a file is compared with; nothing before something was booked.
-    pub fn known(&self) -> Option<Known> {
+    pub fn known(&self, has_same_line: bool) -> Option<Known> {
         let proof = self.proof.filter(|proof| proof.at > 0)?;
-        Some(Known { id: self.id, proof, milestones: self.milestones.clone() })
+        Some(Known { id: self.id, proof, milestones: self.milestones.clone(), has_same_line })
     }
 
     /// A proof reaches as far as this one or further.

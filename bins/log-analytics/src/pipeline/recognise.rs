@@ -32,6 +32,24 @@ pub struct Recognised {
     pub resting: usize,
 }
 
+impl Recognised {
+    fn note(&mut self, lease: &Lease, file: &LogFile, looked: Looked) {
+        match looked {
+            Looked::Waits(id) => {
+                let is_open = |content: &Content| !matches!(content.state, FileState::Quarantined(_));
+                if lease.book().file(id).is_some_and(is_open) {
+                    self.waiting.push((id, file.clone()));
+                }
+            }
+            Looked::Nothing => {}
+            Looked::Deferred => self.deferred += 1,
+            Looked::Resting => self.resting += 1,
+            Looked::Quarantined => self.quarantined += 1,
+            Looked::Unreadable(error) => self.unreadable.push((file.path.to_path_buf(), error)),
+        }
+    }
+}
+
 /// How to look.
 pub struct Recognise<'r> {
     /// How lines are read, where a file seems to be changed in place.
@@ -60,27 +78,23 @@ impl Recognise<'_> {
     /// When the ledger cannot be written.
     pub fn files(&self, lease: &mut Lease, files: &[LogFile]) -> Result<Recognised, LedgerError> {
         let mut found = Recognised::default();
-        let inodes = Inodes::default();
+        let mut unknown = Vec::new();
         for file in files {
-            let looked = match lease.book().recognise(file) {
-                Some((_, true)) => continue,
-                Some((id, false)) => Looked::Waits(id),
-                None if (self.give_up)() => break,
-                None => self.look(lease, file, &inodes)?,
-            };
-            match looked {
-                Looked::Waits(id) => {
-                    let is_open = |content: &Content| !matches!(content.state, FileState::Quarantined(_));
-                    if lease.book().file(id).is_some_and(is_open) {
-                        found.waiting.push((id, file.clone()));
-                    }
-                }
-                Looked::Nothing => {}
-                Looked::Deferred => found.deferred += 1,
-                Looked::Resting => found.resting += 1,
-                Looked::Quarantined => found.quarantined += 1,
-                Looked::Unreadable(error) => found.unreadable.push((file.path.to_path_buf(), error)),
+            match lease.book().recognise(file) {
+                Some((_, true)) => {}
+                Some((id, false)) => found.note(lease, file, Looked::Waits(id)),
+                None => unknown.push(file),
             }
+        }
+        // What was only renamed goes first, so that the next log of its old name can be compared with it.
+        let inodes = Inodes::default();
+        unknown.sort_by_key(|file| inodes.of(lease, &file.stat).is_none());
+        for file in unknown {
+            if (self.give_up)() {
+                break;
+            }
+            let looked = self.look(lease, file, &inodes)?;
+            found.note(lease, file, looked);
         }
         Ok(found)
     }
