@@ -3,7 +3,7 @@
 //! may end anywhere, what was not synced may be lost, and the ledger may be lost or come back from a backup. Time is simulated
 //! too.
 //!
-//! `SIMULATION_STORIES=10000` tells more stories than usual, `SIMULATION_STORY=17` only one.
+//! `SIMULATION_STORIES=10000` tells more stories than usual, `SIMULATION_STORY=17` only one, with what the importer says.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::{Cell, RefCell};
@@ -32,6 +32,8 @@ use log_analytics::matomo::{
 };
 use log_analytics::pipeline::{Reading, Recognise, Shape, SiteImport, Stop, TimeSlice};
 use serde_json::{Value, json};
+use shared::config::Value as _;
+use shared::logging::{self, Level, LogOptions};
 use shared::shutdown::Shutdown;
 use tests::log::{self, Format, Line, Traffic};
 use tests::random::Random;
@@ -118,7 +120,8 @@ impl Plan {
 
     /// Whether every visitor's hits must arrive in the order of their dates.
     fn keeps_order(&self) -> bool {
-        self.rotation == Rotation::None && !self.in_part
+        // Without a ledger site nobody waits for what may come late.
+        self.rotation == Rotation::None && !self.in_part && self.with_ledger_site
     }
 }
 
@@ -145,13 +148,17 @@ struct Server {
     /// Days that have a salt.
     days: BTreeSet<String>,
     at_work: Vec<Work>,
+    /// Whether nobody waits for a request that was given up.
+    forgets_late: bool,
+    /// What it lost and only the ledger can know of: hits of batches whose marks say that they are there, and announcements.
+    lost: Vec<Value>,
     sent: u64,
     wrongs: Vec<String>,
 }
 
 impl Server {
     /// Begins to work on a request, of which it stores the entries that `keeps` names.
-    fn begin(&mut self, batch: &Batch, due: Instant, keeps: impl Fn(usize) -> bool) {
+    fn begin(&mut self, batch: &Batch, due: Instant, is_late: bool, keeps: impl Fn(usize) -> bool) {
         self.catch_up();
         let body: Value = serde_json::from_slice(&batch.body).unwrap();
         let entries = body["requests"].as_array().unwrap();
@@ -162,15 +169,25 @@ impl Server {
             let days: BTreeSet<_> = entries.iter().filter(is_new).filter_map(day).collect();
             self.wrongs.push(format!("deadlock: {} hits of batch {} open {days:?}", batch.hits(), batch.intent.0));
         }
-        let kept = entries.iter().enumerate().filter(|(index, _)| keeps(*index));
-        let entries = kept.map(|(_, entry)| entry.clone()).collect();
-        self.at_work.push(Work { due, entries, opens_days });
+        let (kept, lost): (Vec<_>, Vec<_>) = entries.iter().cloned().enumerate().partition(|(index, _)| keeps(*index));
+        let entries = kept.into_iter().map(|(_, entry)| entry).collect();
+        let is_single = lost.len() == 1;
+        let lost = lost.into_iter().map(|(_, entry)| entry);
+        self.lost.extend(lost.filter(|entry| entry["mark"] == "journal" || is_single && entry["url"].is_string()));
+        self.at_work.push(Work { due, entries, opens_days: opens_days && !(is_late && self.forgets_late) });
+    }
+
+    /// The process that sent what it is at work on is no more.
+    fn is_left(&mut self) {
+        let forgets = self.forgets_late;
+        self.at_work.iter_mut().for_each(|work| work.opens_days &= !forgets);
     }
 
     /// Stores what is due.
     fn catch_up(&mut self) {
         let now = Instant::now();
-        let (mut due, rest): (Vec<_>, _) = std::mem::take(&mut self.at_work).into_iter().partition(|work| work.due <= now);
+        let (mut due, rest): (Vec<_>, _) =
+            std::mem::take(&mut self.at_work).into_iter().partition(|work| work.due <= now);
         self.at_work = rest;
         due.sort_by_key(|work| work.due);
         due.into_iter().flat_map(|work| work.entries).for_each(|entry| self.store(entry));
@@ -183,6 +200,15 @@ impl Server {
         }
         self.days.insert(day(&entry).unwrap().to_owned());
         self.hits.push(entry);
+    }
+
+    /// Whether something that it lost was not sent again so far.
+    fn is_short(&self) -> bool {
+        let is_there = |lost: &Value| match lost["cid"].as_str() {
+            Some(cid) => self.marks.get(cid).into_iter().flatten().any(|mark| mark["journal"] == lost["journal"]),
+            None => self.hits.iter().any(|hit| hit["url"] == lost["url"]),
+        };
+        !self.lost.iter().all(is_there)
     }
 
     fn count(&self, cid: &str, word: &str) -> usize {
@@ -301,7 +327,7 @@ impl Web {
             6 | 7 => self.compress(random),
             8 | 9 => self.copy(random),
             10 => self.touch(random),
-            _ if self.rotation == Rotation::Mirror => self.fetch(),
+            _ if self.rotation == Rotation::Mirror => self.fetch(2),
             _ => self.write(1, random),
         }
     }
@@ -329,7 +355,9 @@ impl Web {
     fn open(&mut self) {
         if self.log.is_none() && self.rotation != Rotation::Mirror {
             let appends = self.position.is_none();
-            self.log = Some(OpenOptions::new().create(true).append(appends).write(true).truncate(false).open(self.path(0)).unwrap());
+            self.log = Some(
+                OpenOptions::new().create(true).append(appends).write(true).truncate(false).open(self.path(0)).unwrap(),
+            );
             self.position = self.position.map(|_| self.log.as_ref().unwrap().metadata().unwrap().len());
         }
     }
@@ -360,6 +388,7 @@ impl Web {
                 self.put(&rest);
                 self.remote.insert(0, Vec::new());
             }
+            Rotation::Rename if !self.path(0).exists() => return String::new(),
             Rotation::Rename => {
                 // A line that is half written is completed under the new name.
                 let rest = std::mem::take(&mut self.unfinished);
@@ -412,10 +441,10 @@ impl Web {
             self.compress_on();
             return "compressed on".to_owned();
         }
-        // The first one may still be written to.
+        // The newest may still be written to.
         let number = 2 + random.below(2) as usize;
         let path = self.path(number);
-        if self.rotation == Rotation::Mirror || !path.exists() {
+        if self.rotation == Rotation::Mirror || !path.exists() || !self.unfinished.is_empty() {
             return String::new();
         }
         let whole = packed(&fs::read(&path).unwrap());
@@ -468,12 +497,14 @@ impl Web {
         format!("touched .{number}")
     }
 
-    /// Another of the mirrored logs takes the place of what lies there.
-    fn fetch(&mut self) -> String {
+    /// Another of the mirrored logs takes the place of what lies there, if it has so many lines or none: a longer log that
+    /// begins with the one line of another one that stays is not its copy.
+    fn fetch(&mut self, lines_least: usize) -> String {
         let number = self.fetching;
         self.fetching = (number + 1) % self.remote.len();
         let (path, bytes) = (self.path(number), &self.remote[number]);
-        if fs::read(&path).ok().as_ref() == Some(bytes) {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        if fs::read(&path).ok().as_ref() == Some(bytes) || !bytes.is_empty() && lines < lines_least {
             return String::new();
         }
         let new = self.folder.join(".access.log.Xy12ab");
@@ -498,7 +529,7 @@ impl Web {
         }
         if self.rotation == Rotation::Mirror {
             self.fetching = 0;
-            (0..self.remote.len()).for_each(|_| drop(self.fetch()));
+            (0..self.remote.len()).for_each(|_| drop(self.fetch(0)));
         }
     }
 }
@@ -529,8 +560,10 @@ impl JournalFile {
     /// A death may cost everything behind the last sync.
     fn lose_what_was_not_synced(&mut self, random: &mut Random) {
         let Ok(file) = OpenOptions::new().write(true).open(&self.path) else { return };
-        let unsynced = file.metadata().unwrap().len() - self.synced as u64;
-        file.set_len(self.synced as u64 + random.below(unsynced + 1)).unwrap();
+        // Whoever opens a journal cuts off a torn line, of a restored one as well.
+        let length = file.metadata().unwrap().len();
+        let synced = length.min(self.synced as u64);
+        file.set_len(synced + random.below(length - synced + 1)).unwrap();
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -558,7 +591,9 @@ struct World {
 
 impl World {
     fn say(&self, what: impl Into<String>) {
-        self.said.borrow_mut().push(what.into());
+        let what = what.into();
+        tracing::info!("{what}");
+        self.said.borrow_mut().push(what);
     }
 
     /// Something happens to the files of one of the web servers.
@@ -656,10 +691,60 @@ impl Life {
         }
     }
 
+    /// A batch is on its way.
+    async fn meets_its_fate(&self, batch: &Batch) -> Outcome {
+        let begin = Instant::now();
+        let fate = self.fate(batch);
+        self.world.say(format!("  batch {} with lines {:?}: {fate:?}", batch.intent.0, numbers(batch)));
+        self.rest(20).await;
+        let doubt = |seen| Outcome::InDoubt(Doubt { seen, why: "simulated".to_owned(), elapsed: begin.elapsed() });
+        match fate {
+            Fate::Refused => Outcome::Transient("simulated".to_owned()),
+            Fate::RecordingOff => Outcome::Rejected(Rejection::RecordingOff),
+            Fate::Broken(seen, Commit::Never) => doubt(seen),
+            Fate::Broken(seen, Commit::Late) => {
+                let late = self.below(if seen == Seen::Timeout { LATE_AFTER_TIMEOUT_MS } else { LATE_MS });
+                self.world
+                    .server
+                    .borrow_mut()
+                    .begin(batch, Instant::now() + Duration::from_millis(late), true, |_| true);
+                doubt(seen)
+            }
+            Fate::Broken(seen, Commit::Before) => {
+                self.work_on(batch, |_| true).await;
+                doubt(seen)
+            }
+            Fate::Deadlock(at) => {
+                self.work_on(batch, |entry| entry >= at).await;
+                doubt(Seen::MatomoError)
+            }
+            Fate::Short(lost) => {
+                self.work_on(batch, |entry| entry != lost).await;
+                doubt(Seen::Shortfall { hits: 1 })
+            }
+            Fate::Stored => {
+                self.work_on(batch, |_| true).await;
+                self.rest(20).await;
+                Outcome::Delivered(Receipt { tracked: batch.hits(), took_ms: 1, ..Receipt::default() })
+            }
+        }
+    }
+
+    /// Matomo's API is asked.
+    async fn ask(&self) -> Result<(), ApiError> {
+        self.event().await;
+        self.rest(20).await;
+        if self.troubled && self.below(6) == 0 {
+            return Err(ApiError::Token);
+        }
+        self.world.server.borrow_mut().catch_up();
+        Ok(())
+    }
+
     /// The request reaches Matomo. Whatever becomes of this process, Matomo does its work.
     async fn work_on(&self, batch: &Batch, keeps: impl Fn(usize) -> bool) {
         let took = Duration::from_millis(self.below(20));
-        self.world.server.borrow_mut().begin(batch, Instant::now() + took, keeps);
+        self.world.server.borrow_mut().begin(batch, Instant::now() + took, false, keeps);
         self.event().await;
         sleep(took).await;
         self.world.server.borrow_mut().catch_up();
@@ -695,62 +780,25 @@ impl Sink for Wire {
             world.server.borrow_mut().wrongs.push(format!("batch {} left before it was written down", batch.intent.0));
         }
         life.event().await;
-        let begin = Instant::now();
-        let fate = life.fate(batch);
-        world.say(format!("  batch {} of {} hits: {fate:?}", batch.intent.0, batch.hits()));
-        life.rest(20).await;
-        let doubt = |seen| Outcome::InDoubt(Doubt { seen, why: "simulated".to_owned(), elapsed: begin.elapsed() });
-        match fate {
-            Fate::Refused => Outcome::Transient("simulated".to_owned()),
-            Fate::RecordingOff => Outcome::Rejected(Rejection::RecordingOff),
-            Fate::Broken(seen, Commit::Never) => doubt(seen),
-            Fate::Broken(seen, Commit::Late) => {
-                let late = life.below(if seen == Seen::Timeout { LATE_AFTER_TIMEOUT_MS } else { LATE_MS });
-                world.server.borrow_mut().begin(batch, Instant::now() + Duration::from_millis(late), |_| true);
-                doubt(seen)
-            }
-            Fate::Broken(seen, Commit::Before) => {
-                life.work_on(batch, |_| true).await;
-                doubt(seen)
-            }
-            Fate::Deadlock(at) => {
-                life.work_on(batch, |entry| entry >= at).await;
-                doubt(Seen::MatomoError)
-            }
-            Fate::Short(lost) => {
-                life.work_on(batch, |entry| entry != lost).await;
-                doubt(Seen::Shortfall { hits: 1 })
-            }
-            Fate::Stored => {
-                life.work_on(batch, |_| true).await;
-                life.rest(20).await;
-                Outcome::Delivered(Receipt { tracked: batch.hits(), took_ms: 1, ..Receipt::default() })
-            }
-        }
+        life.meets_its_fate(batch).await
     }
 
     async fn traces(&self, asked: &[Asked]) -> Result<Vec<Option<Trace>>, ApiError> {
-        self.ask().await?;
+        self.0.ask().await?;
         let server = self.0.world.server.borrow();
         Ok(asked.iter().map(|asked| asked.ledger_site.map(|_| server.trace(asked.mark))).collect())
     }
 
     async fn stored(&self, span: &Span) -> Result<Option<HashSet<PageView>>, ApiError> {
-        self.ask().await?;
+        self.0.ask().await?;
         Ok(Some(self.0.world.server.borrow().stored(span)))
     }
 }
-
-impl Wire {
-    async fn ask(&self) -> Result<(), ApiError> {
-        self.0.event().await;
-        self.0.rest(20).await;
-        if self.0.troubled && self.0.below(6) == 0 {
-            return Err(ApiError::Token);
-        }
-        self.0.world.server.borrow_mut().catch_up();
-        Ok(())
-    }
+/// The numbers of a batch's lines, for whoever reads how a story went wrong.
+fn numbers(batch: &Batch) -> Vec<String> {
+    let body: Value = serde_json::from_slice(&batch.body).unwrap();
+    let urls = body["requests"].as_array().unwrap().iter().filter_map(|entry| entry["url"].as_str());
+    urls.filter_map(|url| Some(url.split_once("?n=")?.1.to_owned())).collect()
 }
 
 /// What marks tell of the lines of a batch: all of them, or nothing if they are too many.
@@ -780,6 +828,35 @@ struct Circumstances {
     looks_first: bool,
 }
 
+fn delivery(sink: Wire, shape: &Shape, slowest_ms: Option<u64>, shutdown: &Shutdown) -> Delivery<Wire> {
+    Delivery {
+        sink,
+        ledger_site: shape.ledger_site,
+        retry: RetryPolicy {
+            attempts_max: 3,
+            retry_delay: Duration::from_millis(50),
+            doubt_least: DOUBT_WAIT,
+            grace: Duration::from_secs(1),
+            slowest: Cell::new(slowest_ms.map(Duration::from_millis)),
+        },
+        limit: ConcurrencyLimit::new(shape.connections),
+        size: Size::new(shape.batch_hits_max),
+        throttle: Throttle::new(None),
+        shutdown: shutdown.clone(),
+    }
+}
+
+/// Every line becomes a hit.
+fn hit_options() -> HitOptions {
+    HitOptions {
+        enable_http_errors: true,
+        enable_http_redirects: true,
+        enable_static: true,
+        enable_bots: true,
+        ..HitOptions::default()
+    }
+}
+
 async fn live(folder: &Path, life: &Rc<Life>, circumstances: Circumstances) -> Ending {
     let Circumstances { shape, slice: length, now, settle, looks_first } = circumstances;
     let names = Names::parse("*").unwrap();
@@ -788,21 +865,7 @@ async fn live(folder: &Path, life: &Rc<Life>, circumstances: Circumstances) -> E
     let ledger = Ledger::open(&folder.join("ledger")).unwrap();
     let mut lease = ledger.claim(SITE).unwrap().unwrap();
     let shutdown = Shutdown::never();
-    let delivery = Delivery {
-        sink: Wire(Rc::clone(life)),
-        ledger_site: shape.ledger_site,
-        retry: RetryPolicy {
-            attempts_max: 3,
-            retry_delay: Duration::from_millis(50),
-            doubt_least: DOUBT_WAIT,
-            grace: Duration::from_secs(1),
-            slowest: Cell::new(lease.book().slowest_ms().map(Duration::from_millis)),
-        },
-        limit: ConcurrencyLimit::new(shape.connections),
-        size: Size::new(shape.batch_hits_max),
-        throttle: Throttle::new(None),
-        shutdown: shutdown.clone(),
-    };
+    let delivery = delivery(Wire(Rc::clone(life)), &shape, lease.book().slowest_ms(), &shutdown);
     let reading = Reading { format: FormatOptions::default(), encoding: TextEncoding::Utf8, zone: None, shutdown };
     if looks_first {
         Recognise { reading: &reading, defers: true, give_up: &|| false }.files(&mut lease, files).unwrap();
@@ -811,13 +874,7 @@ async fn live(folder: &Path, life: &Rc<Life>, circumstances: Circumstances) -> E
         delivery: Rc::new(delivery),
         shape,
         reading: &reading,
-        hits: &HitOptions {
-            enable_http_errors: true,
-            enable_http_redirects: true,
-            enable_static: true,
-            enable_bots: true,
-            ..HitOptions::default()
-        },
+        hits: &hit_options(),
         facts: &SiteFacts { id: SITE, main_url: "https://www.example.org".to_owned(), zone: TimeZone::UTC },
         attempts_max: 3,
         now,
@@ -855,10 +912,16 @@ impl Backups {
     async fn lose(&mut self, world: &World, random: &mut Random) {
         // Whoever does so takes longer than Matomo for a request.
         sleep(Duration::from_secs(60)).await;
-        let sent = world.server.borrow().sent;
+        let (is_short, sent) = (world.server.borrow().is_short(), world.server.borrow().sent);
+        if is_short {
+            return;
+        }
         let mut journal = world.journal.borrow_mut();
         self.before.get_or_insert_with(|| (journal.bytes(), sent));
-        let older = random.chance(0.6).then(|| random.pick(&self.copies).as_slice());
+        // What was written after the copy that comes back is of another history from now on.
+        let kept = if random.chance(0.6) { 1 + random.below(self.copies.len() as u64) as usize } else { 0 };
+        self.copies.truncate(kept);
+        let older = self.copies.last().map(Vec::as_slice);
         world.say(format!("the ledger is now {} of {} bytes", older.map_or(0, <[u8]>::len), journal.bytes().len()));
         journal.replace(older);
     }
@@ -888,7 +951,6 @@ struct Story {
 
 /// A log, and lives until all of it is in.
 struct Teller {
-    seed: u64,
     folder: tempfile::TempDir,
     lines: Vec<Line>,
     world: Rc<World>,
@@ -907,12 +969,12 @@ impl Teller {
         let webs = webs(&folder.path().join("logs/4"), plan.rotation, &lines, seed, &mut random);
         let world = World {
             plan,
-            server: RefCell::default(),
+            server: RefCell::new(Server { forgets_late: !plan.with_ledger_site, ..Server::default() }),
             webs: RefCell::new(webs),
             journal: RefCell::new(JournalFile { path: folder.path().join(JOURNAL), synced: 0 }),
             said: RefCell::new(vec![format!("{plan:?}")]),
         };
-        Self { seed, folder, lines, world: Rc::new(world), random, backups: Backups::default() }
+        Self { folder, lines, world: Rc::new(world), random, backups: Backups::default() }
     }
 
     async fn tell(&mut self) {
@@ -957,12 +1019,15 @@ impl Teller {
     }
 
     async fn one_life(&mut self, troubled: bool) -> Ending {
+        self.world.server.borrow_mut().is_left();
         let random = &mut self.random;
         let dies_at = (troubled && random.chance(0.6)).then(|| random.below(50));
         let plan = self.world.plan;
+        // Without a ledger site a lost hit of a large batch is put up with.
+        let hits_max = if plan.with_ledger_site && random.chance(0.2) { 60 } else { 8 };
         let shape = Shape {
             connections: 1 + random.below(4) as usize,
-            batch_hits_max: 1 + random.below(if plan.with_ledger_site && random.chance(0.2) { 60 } else { 8 }) as usize,
+            batch_hits_max: 1 + random.below(hits_max) as usize,
             ledger_site: plan.with_ledger_site.then_some(LEDGER_SITE),
             ..Shape::default()
         };
@@ -1008,7 +1073,7 @@ fn webs(site: &Path, rotation: Rotation, lines: &[Line], seed: u64, random: &mut
         let begun = random.below(lines.len() as u64) as usize;
         web.write(begun, random);
         if rotation == Rotation::Mirror {
-            web.fetch();
+            web.fetch(2);
         }
         web
     };
@@ -1099,6 +1164,11 @@ impl Story {
 fn seeds(part: u64) -> Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SIMULATION_STORY") {
+        logging::start(&LogOptions {
+            level: Level::parse("debug").unwrap(),
+            format: logging::Format::Text,
+            no_color: None,
+        });
         return seed..seed + 1;
     }
     let share = number("SIMULATION_STORIES").unwrap_or(STORIES).div_ceil(4);

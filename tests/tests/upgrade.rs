@@ -224,6 +224,6 @@ fn an_archive_that_was_imported_and_is_damaged_now_waits_for_a_person() {
     let packed = fs::read(&archive).unwrap();
     fs::write(&archive, &packed[..packed.len() - 20]).unwrap();
     stack.once().succeeds().says(&["imported=2", "quarantined=2"]);
-    stack.run(&["status"]).says(&["access_log.2026-02-01-00.gz", "marked it as imported"]);
+    stack.run(&["status"]).says(&["access_log.2026-02-01-00.gz", "marked this name as imported"]);
     stack.holds_exactly(SITE, &there);
 }

@@ -127,7 +127,7 @@ impl Content {
 
     /// Whether something of it was booked, so that it must be known again.
     pub fn is_booked(&self) -> bool {
-        self.proof.is_some() || self.is_believed
+        self.proof.is_some_and(|proof| proof.at > 0) || self.is_believed
     }
 
     /// What a file is compared with; nothing before something was booked.
