@@ -138,6 +138,7 @@ fn an_iis_log_that_is_rotated_by_number_is_imported_although_the_new_one_begins_
     stack.once().succeeds();
     fs::rename(log(&stack, "u_ex.log.1"), log(&stack, "u_ex.log.2")).unwrap();
     fs::rename(&file, log(&stack, "u_ex.log.1")).unwrap();
+    stack.once().succeeds();
     fs::write(&file, iis(0, rooted(&third))).unwrap();
     stack.once().succeeds();
     assert_eq!(paths(&stack), [first, second, third].concat());

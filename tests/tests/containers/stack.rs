@@ -60,7 +60,7 @@ fn logs() -> Volume {
 /// The web server: sshd, which lets in whose key it is given.
 fn web_server(key: &str, logs: &Volume, network: &Network) -> Container {
     let recipe = Recipe::of("rsync-client").with(&["--user", "0:0", "--network", network.id()]);
-    let recipe = recipe.with(&["--network-alias", "web1"]).mount(logs, "/var/log/apache2");
+    let recipe = recipe.with(&["--network-alias", "web1"]).mount(logs, "/data/rsync-client");
     recipe.env("SSH_AUTH_KEY", key).start(&["server"])
 }
 
@@ -78,7 +78,7 @@ fn the_whole_stack_comes_up_works_and_stops() {
         ("MARIADB_IMAGE", &image("mariadb")),
         ("MATOMO_IMAGE", &image("matomo")),
         ("MATOMO_PUBLISH", "127.0.0.1:0"),
-        ("RSYNC_COMMANDS", "rsync -a --delete --max-delete=1000 root@web1:/var/log/apache2/ /analytics/logs/4/"),
+        ("RSYNC_COMMANDS", "rsync -a --delete --max-delete=1000 root@web1:/ /analytics/logs/4/"),
         ("MATOMO_RSYNC_LOGS_CRON", "*/3 * * * * *"),
         ("RSYNC_RETRIES", "0"),
         ("MATOMO_LEDGER_SITE", "99"),

@@ -73,12 +73,16 @@ impl Head {
     }
 
     /// Whether its first line that is neither blank nor a comment has an end.
-    fn holds_a_line(&self) -> bool {
+    pub fn holds_a_line(&self) -> bool {
         memchr::memchr2(b'\n', b'\r', &self.bytes[self.line_begin..]).is_some()
     }
 
     /// Whether at least two lines that are no comments end before `at`.
     fn holds_lines(&self, at: u64) -> bool {
+        // A whole block holds more than a line, unless it is a hole, and then there is something behind it.
+        if at > self.bytes.len() as u64 {
+            return true;
+        }
         let end = usize::try_from(at).unwrap_or(usize::MAX).min(self.bytes.len());
         let lines = self.bytes.get(self.line_begin..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n');
         lines.filter(|line| !line.starts_with(b"#")).take(2).count() == 2
@@ -167,7 +171,7 @@ pub fn identify(looking: &Looking<'_>, mut known: Vec<Known>) -> Result<Identity
         }
     }
     match best {
-        Some(best) if !looking.is_other_server(best, &whole) => Ok(Identity::Known(best.id)),
+        Some(best) if !looking.is_other_server(best, &whole)? => Ok(Identity::Known(best.id)),
         _ => Ok(Identity::New),
     }
 }
@@ -193,11 +197,13 @@ impl Looking<'_> {
     /// Whether a longer content begins with all of the file; `None` if nothing can tell.
     fn begins(&self, longer: &Known, whole: &Proof) -> Result<Option<bool>, ReadError> {
         let Some(holder) = (self.holder)(longer.id) else { return Ok(None) };
-        let mut same = false;
+        let mut same = None;
         holder.prove(self.give_up, |proof| {
-            same = *proof == *whole;
+            same = (proof.at == whole.at).then(|| proof == whole);
             (proof.at < whole.at).then_some(whole.at)
         })?;
+        // It holds less of the content itself.
+        let Some(same) = same else { return Ok(None) };
         // Two servers behind a balancer may begin with the same line: one line makes no copy.
         let is_copy = self.before == Some(longer.id) || self.is_beside(&holder) && self.head.holds_lines(whole.at);
         Ok(Some(same && is_copy))
@@ -205,12 +211,20 @@ impl Looking<'_> {
 
     /// Whether a file that begins with a content is another server's all the same, as the content still lies where it lay:
     /// one line in common, or lines of another folder, make no copy.
-    fn is_other_server(&self, best: &Known, whole: &Proof) -> bool {
+    fn is_other_server(&self, best: &Known, whole: &Proof) -> Result<bool, ReadError> {
         if self.before == Some(best.id) || self.is_all(best, whole) {
-            return false;
+            return Ok(false);
         }
-        let stays = (self.holder)(best.id);
-        stays.is_some_and(|holder| !(self.is_beside(&holder) && self.head.holds_lines(best.proof.at)))
+        let Some(holder) = (self.holder)(best.id) else { return Ok(false) };
+        if !self.is_beside(&holder) || self.head.holds_lines(best.proof.at) {
+            return Ok(!self.is_beside(&holder));
+        }
+        // Of the content hardly anything was imported yet: what lies behind that tells.
+        let other = Head::read(&holder)?;
+        let is_copy = self.head == &other
+            || self.head.is_twin_of(&other)
+                && self.head.holds_lines(other.bytes.len().min(self.head.bytes.len()) as u64);
+        Ok(!is_copy)
     }
 
     /// Whether there is nothing behind the content: an exact copy.

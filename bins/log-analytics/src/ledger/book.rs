@@ -123,7 +123,10 @@ impl Book {
             Record::Intent(intent) => self.intended(intent),
             Record::Receipt { intent, receipt } => {
                 self.slowest_ms = self.slowest_ms.max((receipt.took_ms > 0).then_some(receipt.took_ms));
+                // Of a batch that was stored incompletely, the announcement may be what is missing.
+                let is_announced = self.is_announced;
                 self.received(intent);
+                self.is_announced &= is_announced || receipt.short == 0;
             }
             Record::Partial { intent, missing } => self.partly_received(intent, &missing),
             Record::Undone { intent, .. } | Record::Decided { intent, resend: true } => self.undone(intent),
@@ -281,8 +284,17 @@ impl Book {
             let lost: BTreeSet<u64> = lost.flat_map(|missing| missing.lines.as_slice()).copied().collect();
             part.lines = part.lines.without(&lost);
         }
-        let arrived = pending.intent.clone();
+        let mut arrived = pending.intent.clone();
+        // Of several days nobody knows which one the missing hits are of; a day without a hit must not seem to have one.
+        let hits = arrived.hits() as u64;
+        match &mut arrived.by_day[..] {
+            [(_, of_day)] if hits > 0 => *of_day = hits,
+            _ => arrived.by_day.clear(),
+        }
+        // Nor whether its announcement is there.
+        let is_announced = self.is_announced;
         self.arrived(&arrived);
+        self.is_announced = is_announced;
         missing.iter().for_each(|part| self.owe(part));
     }
 
@@ -473,14 +485,10 @@ impl Book {
     pub fn paths_of(&self, file: FileId, except: &Path) -> Vec<(&str, Stat)> {
         let is_other =
             |path: &str, sighting: &Sighting| sighting.file == file && !path.is_empty() && Path::new(path) != except;
-        let last = self.file(file).and_then(|content| self.sightings.get_key_value(&*content.path));
-        match last.filter(|(path, sighting)| is_other(path, sighting)) {
-            Some((path, sighting)) => vec![(path, sighting.stat)],
-            None => {
-                let all = self.sightings.iter().filter(|(path, sighting)| is_other(path, sighting));
-                all.map(|(path, sighting)| (&**path, sighting.stat)).collect()
-            }
-        }
+        let all = self.sightings.iter().filter(|(path, sighting)| is_other(path, sighting));
+        let mut all: Vec<(&str, Stat)> = all.map(|(path, sighting)| (&**path, sighting.stat)).collect();
+        all.sort_unstable_by_key(|(path, stat)| (std::cmp::Reverse(stat.size), *path));
+        all
     }
 
     /// Paths at which a content was last seen.
@@ -519,9 +527,19 @@ impl Book {
         contents.filter(is_like).map(|content| content.id).collect()
     }
 
+    /// Whether something was booked of another content with the same first line.
+    pub fn is_booked_like(&self, content: &Content) -> bool {
+        let key = content.line_key;
+        let alike = self.by_line().range((key, FileId(0))..=(key, FileId(u32::MAX)));
+        alike.filter(|(_, id)| *id != content.id).any(|(_, id)| self.file(*id).is_some_and(Content::is_booked))
+    }
+
+    fn by_line(&self) -> &BTreeSet<(u64, FileId)> {
+        self.by_line.get_or_init(|| self.contents.iter().map(|content| (content.line_key, content.id)).collect())
+    }
+
     fn with_first_line(&self, head: &Head) -> Vec<FileId> {
-        let by_line =
-            self.by_line.get_or_init(|| self.contents.iter().map(|content| (content.line_key, content.id)).collect());
+        let by_line = self.by_line();
         let of = |key: u64| by_line.range((key, FileId(0))..=(key, FileId(u32::MAX))).map(|(_, id)| *id);
         let (line, first) = (head.line_key(), head.first_line_key());
         let mut ids: Vec<FileId> = of(line).collect();

@@ -91,8 +91,8 @@ impl RetryPolicy {
             Seen::Answer | Seen::MatomoError => elapsed + self.doubt_least.min(ANSWERED_WAIT_MAX),
             Seen::Closed => elapsed + usual,
             Seen::Timeout => usual.max(self.doubt_least * TIMEOUT_FACTOR).max(elapsed * 2),
-            Seen::Crash if self.slowest.get().is_some() => usual,
-            Seen::Crash => self.doubt_least * TIMEOUT_FACTOR,
+            // Somebody may have lost patience with it before.
+            Seen::Crash => usual.max(self.doubt_least * TIMEOUT_FACTOR),
         }
     }
 
@@ -331,10 +331,11 @@ async fn look<S: Sink>(
     }
     match (first, last) {
         (false, false) => Ok(may_conclude.then_some(Resolution::Absent)),
-        (true, true) if !question.is_short => Ok(Some(Resolution::Arrived { marks_missing: 0 })),
-        // The transaction is over once there is a mark: what is not there now will not come.
+        // The transaction is over once there is a mark: what is not there now will not come. Both marks are there as well where
+        // a lock wait lost a hit, and the answer that would have said so did not come.
         _ => Ok(Some(match compare(sink, question).await? {
             Resolution::Arrived { .. } => Resolution::Arrived { marks_missing: u64::from(!first) + u64::from(!last) },
+            Resolution::Unknowable if first && last && !question.is_short => Resolution::Arrived { marks_missing: 0 },
             other => other,
         })),
     }

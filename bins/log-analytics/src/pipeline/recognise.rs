@@ -82,8 +82,10 @@ impl Recognise<'_> {
         for file in files {
             match lease.book().recognise(file) {
                 Some((_, true)) => {}
-                Some((id, false)) => found.note(lease, file, Looked::Waits(id)),
-                None => unknown.push(file),
+                Some((id, false)) if !is_behind(lease, id, file) && !may_be_known(lease, id) => {
+                    found.note(lease, file, Looked::Waits(id));
+                }
+                _ => unknown.push(file),
             }
         }
         // What was only renamed goes first, so that the next log of its old name can be compared with it.
@@ -93,14 +95,20 @@ impl Recognise<'_> {
             if (self.give_up)() {
                 break;
             }
-            let looked = self.look(lease, file, &inodes)?;
+            let looked = self.look(lease, file, &inodes, &found.waiting)?;
             found.note(lease, file, looked);
         }
         Ok(found)
     }
 
-    fn look(&self, lease: &mut Lease, file: &LogFile, inodes: &Inodes) -> Result<Looked, LedgerError> {
-        match self.look_inside(lease, file, inodes) {
+    fn look(
+        &self,
+        lease: &mut Lease,
+        file: &LogFile,
+        inodes: &Inodes,
+        waiting: &[(FileId, LogFile)],
+    ) -> Result<Looked, LedgerError> {
+        match self.look_inside(lease, file, inodes, waiting) {
             Ok(looked) => looked,
             Err(error) if error.is_gone() => Ok(Looked::Nothing),
             Err(ReadError::GivenUp { .. }) => Ok(Looked::Nothing),
@@ -113,6 +121,7 @@ impl Recognise<'_> {
         lease: &mut Lease,
         file: &LogFile,
         inodes: &Inodes,
+        waiting: &[(FileId, LogFile)],
     ) -> Result<Result<Looked, LedgerError>, ReadError> {
         let source = Source::open(&file.path)?;
         if file.is_young && source.is_packed() {
@@ -128,6 +137,7 @@ impl Recognise<'_> {
         let same = inodes.of(lease, &file.stat);
         if let Some(id) = same.filter(|_| !source.is_packed())
             && is_grown(lease, id, &source, &head)?
+            && !is_outgrown(lease, id, &head)
         {
             return Ok(lease.see(Some(id), &file, &head).map(Looked::Waits));
         }
@@ -138,6 +148,10 @@ impl Recognise<'_> {
         Ok(match identity {
             Identity::Known(id) => lease.see(Some(id), &file, &head).map(Looked::Waits),
             Identity::Copy(of, proof) => note_copy(lease, &file, &head, of, proof).map(|()| Looked::Nothing),
+            // Its first line will tell, once it is complete.
+            Identity::Unsure(_) if !head.holds_a_line() => Ok(Looked::Nothing),
+            // Files that are looked at after it may show it.
+            Identity::Unsure(_) if self.defers => Ok(Looked::Deferred),
             Identity::Unsure(of) => {
                 let known = lease.book().file(of).map_or_else(String::new, |content| content.path.to_string());
                 let why = format!(
@@ -146,8 +160,25 @@ impl Recognise<'_> {
                 );
                 set_aside(lease, &file, &head, &why).map(|()| Looked::Quarantined)
             }
-            Identity::New if self.defers && has_twin(lease, &source, &head)? => Ok(Looked::Deferred),
-            Identity::New => self.take_new(lease, &file, &source, &head, before),
+            // Of several copies one is imported first, even if nothing else is.
+            Identity::New if has_twin(lease, &source, &head, |id| self.defers || is_among(waiting, id))? => {
+                Ok(Looked::Deferred)
+            }
+            Identity::New => {
+                let unbooked = same.filter(|id| lease.book().file(*id).is_some_and(|content| !content.is_booked()));
+                match unbooked {
+                    Some(id) if lease.book().recognise(&file) == Some((id, false)) => Ok(Looked::Waits(id)),
+                    Some(id)
+                        if lease
+                            .book()
+                            .file(id)
+                            .is_some_and(|content| begins_as(&source, content).unwrap_or(false)) =>
+                    {
+                        lease.see(Some(id), &file, &head).map(Looked::Waits)
+                    }
+                    _ => self.take_new(lease, &file, &source, &head, before),
+                }
+            }
         })
     }
 
@@ -206,25 +237,43 @@ impl Inodes {
 /// middle of a log in place and keeps both.
 fn is_grown(lease: &Lease, id: FileId, source: &Source, head: &Head) -> Result<bool, ReadError> {
     let Some(content) = lease.book().file(id) else { return Ok(false) };
-    let Some(proof) = content.proof else {
-        return Ok(!content.is_booked() && begins_as(source, content)?);
-    };
+    let Some(proof) = content.proof.filter(|_| content.is_booked()) else { return Ok(false) };
     let milestones = head.milestones();
     let agrees = content.milestones.iter().zip(&milestones).all(|(one, other)| one == other);
     Ok(agrees && !content.is_believed && source.stat().size >= proof.at && source.ends_as(&proof)?)
+}
+
+/// Whether a file is shorter than what is settled of its content: an older copy, of which nothing was settled when it was seen.
+fn is_behind(lease: &Lease, id: FileId, file: &LogFile) -> bool {
+    lease.book().file(id).is_some_and(|content| content.resume() > file.stat.size)
+}
+
+/// Whether a content of which nothing was booked begins like one of which something was: it may be a copy of that, noted just
+/// before a crash, or the other way round.
+fn may_be_known(lease: &Lease, id: FileId) -> bool {
+    lease.book().file(id).is_some_and(|content| !content.is_booked() && lease.book().is_booked_like(content))
+}
+
+/// Whether more is known of another content that begins alike: then the file may be a copy of it that was not complete.
+fn is_outgrown(lease: &Lease, id: FileId, head: &Head) -> bool {
+    let own = lease.book().file(id).and_then(|content| content.proof).map_or(0, |proof| proof.at);
+    lease.book().candidates(head, None).iter().any(|known| known.id != id && known.proof.at > own)
 }
 
 /// Opens a file that still holds a content as it was proven, or a longer one: another one than `source`.
 fn holder(lease: &Lease, id: FileId, source: &Source) -> Option<Source> {
     let content = lease.book().file(id)?;
     let paths = lease.book().paths_of(id, source.path());
-    paths.into_iter().find_map(|(path, stat)| still_holds(Path::new(path), &stat, content))
+    let all = || paths.iter().filter_map(|(path, stat)| still_holds(Path::new(path), stat, content));
+    all().next()
 }
 
 fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
     let source = Source::open(path).ok()?;
     let now = source.stat();
-    let is_unchanged = now == *stat;
+    // An older copy may be seen to hold it and be shorter than what was imported since.
+    let is_whole = source.is_packed() || content.proof.is_none_or(|proof| now.size >= proof.at);
+    let is_unchanged = now == *stat && is_whole;
     let has_grown = || {
         let proof =
             content.proof.filter(|proof| !source.is_packed() && now.is_same_file(stat) && now.size >= proof.at)?;
@@ -234,16 +283,22 @@ fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
 }
 
 /// Whether a file holds the same as one that waits to be imported, as far as both go.
-fn has_twin(lease: &Lease, source: &Source, head: &Head) -> Result<bool, ReadError> {
-    for id in lease.book().unbooked_like(head).into_iter().take(TWINS_MAX) {
+fn has_twin(lease: &Lease, source: &Source, head: &Head, counts: impl Fn(FileId) -> bool) -> Result<bool, ReadError> {
+    for id in lease.book().unbooked_like(head).into_iter().filter(|id| counts(*id)).take(TWINS_MAX) {
         let Some(content) = lease.book().file(id) else { continue };
-        let Some((path, stat)) = lease.book().paths_of(id, source.path()).into_iter().next() else { continue };
-        let Some(other) = still_holds(Path::new(path), &stat, content) else { continue };
-        if head.is_twin_of(&Head::read(&other)?) {
-            return Ok(true);
+        for (path, _) in lease.book().paths_of(id, source.path()) {
+            // It may have grown since it was seen.
+            let Ok(other) = Source::open(Path::new(path)) else { continue };
+            if begins_as(&other, content)? && head.is_twin_of(&Head::read(&other)?) {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
+}
+
+fn is_among(waiting: &[(FileId, LogFile)], id: FileId) -> bool {
+    waiting.iter().any(|(waits, _)| *waits == id)
 }
 
 /// Notes an older copy: nothing of it is to be sent. It gets a number of its own, as it may grow otherwise.
@@ -267,6 +322,8 @@ fn note_copy(lease: &mut Lease, file: &LogFile, head: &Head, of: FileId, proof: 
 
 fn set_aside(lease: &mut Lease, file: &LogFile, head: &Head, why: &str) -> Result<(), LedgerError> {
     warn!(site = %lease.book().site(), file = %file.path.display(), why, "IMPORT_LOG_ERROR File is set aside");
-    let id = lease.see(None, file, head)?;
+    let known = lease.book().sighting(&path_text(file)).map(|sighting| sighting.file);
+    let known = known.filter(|id| lease.book().file(*id).is_some_and(|content| !content.is_booked()));
+    let id = lease.see(known, file, head)?;
     lease.fail(id, why, 1, now_ms()).map(drop)
 }

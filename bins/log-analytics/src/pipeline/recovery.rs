@@ -10,7 +10,9 @@ use super::sender::Stop;
 use crate::discover::SiteId;
 use crate::id::{IntentId, JournalId, Mark};
 use crate::ledger::{Intent, Lease, Part, Receipt, Standing};
-use crate::matomo::{ApiError, Asked, Delivery, Question, Resolution, Seen, Sink, Span, ToldPart, Trace, resolve};
+use crate::matomo::{
+    Announcement, ApiError, Asked, Delivery, Question, Resolution, Seen, Sink, Span, ToldPart, Trace, resolve,
+};
 
 /// Marks of batches behind the last known one that are asked for at each start.
 const NEXT_MARKS: u64 = 32;
@@ -121,7 +123,7 @@ impl<S: Sink> Audit<'_, S> {
         let trace = self.traces(&[asked]).await?.pop().unwrap_or_default();
         let journals: BTreeSet<u64> = trace.announcements.iter().map(|announced| announced.journal.0).collect();
         let known = lease.book().journal();
-        let [earlier] = trace.announcements[..] else {
+        let [earlier] = distinct(&trace.announcements)[..] else {
             let is_known = journals.is_empty() || lease.book().is_adopted();
             return if is_known {
                 Ok(false)
@@ -250,6 +252,18 @@ impl<S: Sink> Audit<'_, S> {
         }
         Ok(lease.sync()?)
     }
+}
+
+/// A journal announces itself again where nobody knows whether it did.
+fn distinct(announcements: &[Announcement]) -> Vec<Announcement> {
+    let mut journals: Vec<Announcement> = Vec::new();
+    for announced in announcements {
+        match journals.iter_mut().find(|known| known.journal == announced.journal) {
+            Some(known) => known.is_complete |= announced.is_complete,
+            None => journals.push(*announced),
+        }
+    }
+    journals
 }
 
 /// A batch, as its marks tell it.

@@ -485,7 +485,9 @@ impl<S: Sink + 'static> Sender<S> {
         self.delivered.tracked += receipt.tracked;
         self.delivered.invalid += receipt.invalid;
         self.delivered.short += receipt.short;
+        let announcement = self.announcement.filter(|_| receipt.short > 0);
         self.matomo_has_days_of(batch);
+        self.announcement = announcement;
         self.progress.settle(&batch.origins);
         let Some(lease) = lease else { return Ok(()) };
         lease.commit(batch.intent, receipt)?;
@@ -509,7 +511,6 @@ impl<S: Sink + 'static> Sender<S> {
         error!(site = %self.site, hits = batch.hits(), why,
             "IMPORT_LOG_ERROR Batch outcome unknown, its lines are set aside; decide with `log-analytics retry --resend` or `--skip`");
         self.delivered.withheld += batch.hits();
-        self.matomo_has_days_of(batch);
         self.progress.settle(&batch.origins);
         lease.withhold(batch.intent, &why)?;
         self.advance(batch, lease)
