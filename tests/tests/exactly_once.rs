@@ -69,11 +69,11 @@ fn without_a_ledger_site_old_hits_in_doubt_wait_for_a_decision_and_are_never_gue
     let lines = stack.writes(SITE, 200);
     stack.once().ends_with(FAILED).says(&["set aside"]);
     stack.holds_exactly(SITE, &lines);
-    // The first hit of the day went alone, and 25 others behind it.
-    stack.run(&["retry"]).says(&["26 lines are set aside"]);
+    // The first hit of the day went alone, and as nobody knows whether it is there, so did the second.
+    stack.run(&["retry"]).says(&["2 lines are set aside"]);
     stack.once().ends_with(FAILED).says(&["Lines are still set aside"]);
     // They had arrived: the operator saw it in Matomo.
-    stack.run(&["retry", "--skip"]).succeeds().says(&["26 lines"]);
+    stack.run(&["retry", "--skip"]).succeeds().says(&["2 lines"]);
     stack.once().succeeds();
     stack.holds_exactly(SITE, &lines);
 }
@@ -85,9 +85,9 @@ fn lines_set_aside_that_had_not_arrived_are_sent_again_on_demand() {
     stack.set("MATOMO_RECORDERS", "1");
     let lines = stack.writes(SITE, 200);
     stack.once().ends_with(FAILED);
-    assert_eq!(stack.matomo().hits().len(), 174);
+    assert_eq!(stack.matomo().hits().len(), 198);
     stack.once().ends_with(FAILED);
-    assert_eq!(stack.matomo().hits().len(), 174, "nobody decided anything yet");
+    assert_eq!(stack.matomo().hits().len(), 198, "nobody decided anything yet");
     stack.run(&["retry", "--resend"]).succeeds();
     stack.once().succeeds();
     let arrival = stack.arrival(SITE, &lines);
@@ -175,7 +175,8 @@ fn hits_that_matomo_stores_and_does_not_count_are_told_and_never_sent_again() {
     let lines = stack.writes(SITE, 250);
     stack.once().ends_with_one_of(&[FAILED, TRY_AGAIN]);
     stack.until_all_is_in(15);
-    stack.holds_exactly(SITE, &lines);
+    let arrival = stack.arrival(SITE, &lines);
+    assert!(arrival.missing.is_empty() && arrival.surplus.is_empty(), "{arrival}");
 }
 
 #[test]
