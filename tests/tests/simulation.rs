@@ -58,6 +58,7 @@ const DOUBT_WAIT: Duration = Duration::from_millis(500);
 const LATE_MS: u64 = 450;
 /// The same after somebody lost patience with it.
 const LATE_AFTER_TIMEOUT_MS: u64 = 5_900;
+const HOLE_BYTES_MAX: u64 = 60_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What goes wrong in a story.
@@ -419,6 +420,8 @@ impl Web {
     fn truncate(&mut self) -> String {
         self.log.as_ref().unwrap().set_len(0).unwrap();
         self.truncating = false;
+        // Logs that begin with a longer hole all look alike, and are set aside.
+        self.position = self.position.map(|position| if position > HOLE_BYTES_MAX { 0 } else { position });
         "truncated".to_owned()
     }
 

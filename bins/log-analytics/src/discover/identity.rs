@@ -72,8 +72,13 @@ impl Head {
         self.bytes[..length] == other.bytes[..length]
     }
 
+    /// Whether the whole file is the beginning of a line.
+    pub fn is_half_a_line(&self) -> bool {
+        !self.holds_a_line() && (self.bytes.len() as u64) < BLOCK_BYTES
+    }
+
     /// Whether its first line that is neither blank nor a comment has an end.
-    pub fn holds_a_line(&self) -> bool {
+    fn holds_a_line(&self) -> bool {
         memchr::memchr2(b'\n', b'\r', &self.bytes[self.line_begin..]).is_some()
     }
 

@@ -146,10 +146,11 @@ impl Recognise<'_> {
         let looking = Looking { source: &source, head: &head, before, holder: &holder, give_up: self.give_up };
         let identity = identify(&looking, candidates)?;
         Ok(match identity {
+            Identity::Known(id) if lease.book().recognise(&file) == Some((id, false)) => Ok(Looked::Waits(id)),
             Identity::Known(id) => lease.see(Some(id), &file, &head).map(Looked::Waits),
             Identity::Copy(of, proof) => note_copy(lease, &file, &head, of, proof).map(|()| Looked::Nothing),
             // Its first line will tell, once it is complete.
-            Identity::Unsure(_) if !head.holds_a_line() => Ok(Looked::Nothing),
+            Identity::Unsure(_) if head.is_half_a_line() => Ok(Looked::Nothing),
             // Files that are looked at after it may show it.
             Identity::Unsure(_) if self.defers => Ok(Looked::Deferred),
             Identity::Unsure(of) => {
