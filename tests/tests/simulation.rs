@@ -871,7 +871,7 @@ async fn live(folder: &Path, life: &Rc<Life>, circumstances: Circumstances) -> E
     let delivery = delivery(Wire(Rc::clone(life)), &shape, lease.book().slowest_ms(), &shutdown);
     let reading = Reading { format: FormatOptions::default(), encoding: TextEncoding::Utf8, zone: None, shutdown };
     if looks_first {
-        Recognise { reading: &reading, defers: true, give_up: &|| false }.files(&mut lease, files).unwrap();
+        Recognise { reading: &reading, defers: true, now, give_up: &|| false }.files(&mut lease, files).unwrap();
     }
     let import = SiteImport {
         delivery: Rc::new(delivery),

@@ -7,12 +7,9 @@ use shared::entry::{Exit, Failure};
 use super::retry::{claim, failed};
 use crate::config::Settings;
 use crate::discover::{self, Head, LogFile, SiteId};
-use crate::file::Source;
-use crate::ledger::{Finish, Lease, Ledger, LedgerError, Totals, path_text};
+use crate::file::{ReadError, Source};
+use crate::ledger::{Finish, Lease, Ledger, LedgerError};
 use crate::pipeline::now_ms;
-
-/// Behind any line of an archive.
-const END_OF_ARCHIVE: u64 = i64::MAX as u64;
 
 /// What is known of a site.
 #[derive(Debug, Clone, clap::Args)]
@@ -82,37 +79,28 @@ fn told(site: SiteId, lease: &Lease, files: &[LogFile]) -> String {
 fn note_imported(lease: &mut Lease, files: &[LogFile]) -> Result<u64, Failure> {
     let mut noted = 0;
     for file in files {
-        let opened = Source::open(&file.path).and_then(|source| Ok((Head::read(&source)?, source)));
-        let (head, source) = opened.map_err(|error| {
+        let opened = open(file).map_err(|error| {
             let (exit, help) = crate::trouble::of_file(&error);
             Failure::new(exit, crate::matomo::sentence(&error)).help(help)
         })?;
-        if head.is_empty() {
-            continue;
-        }
-        let file = LogFile { stat: source.stat(), ..file.clone() };
-        note(lease, &file, &head, source.is_packed()).map_err(failed)?;
+        let Some((file, head, end)) = opened else { continue };
+        let id = lease.see_believed(None, &file, &head).map_err(failed)?;
+        lease.finish(id, end).map_err(failed)?;
         noted += 1;
     }
     Ok(noted)
 }
 
-fn note(lease: &mut Lease, file: &LogFile, head: &Head, is_packed: bool) -> Result<(), LedgerError> {
-    let id = lease.see_believed(None, file, head)?;
-    lease.finish(
-        id,
-        Finish {
-            path: path_text(file).into_owned(),
-            offset: if is_packed { END_OF_ARCHIVE } else { file.stat.size },
-            cut: false,
-            rest: false,
-            totals: Totals::default(),
-            at_ms: now_ms(),
-            begins: None,
-            newest: None,
-            proof: None,
-        },
-    )
+/// A file as it is now, what it is known by, and where it ends. Nothing of an empty one.
+fn open(file: &LogFile) -> Result<Option<(LogFile, Head, Finish)>, ReadError> {
+    let source = Source::open(&file.path)?;
+    let head = Head::read(&source)?;
+    if head.is_empty() {
+        return Ok(None);
+    }
+    let file = LogFile { stat: source.stat(), ..file.clone() };
+    let end = Finish::believed(&file, &source, now_ms())?;
+    Ok(Some((file, head, end)))
 }
 
 fn forget(lease: &mut Lease) -> Result<(), LedgerError> {

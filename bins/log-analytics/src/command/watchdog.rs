@@ -1,5 +1,5 @@
-//! Ends the process when a read does not return: the thread that imports cannot look whether it is asked to stop, while a
-//! network volume whose server is away keeps it waiting for ever.
+//! Ends the process when a read does not return: the thread that imports cannot notice a shutdown request while a
+//! network volume whose server is away blocks it.
 
 use std::process;
 use std::thread;

@@ -61,6 +61,11 @@ impl Head {
         lengths.take_while(|length| *length <= self.bytes.len()).map(|length| xxh3_64(&self.bytes[..length])).collect()
     }
 
+    /// Whether these milestones and its own are the same as far as both go.
+    pub fn agrees_with(&self, milestones: &[u64]) -> bool {
+        milestones.iter().zip(&self.milestones()).all(|(one, other)| one == other)
+    }
+
     /// The hash of all of these bytes: all that is known of a content that somebody else imported.
     pub fn proof(&self) -> Proof {
         Proof::of_head(&self.bytes)
@@ -156,10 +161,9 @@ pub struct Looking<'l> {
 /// Which of the known contents a file holds.
 ///
 /// # Errors
-/// When a file cannot be read, or there is a wish to give up.
+/// When a file cannot be read, or after a shutdown request.
 pub fn identify(looking: &Looking<'_>, mut known: Vec<Known>) -> Result<Identity, ReadError> {
-    let milestones = looking.head.milestones();
-    known.retain(|known| known.milestones.iter().zip(&milestones).all(|(one, other)| one == other));
+    known.retain(|known| looking.head.agrees_with(&known.milestones));
     if known.is_empty() {
         return Ok(Identity::New);
     }

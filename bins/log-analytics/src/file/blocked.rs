@@ -1,5 +1,5 @@
 //! Notes which file is being read, so that another thread can name the one whose read does not return: a network volume
-//! whose server is away keeps a reader for ever.
+//! whose server is away blocks its reader forever.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -11,7 +11,7 @@ use super::decompress::{Compression, MAGIC_BYTES};
 use super::prefix::{PrefixHasher, Proof};
 use super::{GiveUp, ReadError, read_full};
 
-/// Bytes unpacked at once: a decoder that is asked for a few kilobytes takes half as long again.
+/// Bytes unpacked at once: a decoder that hands out a few kilobytes at a time needs 1.5 times as long.
 pub(super) const UNPACKED_BYTES: usize = 64 * 1024;
 
 /// What the file system says of a file. Two that are equal in all of this have the same bytes.
@@ -112,6 +112,19 @@ impl Source {
         Box::new(self.at(offset))
     }
 
+    /// Whether the last line has its end. Of an archive nobody looks.
+    ///
+    /// # Errors
+    /// When the end cannot be read.
+    pub fn ends_a_line(&self) -> Result<bool, ReadError> {
+        if self.is_packed() || self.stat.size == 0 {
+            return Ok(true);
+        }
+        let mut last = [0];
+        read_full(&mut self.at(self.stat.size - 1), &mut last).map_err(|error| self.failed(error))?;
+        Ok(matches!(last, [b'\n' | b'\r']))
+    }
+
     fn at(&self, position: u64) -> At {
         At { path: Arc::clone(&self.path), file: Arc::clone(&self.file), position }
     }
@@ -124,16 +137,16 @@ impl Source {
     /// verify.
     ///
     /// # Errors
-    /// When the archive is cut short or damaged, or there is a wish to give up.
+    /// When the archive is cut short or damaged, or after a shutdown request.
     pub fn verify(&self, give_up: GiveUp<'_>) -> Result<(), ReadError> {
         if self.is_packed() { self.read_through(&mut self.bytes()?, give_up, |_| true) } else { Ok(()) }
     }
 
-    /// Hashes the original bytes and shows `see` each proof that it waits for: it is told where the hash stands and answers
-    /// up to where to read next, or `None` when it has seen enough. Answers the proof at the place where reading ended.
+    /// Hashes the original bytes and calls `see` with the proof so far, first at 0. `see` returns the offset at which it wants
+    /// the next proof, or `None` to stop. Returns the proof at the offset where reading ended.
     ///
     /// # Errors
-    /// When the bytes cannot be read, or there is a wish to give up.
+    /// When the bytes cannot be read, or after a shutdown request.
     pub fn prove(&self, give_up: GiveUp<'_>, mut see: impl FnMut(&Proof) -> Option<u64>) -> Result<Proof, ReadError> {
         let mut hasher = PrefixHasher::default();
         let mut next = see(&hasher.proof());

@@ -123,10 +123,7 @@ impl Book {
             Record::Intent(intent) => self.intended(intent),
             Record::Receipt { intent, receipt } => {
                 self.slowest_ms = self.slowest_ms.max((receipt.took_ms > 0).then_some(receipt.took_ms));
-                // Of a batch that was stored incompletely, the announcement may be what is missing.
-                let is_announced = self.is_announced;
-                self.received(intent);
-                self.is_announced &= is_announced || receipt.short == 0;
+                self.received(intent, receipt.short == 0);
             }
             Record::Partial { intent, missing } => self.partly_received(intent, &missing),
             Record::Undone { intent, .. } | Record::Decided { intent, resend: true } => self.undone(intent),
@@ -269,11 +266,11 @@ impl Book {
         self.intents.insert(intent.intent, Pending { intent, standing: Standing::Open });
     }
 
-    fn received(&mut self, intent: IntentId) {
+    fn received(&mut self, intent: IntentId, is_whole: bool) {
         let Some(pending) = self.intents.get_mut(&intent) else { return };
         pending.standing = Standing::Received;
         let intent = pending.intent.clone();
-        self.arrived(&intent);
+        self.arrived(&intent, is_whole);
     }
 
     fn partly_received(&mut self, intent: IntentId, missing: &[Part]) {
@@ -291,15 +288,13 @@ impl Book {
             [(_, of_day)] if hits > 0 => *of_day = hits,
             _ => arrived.by_day.clear(),
         }
-        // Nor whether its announcement is there.
-        let is_announced = self.is_announced;
-        self.arrived(&arrived);
-        self.is_announced = is_announced;
+        self.arrived(&arrived, false);
         missing.iter().for_each(|part| self.owe(part));
     }
 
-    fn arrived(&mut self, intent: &Intent) {
-        self.is_announced |= intent.marks > 1 && intent.ledger_site.is_some();
+    /// Takes a batch into account, or what is there of it: then its announcement may be what is missing.
+    fn arrived(&mut self, intent: &Intent, is_whole: bool) {
+        self.is_announced |= is_whole && intent.marks > 1 && intent.ledger_site.is_some();
         self.days.extend(&intent.days);
         self.tally.add(&intent.by_day);
         for part in &intent.parts {
@@ -481,7 +476,7 @@ impl Book {
         self.sightings.get(path)
     }
 
-    /// Paths at which a content was seen, all but one: the last one alone, if that is another.
+    /// Paths at which a content was seen, all but one: the largest file first.
     pub fn paths_of(&self, file: FileId, except: &Path) -> Vec<(&str, Stat)> {
         let is_other =
             |path: &str, sighting: &Sighting| sighting.file == file && !path.is_empty() && Path::new(path) != except;
@@ -519,10 +514,7 @@ impl Book {
 
     /// Contents with the same first lines of which nothing was booked yet.
     pub fn unbooked_like(&self, head: &Head) -> Vec<FileId> {
-        let milestones = head.milestones();
-        let is_like = |content: &&Content| {
-            !content.is_booked() && content.milestones.iter().zip(&milestones).all(|(one, other)| one == other)
-        };
+        let is_like = |content: &&Content| !content.is_booked() && head.agrees_with(&content.milestones);
         let contents = self.with_first_line(head).into_iter().filter_map(|id| self.file(id));
         contents.filter(is_like).map(|content| content.id).collect()
     }

@@ -11,7 +11,7 @@ use super::spans::Spans;
 use super::tally::{TakeOver, TurnEnded};
 use super::{LedgerError, Receipt, Totals};
 use crate::discover::{Head, LogFile, SiteId};
-use crate::file::Proof;
+use crate::file::{Proof, ReadError, Source};
 
 /// A journal is rewritten once it has this size and has doubled since.
 const REWRITE_FROM_BYTES: u64 = 4 << 20;
@@ -361,7 +361,7 @@ impl Lease {
         self.write(Record::Vanished { file, bytes })
     }
 
-    /// A person's wish to send lines of a file again: these, or all of them.
+    /// A person wants lines of a file sent again: these, or all of them.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -442,6 +442,9 @@ impl Lease {
     }
 }
 
+/// Where the lines of an archive end that somebody else imported as a whole: behind any line.
+const END_OF_ARCHIVE: u64 = i64::MAX as u64;
+
 /// How the reading of a file ended.
 pub struct Finish {
     /// Where it was read.
@@ -465,6 +468,22 @@ pub struct Finish {
 }
 
 impl Finish {
+    /// A file that holds nothing to import up to this offset.
+    pub fn at(path: String, offset: u64, at_ms: i64) -> Self {
+        let totals = Totals::default();
+        Self { path, offset, cut: false, rest: false, totals, at_ms, begins: None, newest: None, proof: None }
+    }
+
+    /// A file that somebody else imported to its present end.
+    ///
+    /// # Errors
+    /// When its end cannot be read.
+    pub fn believed(file: &LogFile, source: &Source, at_ms: i64) -> Result<Self, ReadError> {
+        let offset = if source.is_packed() { END_OF_ARCHIVE } else { source.stat().size };
+        let path = super::path_text(file).into_owned();
+        Ok(Self { cut: !source.ends_a_line()?, ..Self::at(path, offset, at_ms) })
+    }
+
     fn record(self, file: FileId) -> Record {
         let Self { path, offset, cut, rest, totals, at_ms, begins, newest, proof } = self;
         Record::Finished { file, path, offset, cut, rest, totals, at_ms, begins, newest, proof }

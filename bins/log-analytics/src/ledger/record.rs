@@ -42,9 +42,6 @@ pub struct Intent {
     pub sent_ms: i64,
     /// The lines of each file.
     pub parts: Vec<Part>,
-    /// In version 1 the `pv_id` of all of its hits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pv_id: Option<String>,
     /// Date of the newest hit, seconds since 1970.
     pub newest: i64,
     /// Date of the oldest hit; not known in version 1.

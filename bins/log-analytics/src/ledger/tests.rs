@@ -41,11 +41,10 @@ fn arrived(intent: u64, offset: u64, day: &str, hits: u64) -> [Record; 2] {
     let intent = IntentId(intent);
     let parts = vec![Part { file: FILE, lines: Offsets::new(vec![offset]), proof: proof(offset + 1) }];
     let by_day = vec![(day.parse().unwrap(), hits)];
-    let (ledger_site, pv_id, days) = (Some(SiteId(9)), None, Vec::new());
+    let (ledger_site, days) = (Some(SiteId(9)), Vec::new());
     let mark = Mark(intent.0 + 3);
     let oldest = Some(100);
-    let sent =
-        Intent { intent, mark, ledger_site, marks: 2, sent_ms: 1, parts, pv_id, newest: 100, oldest, days, by_day };
+    let sent = Intent { intent, mark, ledger_site, marks: 2, sent_ms: 1, parts, newest: 100, oldest, days, by_day };
     [Record::Intent(sent), Record::Receipt { intent, receipt: Receipt::default() }]
 }
 

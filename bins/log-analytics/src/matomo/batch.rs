@@ -71,7 +71,6 @@ impl Batch {
             marks: 2,
             sent_ms: now_ms,
             parts,
-            pv_id: None,
             newest: self.newest,
             oldest: Some(self.oldest),
             days: self.days.iter().filter(|touched| touched.past).map(|touched| touched.day).collect(),

@@ -38,7 +38,7 @@ pub struct RetryPolicy {
     pub retry_delay: Duration,
     /// Shortest wait before a batch in doubt may be sent again.
     pub doubt_least: Duration,
-    /// How long an answer may still take once there is a wish to stop.
+    /// How long an answer may still take after a shutdown request.
     pub grace: Duration,
     /// The slowest answer seen so far.
     pub slowest: Cell<Option<Duration>>,
@@ -58,7 +58,7 @@ pub struct Delivery<S> {
     pub size: Size,
     /// How many hits a second.
     pub throttle: Throttle,
-    /// The wish to stop.
+    /// The shutdown request.
     pub shutdown: Shutdown,
 }
 
@@ -98,7 +98,7 @@ impl RetryPolicy {
 
     fn retry_wait(&self, attempt: u32, mark: Mark) -> Duration {
         let grown = FIRST_RETRY_DELAY * 2u32.saturating_pow(attempt.saturating_sub(1));
-        // Recorders that failed together must not come back together.
+        // Requests that failed together must not come back together.
         let share = mark.0.rotate_left(attempt) % 256;
         grown.min(self.retry_delay).mul_f64(0.75 + share as f64 / 1024.0)
     }
@@ -193,7 +193,7 @@ impl<S: Sink> Delivery<S> {
         }
     }
 
-    /// Waits; false if there is a wish to stop.
+    /// Waits; false after a shutdown request.
     async fn pause(&self, wait: Duration) -> bool {
         pause(wait, &self.shutdown).await
     }
@@ -220,10 +220,10 @@ pub struct Question {
     asked: Asked,
     parts: Vec<Part>,
     days: Vec<jiff::civil::Date>,
-    oldest: i64,
+    /// Date of its oldest hit. Unknown of a batch of version 1, whose hits have no page views of their own, and of one that only
+    /// its marks tell of: then Matomo cannot be asked for its hits.
+    oldest: Option<i64>,
     newest: i64,
-    /// Its hits have page views of their own, by which Matomo can be asked for each of them.
-    has_page_views: bool,
     /// Matomo counted too few hits: though both marks are there, hits may be missing.
     is_short: bool,
 }
@@ -236,9 +236,8 @@ impl Question {
             asked: Asked { site: batch.site, ledger_site: batch.ledger_site, mark: batch.mark },
             parts: super::parts(&batch.origins),
             days: mark::days(&by_day),
-            oldest: batch.oldest,
+            oldest: Some(batch.oldest),
             newest: batch.newest,
-            has_page_views: true,
             is_short: false,
         }
     }
@@ -249,9 +248,8 @@ impl Question {
             asked: Asked { site, ledger_site: intent.ledger_site, mark: intent.mark },
             parts: intent.parts.clone(),
             days: mark::days(&intent.by_day),
-            oldest: intent.oldest.unwrap_or(intent.newest),
+            oldest: intent.oldest,
             newest: intent.newest,
-            has_page_views: intent.marks > 1,
             is_short: false,
         }
     }
@@ -357,14 +355,11 @@ async fn look_for_hits<S: Sink>(
 
 /// Compares the hits of a batch with those that Matomo has.
 async fn compare<S: Sink>(sink: &S, question: &Question) -> Result<Resolution, super::ApiError> {
-    let Question { asked, parts, has_page_views, .. } = question;
-    if !has_page_views || question.days.is_empty() {
-        return Ok(Resolution::Unknowable);
-    }
+    let Question { asked, parts, days, oldest, .. } = question;
+    let Some(oldest) = oldest.filter(|_| !days.is_empty()) else { return Ok(Resolution::Unknowable) };
     let views =
         parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| asked.mark.page_view(part.file, *line)));
-    let span =
-        Span { site: asked.site, days: question.days.clone(), oldest: question.oldest, page_views: views.collect() };
+    let span = Span { site: asked.site, days: days.clone(), oldest, page_views: views.collect() };
     let found = match sink.stored(&span).await {
         Ok(Some(found)) => found,
         // A list of visits that is too long to be read, or none at all.
@@ -401,8 +396,8 @@ async fn pause(wait: Duration, shutdown: &Shutdown) -> bool {
     }
 }
 
-/// How many requests may be in flight: one for each connection at first, half as many after Matomo undid a batch, one more
-/// after a run of successes.
+/// How many requests may be in flight: one for each connection at first, half as many after a refusal or an error of Matomo, one
+/// more after a run of successes.
 pub struct ConcurrencyLimit {
     free: Semaphore,
     all: usize,
@@ -410,7 +405,7 @@ pub struct ConcurrencyLimit {
     successes: Cell<usize>,
 }
 
-/// Successes before another recorder joins in again.
+/// Successes before one more request may be in flight again.
 const SUCCESSES_BEFORE_REGROWTH: usize = 8;
 
 impl ConcurrencyLimit {
@@ -442,7 +437,7 @@ impl ConcurrencyLimit {
     }
 }
 
-/// At most so many hits a second, over all recorders.
+/// At most so many hits a second, over all connections.
 pub struct Throttle {
     hits_per_second: Option<u32>,
     next: Cell<Option<Instant>>,
@@ -460,5 +455,92 @@ impl Throttle {
         let turn = self.next.get().unwrap_or(now).max(now);
         self.next.set(Some(turn + Duration::from_secs_f64(hits as f64 / f64::from(rate.max(1)))));
         tokio::time::sleep_until(turn).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::discover::SiteId;
+    use crate::id::{FileId, IntentId};
+    use crate::ledger::Offsets;
+    use crate::matomo::{ApiError, PageView};
+
+    /// Has both marks of every batch, and none of the hits that it is asked for.
+    struct WithoutHits;
+
+    impl Sink for WithoutHits {
+        async fn send(&self, _: &Batch) -> Outcome {
+            Outcome::Transient("it only answers questions".to_owned())
+        }
+
+        async fn traces(&self, asked: &[Asked]) -> Result<Vec<Option<Trace>>, ApiError> {
+            Ok(vec![Some(Trace { times: 1, first: true, last: true, ..Trace::default() }); asked.len()])
+        }
+
+        async fn stored(&self, _: &Span) -> Result<Option<HashSet<PageView>>, ApiError> {
+            Ok(Some(HashSet::new()))
+        }
+    }
+
+    fn resolution_of(oldest: Option<i64>) -> Resolution {
+        let parts = vec![Part { file: FileId(1), lines: Offsets::new(vec![0, 10]), proof: None }];
+        let intent = Intent {
+            intent: IntentId(3),
+            mark: Mark(7),
+            ledger_site: Some(SiteId(9)),
+            marks: 2,
+            sent_ms: 1,
+            parts,
+            newest: 100,
+            oldest,
+            days: Vec::new(),
+            by_day: vec![("1970-01-01".parse().unwrap(), 2)],
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let (question, shutdown) = (Question::of(SiteId(4), &intent), Shutdown::never());
+        runtime.block_on(resolve(&WithoutHits, &question, Duration::ZERO, &shutdown))
+    }
+
+    /// A rebuilt ledger does not know the oldest date: asked from the newest one on, Matomo would seem to lack the others.
+    #[test]
+    fn hits_are_looked_for_only_where_their_dates_are_known() {
+        assert_eq!(resolution_of(None), Resolution::Arrived { marks_missing: 0 });
+        assert!(
+            matches!(resolution_of(Some(50)), Resolution::ArrivedBut(missing) if missing[0].lines.as_slice() == [0, 10])
+        );
+    }
+
+    #[test]
+    fn a_batch_in_doubt_is_given_the_time_that_matomo_may_still_need() {
+        let seconds = Duration::from_secs;
+        let policy = |slowest: Option<u64>| RetryPolicy {
+            attempts_max: 1,
+            retry_delay: Duration::ZERO,
+            doubt_least: seconds(5),
+            grace: Duration::ZERO,
+            slowest: Cell::new(slowest.map(seconds)),
+        };
+        for (seen, elapsed, slowest, wait) in [
+            (Seen::Shortfall { hits: 1 }, 2, Some(9), 2),
+            (Seen::Answer, 2, Some(9), 3),
+            (Seen::MatomoError, 2, Some(9), 3),
+            (Seen::Closed, 2, None, 7),
+            (Seen::Closed, 2, Some(9), 47),
+            (Seen::Timeout, 60, None, 120),
+            (Seen::Timeout, 2, None, 60),
+            (Seen::Timeout, 2, Some(20), 100),
+            (Seen::Crash, 0, None, 60),
+            (Seen::Crash, 0, Some(1), 60),
+            (Seen::Crash, 0, Some(20), 100),
+        ] {
+            assert_eq!(
+                policy(slowest).doubt_wait(seen, seconds(elapsed)),
+                seconds(wait),
+                "{seen:?} {elapsed} {slowest:?}"
+            );
+        }
     }
 }

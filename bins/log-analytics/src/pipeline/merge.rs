@@ -8,7 +8,7 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::day::Days;
-use super::open::{OpenError, begins_as};
+use super::open::{OpenError, begins_as, is_left_alone};
 use super::pending_lines::PendingLines;
 use super::reader::{Ended, Reader, Sites, Step};
 use super::sender::{Offered, Proofs, Sender, Stop};
@@ -28,8 +28,6 @@ use crate::summary::Counts;
 const OPEN_FILES_MAX: usize = 200;
 /// Where this process may open no more files, so many are left for connections.
 const FILES_KEPT_FREE: usize = 8;
-/// A last line without an end is taken once nobody has written to the file for so long.
-const LAST_LINE_AFTER_NS: i64 = 24 * 3_600 * 1_000_000_000;
 /// One of so many lines may be unreadable before somebody is told.
 const UNREADABLE_SHARE: u64 = 10;
 
@@ -58,7 +56,6 @@ struct DrainingFile {
     ended: Ended,
     cut: bool,
     read_to: u64,
-    unread_from: Option<u64>,
     nul_bytes: u64,
     totals: Totals,
     counts: Counts,
@@ -311,8 +308,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
                 return Err(OpenError::Changed { path: pending.file.path.to_path_buf() });
             }
         }
-        let rests = self.import.now.as_nanosecond() as i64 - now.modified_ns >= LAST_LINE_AFTER_NS;
-        let takes_last_line = rests || source.is_packed();
+        let takes_last_line = source.is_packed() || is_left_alone(&now, self.import.now);
         let lines = PendingLines::of(lease.book(), pending.id);
         let opened = self.import.reading.open(source, content, lines, takes_last_line)?;
         let now = Moment { seconds: self.import.now.as_second(), micros: 0 };
@@ -322,20 +318,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     /// Nothing but blanks: settled by having been looked at.
     fn note_empty(&mut self, file: PendingFile, lease: &mut Lease) -> Result<(), Stop> {
         let checkpoint = lease.book().file(file.id).map_or(0, |content| content.checkpoint);
-        lease.finish(
-            file.id,
-            Finish {
-                path: path_of(&file),
-                offset: checkpoint,
-                cut: false,
-                rest: false,
-                totals: Totals::default(),
-                at_ms: now_ms(),
-                begins: None,
-                newest: None,
-                proof: None,
-            },
-        )?;
+        lease.finish(file.id, Finish::at(path_of(&file), checkpoint, now_ms()))?;
         self.slice.done_with(file.file.path);
         Ok(())
     }
@@ -466,7 +449,6 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
             ended,
             cut: reader.is_cut(),
             read_to: reader.read_to(),
-            unread_from: ended.unfinished.then(|| reader.read_to()),
             nul_bytes: reader.nul_bytes(),
             totals: Totals { unreadable: std::mem::take(&mut reader.unreadable), ..totals_of(&reader.counts) },
             counts: reader.counts,
@@ -508,28 +490,23 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
         if is_unreadable(counts) && read_before == (0, 0) {
             return self.give_up_unreadable(file, lease, report);
         }
-        let rest = ended.unfinished || ended.future_seconds.is_some();
-        lease.finish(
-            pending.id,
-            Finish {
-                path: path_of(pending),
-                offset: file.read_to,
-                cut: file.cut,
-                rest,
-                totals: file.totals.clone(),
-                at_ms: now_ms(),
-                begins: pending.begins.map(|moment| moment.seconds).filter(|_| read_before.1 == 0),
-                newest: file.newest,
-                proof: Some(file.proof),
-            },
-        )?;
+        let end = Finish {
+            cut: file.cut,
+            rest: ended.unfinished || ended.future_seconds.is_some(),
+            totals: file.totals.clone(),
+            begins: pending.begins.map(|moment| moment.seconds).filter(|_| read_before.1 == 0),
+            newest: file.newest,
+            proof: Some(file.proof),
+            ..Finish::at(path_of(pending), file.read_to, now_ms())
+        };
+        lease.finish(pending.id, end)?;
         if let Some(seconds_ahead) = ended.future_seconds {
             warn!(%site, file = %path, seconds_ahead,
                 "File waits: a line is dated in the future, which Matomo would count at the time of the import");
             report.future_files += 1;
         }
-        if let Some(offset) = file.unread_from {
-            debug!(%site, file = %path, offset, "Last line of the file has no end yet and waits for it");
+        if ended.unfinished {
+            debug!(%site, file = %path, offset = file.read_to, "Last line of the file has no end yet and waits for it");
         }
         self.say_imported(file, lease);
         Ok(())

@@ -4,15 +4,19 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use shared::shutdown::Shutdown;
 
 use super::pending_lines::PendingLines;
 use super::reader::{Ending, Opened};
 use crate::discover::Head;
-use crate::file::{self, Lines, PrefixHasher, ReadError, Source, TextEncoding};
+use crate::file::{self, Lines, PrefixHasher, ReadError, Source, Stat, TextEncoding};
 use crate::format::{self, Choice, Detector, FormatOptions, Found, Moment, NotFound, Parsed};
 use crate::hit::Clock;
 use crate::ledger::Content;
+
+/// A last line without an end is taken once nobody has written to the file for so long.
+const LAST_LINE_AFTER_NS: i64 = 24 * 3_600 * 1_000_000_000;
 
 /// How to read log files.
 #[derive(Debug, Clone)]
@@ -257,7 +261,11 @@ pub(super) fn take_header(parser: &mut (dyn format::LineParser + Send), line: &[
 /// Whether a file still begins as it did when it was looked at.
 pub(super) fn begins_as(source: &Source, content: &Content) -> Result<bool, ReadError> {
     let head = Head::read(source)?;
-    let milestones = head.milestones();
-    let agrees = content.milestones.iter().zip(&milestones).all(|(one, other)| one == other);
-    Ok(agrees && content.milestones.len() <= milestones.len() && head.line_key() == content.line_key)
+    let is_as_long = content.milestones.len() <= head.milestones().len();
+    Ok(is_as_long && head.agrees_with(&content.milestones) && head.line_key() == content.line_key)
+}
+
+/// Whether nobody has written to a file for so long that its last line is taken although it has no end.
+pub(super) fn is_left_alone(stat: &Stat, now: Timestamp) -> bool {
+    now.as_nanosecond() as i64 - stat.modified_ns >= LAST_LINE_AFTER_NS
 }

@@ -4,15 +4,16 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::open::{Reading, begins_as};
+use super::open::{Reading, begins_as, is_left_alone};
 use super::pending_lines::PendingLines;
 use super::site::now_ms;
 use crate::discover::{Head, Identity, LogFile, Looking, identify};
 use crate::file::{GiveUp, Proof, ReadError, Source, Stat};
 use crate::id::FileId;
-use crate::ledger::{Content, FileState, Finish, Lease, LedgerError, Totals, path_text};
+use crate::ledger::{Content, FileState, Finish, Lease, LedgerError, path_text};
 
 /// So many contents of which nothing was booked are compared with a new one.
 const TWINS_MAX: usize = 64;
@@ -56,6 +57,8 @@ pub struct Recognise<'r> {
     pub reading: &'r Reading,
     /// Whether files that may hold the same as one that waits are left for later.
     pub defers: bool,
+    /// How late it is, by Matomo's clock where that is known.
+    pub now: Timestamp,
     /// Whether to give up.
     pub give_up: GiveUp<'r>,
 }
@@ -146,11 +149,10 @@ impl Recognise<'_> {
         let looking = Looking { source: &source, head: &head, before, holder: &holder, give_up: self.give_up };
         let identity = identify(&looking, candidates)?;
         Ok(match identity {
-            Identity::Known(id) if lease.book().recognise(&file) == Some((id, false)) => Ok(Looked::Waits(id)),
-            Identity::Known(id) => lease.see(Some(id), &file, &head).map(Looked::Waits),
+            Identity::Known(id) => see_again(lease, id, &file, &head),
             Identity::Copy(of, proof) => note_copy(lease, &file, &head, of, proof).map(|()| Looked::Nothing),
-            // Its first line will tell, once it is complete.
-            Identity::Unsure(_) if head.is_half_a_line() => Ok(Looked::Nothing),
+            // Its first line will tell, once it is complete. The wait ends after a day without a write.
+            Identity::Unsure(_) if head.is_half_a_line() && !is_left_alone(&file.stat, self.now) => Ok(Looked::Nothing),
             // Files that are looked at after it may show it.
             Identity::Unsure(_) if self.defers => Ok(Looked::Deferred),
             Identity::Unsure(of) => {
@@ -165,21 +167,10 @@ impl Recognise<'_> {
             Identity::New if has_twin(lease, &source, &head, |id| self.defers || is_among(waiting, id))? => {
                 Ok(Looked::Deferred)
             }
-            Identity::New => {
-                let unbooked = same.filter(|id| lease.book().file(*id).is_some_and(|content| !content.is_booked()));
-                match unbooked {
-                    Some(id) if lease.book().recognise(&file) == Some((id, false)) => Ok(Looked::Waits(id)),
-                    Some(id)
-                        if lease
-                            .book()
-                            .file(id)
-                            .is_some_and(|content| begins_as(&source, content).unwrap_or(false)) =>
-                    {
-                        lease.see(Some(id), &file, &head).map(Looked::Waits)
-                    }
-                    _ => self.take_new(lease, &file, &source, &head, before),
-                }
-            }
+            Identity::New => match same.filter(|id| is_still_unbooked(lease, *id, &source)) {
+                Some(id) => see_again(lease, id, &file, &head),
+                None => self.take_new(lease, &file, &source, &head, before),
+            },
         })
     }
 
@@ -239,9 +230,10 @@ impl Inodes {
 fn is_grown(lease: &Lease, id: FileId, source: &Source, head: &Head) -> Result<bool, ReadError> {
     let Some(content) = lease.book().file(id) else { return Ok(false) };
     let Some(proof) = content.proof.filter(|_| content.is_booked()) else { return Ok(false) };
-    let milestones = head.milestones();
-    let agrees = content.milestones.iter().zip(&milestones).all(|(one, other)| one == other);
-    Ok(agrees && !content.is_believed && source.stat().size >= proof.at && source.ends_as(&proof)?)
+    Ok(head.agrees_with(&content.milestones)
+        && !content.is_believed
+        && source.stat().size >= proof.at
+        && source.ends_as(&proof)?)
 }
 
 /// Whether a file is shorter than what is settled of its content: an older copy, of which nothing was settled when it was seen.
@@ -265,8 +257,7 @@ fn is_outgrown(lease: &Lease, id: FileId, head: &Head) -> bool {
 fn holder(lease: &Lease, id: FileId, source: &Source) -> Option<Source> {
     let content = lease.book().file(id)?;
     let paths = lease.book().paths_of(id, source.path());
-    let all = || paths.iter().filter_map(|(path, stat)| still_holds(Path::new(path), stat, content));
-    all().next()
+    paths.into_iter().find_map(|(path, stat)| still_holds(Path::new(path), &stat, content))
 }
 
 fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
@@ -298,6 +289,20 @@ fn has_twin(lease: &Lease, source: &Source, head: &Head, counts: impl Fn(FileId)
     Ok(false)
 }
 
+/// Whether a file still holds what it was seen to hold, of which nothing was booked yet.
+fn is_still_unbooked(lease: &Lease, id: FileId, source: &Source) -> bool {
+    let content = lease.book().file(id).filter(|content| !content.is_booked());
+    content.is_some_and(|content| begins_as(source, content).unwrap_or(false))
+}
+
+/// A file that holds a known content, noted unless it is known to hold it.
+fn see_again(lease: &mut Lease, id: FileId, file: &LogFile, head: &Head) -> Result<Looked, LedgerError> {
+    if lease.book().recognise(file) != Some((id, false)) {
+        lease.see(Some(id), file, head)?;
+    }
+    Ok(Looked::Waits(id))
+}
+
 fn is_among(waiting: &[(FileId, LogFile)], id: FileId) -> bool {
     waiting.iter().any(|(waits, _)| *waits == id)
 }
@@ -307,17 +312,7 @@ fn note_copy(lease: &mut Lease, file: &LogFile, head: &Head, of: FileId, proof: 
     let known = lease.book().file(of).map(|content| content.path.to_string());
     info!(site = %lease.book().site(), file = %file.path.display(), of = known, "File is an older copy of an imported log");
     let id = lease.see(None, file, head)?;
-    let finish = Finish {
-        path: path_text(file).into_owned(),
-        offset: proof.at,
-        cut: false,
-        rest: false,
-        totals: Totals::default(),
-        at_ms: now_ms(),
-        begins: None,
-        newest: None,
-        proof: Some(proof),
-    };
+    let finish = Finish { proof: Some(proof), ..Finish::at(path_text(file).into_owned(), proof.at, now_ms()) };
     lease.finish(id, finish)
 }
 

@@ -56,7 +56,7 @@ pub async fn settle_doubts<S: Sink>(lease: &mut Lease, delivery: &Delivery<S>) -
             Resolution::Unknowable => {
                 error!(%site, hits = intent.hits(),
                     "IMPORT_LOG_ERROR Batch outcome unknown after a crash, its lines are set aside; decide with \
-                     `log-analytics retry --resend` or `--skip` (with MATOMO_LEDGER_SITE set this does not happen)");
+                     `log-analytics retry --resend` or `--skip`");
                 lease.withhold(intent.intent, "a crash left it without an answer")?;
             }
             Resolution::Unasked if delivery.shutdown.requested() => return Err(Stop::Asked),
@@ -212,7 +212,6 @@ impl<S: Sink> Audit<'_, S> {
                 marks: 2,
                 sent_ms: jiff::Timestamp::now().as_millisecond(),
                 parts,
-                pv_id: None,
                 newest: newest.map_or(0, |(_, seconds)| seconds),
                 oldest: None,
                 days: newest.map(|(day, _)| day).into_iter().collect(),

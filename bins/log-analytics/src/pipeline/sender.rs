@@ -485,9 +485,10 @@ impl<S: Sink + 'static> Sender<S> {
         self.delivered.tracked += receipt.tracked;
         self.delivered.invalid += receipt.invalid;
         self.delivered.short += receipt.short;
-        let announcement = self.announcement.filter(|_| receipt.short > 0);
-        self.matomo_has_days_of(batch);
-        self.announcement = announcement;
+        self.open_days.extend(batch.days.iter().map(|touched| touched.day));
+        if receipt.short == 0 {
+            self.announcement = None;
+        }
         self.progress.settle(&batch.origins);
         let Some(lease) = lease else { return Ok(()) };
         lease.commit(batch.intent, receipt)?;
@@ -501,7 +502,6 @@ impl<S: Sink + 'static> Sender<S> {
             "Matomo stored a part of a batch (a deadlock or a lock wait in its database); the missing hits are sent again");
         let Some(lease) = lease else { return Err(Stop::InDoubt("a part of a batch arrived".to_owned())) };
         self.delivered.tracked += batch.hits() - lost;
-        self.matomo_has_days_of(batch);
         lease.commit_but(batch.intent, missing)?;
         Err(Stop::Again)
     }
@@ -514,11 +514,6 @@ impl<S: Sink + 'static> Sender<S> {
         self.progress.settle(&batch.origins);
         lease.withhold(batch.intent, &why)?;
         self.advance(batch, lease)
-    }
-
-    fn matomo_has_days_of(&mut self, batch: &Batch) {
-        self.announcement = None;
-        self.open_days.extend(batch.days.iter().map(|touched| touched.day));
     }
 
     fn advance(&mut self, batch: &Batch, lease: &mut Lease) -> Result<(), Stop> {

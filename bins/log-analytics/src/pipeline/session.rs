@@ -96,7 +96,7 @@ impl Pass<'_> {
         }
         let in_doubt = lease.book().pending().any(|pending| pending.standing == Standing::Open);
         let give_up = || self.shutdown.requested();
-        let recognise = Recognise { reading: &reading, defers: true, give_up: &give_up };
+        let recognise = Recognise { reading: &reading, defers: true, now: self.now(), give_up: &give_up };
         let found = recognise.files(&mut lease, files)?;
         if self.shutdown.requested() {
             return Err(SiteProblem::Asked);

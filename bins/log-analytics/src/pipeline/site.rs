@@ -109,7 +109,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     ) -> Result<Option<Vec<(FileId, LogFile)>>, Stop> {
         for defers in [true, false] {
             let give_up = || self.asked();
-            let recognise = Recognise { reading: self.reading, defers, give_up: &give_up };
+            let recognise = Recognise { reading: self.reading, defers, now: self.now, give_up: &give_up };
             let Recognised { waiting, unreadable, quarantined, deferred, resting } = recognise.files(lease, files)?;
             if self.asked() {
                 return Err(Stop::Asked);
@@ -295,7 +295,7 @@ mod tests {
         let reading = Reading { format, encoding: TextEncoding::Utf8, zone: None, shutdown };
         let mut waiting = |asked| {
             let give_up = patient_for(asked);
-            let recognise = Recognise { reading: &reading, defers: true, give_up: &give_up };
+            let recognise = Recognise { reading: &reading, defers: true, now: Timestamp::now(), give_up: &give_up };
             recognise.files(&mut lease, &all).unwrap().waiting.len()
         };
         assert_eq!([0, 2, 0, 100].map(&mut waiting), [0, 2, 2, 5], "what was seen once is not asked for");

@@ -9,12 +9,9 @@ use super::open::Reading;
 use super::pending_lines::PendingLines;
 use super::site::now_ms;
 use crate::discover::{Head, LogFile};
-use crate::file::{ReadError, Source};
-use crate::ledger::{FileId, FileState, Finish, Lease, LedgerError, ShellState, TakeOver, Totals, path_text};
+use crate::file::Source;
+use crate::ledger::{FileId, FileState, Finish, Lease, LedgerError, ShellState, TakeOver};
 use crate::matomo::sentence;
-
-/// Where the lines of an archive end that was imported as a whole: behind any line.
-const END_OF_ARCHIVE: u64 = i64::MAX as u64;
 
 /// Why a site's state cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -146,10 +143,10 @@ fn note(
         }
     };
     let why = match meant {
-        Meant::Imported => match ends_a_line(&source) {
-            Ok(ends_a_line) => {
+        Meant::Imported => match Finish::believed(file, &source, now_ms()) {
+            Ok(end) => {
                 let id = lease.see_believed(known, file, &head)?;
-                lease.finish(id, finish(file, &source, ends_a_line))?;
+                lease.finish(id, end)?;
                 return Ok(Some(FileState::Finished));
             }
             // What was imported must not be imported again when it can be read once more.
@@ -173,30 +170,4 @@ fn note(
 fn begins_after(source: &Source, reading: &Reading, listed_ms: i64) -> bool {
     let glance = reading.glance(source, &PendingLines::all()).ok();
     glance.and_then(|glance| glance.begins).is_some_and(|begins| begins.seconds * 1000 > listed_ms)
-}
-
-/// Whether the last line of a plain file has its end.
-fn ends_a_line(source: &Source) -> Result<bool, ReadError> {
-    let size = source.stat().size;
-    if source.is_packed() || size == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    crate::file::read_full(&mut source.plain_from(size - 1), &mut last)
-        .map_err(|error| ReadError::Read { path: source.path().to_owned(), error })?;
-    Ok(matches!(last, [b'\n' | b'\r']))
-}
-
-fn finish(file: &LogFile, source: &Source, ends_a_line: bool) -> Finish {
-    Finish {
-        path: path_text(file).into_owned(),
-        offset: if source.is_packed() { END_OF_ARCHIVE } else { source.stat().size },
-        cut: !ends_a_line,
-        rest: false,
-        totals: Totals::default(),
-        at_ms: now_ms(),
-        begins: None,
-        newest: None,
-        proof: None,
-    }
 }
