@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
 use log_analytics::format::{Chosen, FORMATS, FormatOptions, LineParser, Moment, Parsed};
-use log_analytics::hit::{HitOptions, Judge, Replay, Site, Verdict};
+use log_analytics::hit::{Dates, HitOptions, Judge, Replay, Site, Verdict};
 
 const NOW: Moment = Moment { seconds: 1_800_000_000, micros: 0 };
 
@@ -50,12 +50,12 @@ thread_local! {
 fuzz_target!(|bytes: &[u8]| {
     let site = Site::new(4, "https://www.example.org");
     KEPT.with_borrow_mut(|Kept { judges, parsers }| {
-        let mut json = Vec::new();
+        let (mut json, mut dates) = (Vec::new(), Dates::default());
         for line in bytes.split(|&byte| byte == b'\n') {
             for parser in &mut *parsers {
                 let Parsed::Record(record) = parser.parse(line) else { continue };
                 for judge in &mut *judges {
-                    if let Verdict::Keep(hit) = judge.judge(&record, NOW) {
+                    if let Verdict::Keep(hit) = judge.judge(&record, &mut dates, NOW) {
                         json.clear();
                         judge.write(&hit, &site, &mut json);
                         let hit: serde_json::Value = serde_json::from_slice(&json).expect("a hit is JSON");

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::discover::SiteId;
 use crate::file::{PrefixHasher, Source, lines};
 use crate::format::{Found, Parsed};
-use crate::hit::Clock;
+use crate::hit::Dates;
 use crate::ledger::{FileId, Lease, Ledger, Spans};
 use crate::matomo::sentence;
 use crate::pipeline::Days;
@@ -115,11 +115,11 @@ fn lines_of(settings: &Settings, path: &Path, day: Date, zone: &TimeZone) -> Res
         return Ok(spans);
     };
     let mut days = Days::new(zone.clone(), jiff::Timestamp::now());
-    let mut clock = Clock::new(reading.zone);
+    let mut dates = Dates::new(reading.zone, None);
     let mut lines = lines(&source, PrefixHasher::default()).map_err(|error| unreadable(&error))?;
     while let Some(line) = lines.next_line().map_err(|error| unreadable(&error))? {
         if let Parsed::Record(record) = parser.parse(line.bytes)
-            && let Some(moment) = clock.read(&record.date)
+            && let Some(moment) = dates.read(&record.date)
             && days.of(moment.seconds).is_some_and(|(of, _)| of == day)
         {
             spans.add(line.offset, line.end);

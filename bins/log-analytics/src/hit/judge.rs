@@ -5,7 +5,8 @@ use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::agent::{Agent, Agents};
-use super::clock::Clock;
+use super::date_writer::DateWriter;
+use super::dates::Dates;
 use super::extension::Kind;
 use super::filter;
 use super::group::{self, Group};
@@ -26,7 +27,7 @@ const NO_HOST: &[u8] = b"no-hostname-found-in-log";
 pub struct Judge {
     pub(super) rules: Rules,
     pub(super) agents: Agents,
-    pub(super) clock: Clock,
+    pub(super) dates: DateWriter,
     pub(super) opening: Opening,
     pub(super) room: Vec<u8>,
 }
@@ -94,21 +95,21 @@ impl Judge {
         Ok(Self {
             agents: Agents::new(&options.useragent_excludes, rules.label(), rules.after_agent()),
             rules,
-            clock: Clock::new(options.zone.clone()),
+            dates: DateWriter::default(),
             opening: Opening::default(),
             room: Vec::new(),
         })
     }
 
-    /// Whether the record becomes a hit, as seen at `now`.
+    /// Whether the record becomes a hit, as seen at `now`; `dates` are those of its file.
     #[inline]
-    pub fn judge<'r>(&mut self, record: &'r Record<'r>, now: Moment) -> Verdict<'r> {
+    pub fn judge<'r>(&mut self, record: &'r Record<'r>, dates: &mut Dates, now: Moment) -> Verdict<'r> {
         let request = Request::new(record, &self.rules);
         let kind = self.rules.extensions.kind(request.target.path());
         let agent = xxh3_64(request.user_agent);
         let passed = filter::download(kind)
             .and_then(|()| self.by_words(&request, kind, agent))
-            .and_then(|words| Ok((words, self.by_time(&request, now)?)));
+            .and_then(|words| Ok((words, self.by_time(&request, dates, now)?)));
         let masked_ip = self.rules.addresses.masked(&record.ip);
         match passed {
             Err(reason) => Verdict::Skip(Skipped { reason, download: kind.download }),
@@ -157,8 +158,8 @@ impl Judge {
 
     /// The filters that need the date, and those the reference puts behind it.
     #[inline]
-    fn by_time(&mut self, request: &Request<'_>, now: Moment) -> Result<Passed, Skip> {
-        let mut moment = self.clock.read(&request.record.date).ok_or(Skip::InvalidDate)?;
+    fn by_time(&self, request: &Request<'_>, dates: &mut Dates, now: Moment) -> Result<Passed, Skip> {
+        let mut moment = dates.read(&request.record.date).ok_or(Skip::InvalidDate)?;
         moment.seconds = moment.seconds.saturating_add(self.rules.options.add_to_date_seconds);
         let replay = Parameters::read(&self.rules, &request.target)?;
         filter::host(&self.rules, request)?;

@@ -6,7 +6,8 @@
 
 mod address;
 mod agent;
-mod clock;
+mod date_writer;
+mod dates;
 mod dimension;
 mod extension;
 mod filter;
@@ -27,7 +28,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use clock::Clock;
+pub use dates::Dates;
 pub use judge::{Judge, Judged, Verdict};
 pub use options::{HitOptions, OptionError, Replay};
 pub use site::Site;

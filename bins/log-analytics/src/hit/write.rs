@@ -27,7 +27,7 @@ impl Judge {
         push_addresses(out, hit, &address, site);
         out.extend_from_slice(br#"","cip":""#);
         json::push_known(out, hit.ip(), hit.record.plain, Stray::Replace);
-        self.clock.push(out, hit.moment);
+        self.dates.push(out, hit.moment);
         let agent = &hit.known_agent;
         out.extend_from_slice(&agent.json);
         push_page_variables(out, hit, &self.rules);

@@ -17,7 +17,7 @@ use super::sender::{Offered, Sender, Shape, Stop, Unproven};
 use crate::discover::SiteId;
 use crate::file::{self, Compression, Lines, PrefixHasher, Source};
 use crate::format::{Found, Moment};
-use crate::hit::{Judge, OptionError, Site};
+use crate::hit::{Dates, Judge, OptionError, Site};
 use crate::id::FileId;
 use crate::matomo::{ApiError, Asked, Batch, Delivery, Label, Matomo, Outcome, PageView, Sink, Span, Trace, Wrapped};
 use crate::options::ImportOptions;
@@ -252,7 +252,8 @@ impl Under<'_> {
         let options = self.import.options;
         let encoding = self.reading.encoding;
         let (pending, ending) = (PendingLines::all(), Ending::Final);
-        let opened = Opened { file, lines, parser, pending, begins_cut: false, ending, encoding, source: None };
+        let dates = Dates::new(self.reading.zone.clone(), None);
+        let opened = Opened { file, lines, parser, dates, pending, begins_cut: false, ending, encoding, source: None };
         self.sender.progress.open(file, 0);
         let now = Moment { seconds: Timestamp::now().as_second(), micros: 0 };
         let mut reader = Reader::new(opened, now);

@@ -12,7 +12,7 @@ use super::reader::{Ending, Opened};
 use crate::discover::Head;
 use crate::file::{self, Lines, PrefixHasher, ReadError, Source, Stat, TextEncoding};
 use crate::format::{self, Choice, Detector, FormatOptions, Found, Moment, NotFound, Parsed};
-use crate::hit::Clock;
+use crate::hit::Dates;
 use crate::ledger::Content;
 
 /// A last line without an end is taken once nobody has written to the file for so long.
@@ -96,7 +96,7 @@ impl Reading {
         let begin = pending.begin();
         let from = if parser.needs_header() || source.is_packed() { 0 } else { begin };
         let mut lines = file::lines(source, PrefixHasher::unproven(from))?;
-        let mut clock = Clock::new(self.zone.clone());
+        let mut dates = Dates::new(self.zone.clone(), pending.newest_before());
         let (mut looked_at, mut passed) = (0, 0_u64);
         // A damaged archive is found out when it is read to its end, with a better sentence.
         while let Ok(Some(line)) = lines.next_line() {
@@ -109,7 +109,7 @@ impl Reading {
                 continue;
             }
             if let Parsed::Record(record) = parser.parse(line.bytes)
-                && let Some(begins) = clock.read(&record.date)
+                && let Some(begins) = dates.read(&record.date)
             {
                 return Ok(Glance { format: Some(format), begins: Some(begins) });
             }
@@ -129,14 +129,14 @@ impl Reading {
         let mut outline = Outline { lines: 0, has_date: false };
         let Some(Found { mut parser, .. }) = self.parser(source)? else { return Ok(outline) };
         let mut lines = file::lines(source, PrefixHasher::default())?;
-        let mut clock = Clock::new(self.zone.clone());
+        let mut dates = Dates::new(self.zone.clone(), None);
         while let Some(line) = lines.next_line()? {
             outline.lines += 1;
             if outline.lines.is_multiple_of(LINES_PER_LOOK) && self.shutdown.requested() {
                 return Err(ReadError::GivenUp { path: source.path().to_owned() }.into());
             }
             if let Parsed::Record(record) = parser.parse(line.bytes) {
-                outline.has_date |= clock.read(&record.date).is_some_and(|moment| moment.seconds == seconds);
+                outline.has_date |= dates.read(&record.date).is_some_and(|moment| moment.seconds == seconds);
             }
         }
         Ok(outline)
@@ -163,6 +163,7 @@ impl Reading {
             file: content.id,
             lines: file::lines(&source, hasher)?,
             parser,
+            dates: Dates::new(self.zone.clone(), pending.newest_before()),
             pending,
             begins_cut,
             ending: Ending::MayGrow { takes_last_line },

@@ -6,7 +6,7 @@ use super::open::take_header;
 use super::pending_lines::PendingLines;
 use crate::file::{Lines, Proof, ReadError, Source, Stat, TextEncoding};
 use crate::format::{LineParser, Moment, Parsed};
-use crate::hit::{Judge, Site, Skip, Skipped, Verdict};
+use crate::hit::{Dates, Judge, Site, Skip, Skipped, Verdict};
 use crate::ledger::{FileId, Spans};
 use crate::merge::{Origin, Queued};
 use crate::summary::{Counts, Place};
@@ -71,6 +71,8 @@ pub struct Opened {
     pub lines: Lines,
     /// Its parser.
     pub parser: Box<dyn LineParser + Send>,
+    /// Reads its dates.
+    pub dates: Dates,
     /// Which lines are to be sent.
     pub pending: PendingLines,
     /// The first line is the rest of one that was taken without its terminator.
@@ -214,7 +216,16 @@ impl Reader {
         self.current = None;
         self.json.clear();
         let Self { opened, now, read_to, kept_line, cut, counts, json, unreadable, .. } = self;
-        let mut reading = Reading { parser: &mut *opened.parser, judge, sites, now: *now, json, counts, unreadable };
+        let mut reading = Reading {
+            parser: &mut *opened.parser,
+            dates: &mut opened.dates,
+            judge,
+            sites,
+            now: *now,
+            json,
+            counts,
+            unreadable,
+        };
         if let Some((offset, line)) = kept_line.take() {
             let came = reading.read(&line);
             if let Came::AskSite(host) = came {
@@ -278,6 +289,7 @@ enum Came {
 /// From a line to a hit.
 struct Reading<'c> {
     parser: &'c mut (dyn LineParser + Send),
+    dates: &'c mut Dates,
     judge: &'c mut Judge,
     sites: &'c Sites,
     now: Moment,
@@ -296,7 +308,7 @@ impl Reading<'_> {
             Parsed::Malformed(_) => return Came::Malformed,
             Parsed::Header => return Came::Header,
         };
-        let verdict = self.judge.judge(record, self.now);
+        let verdict = self.judge.judge(record, self.dates, self.now);
         let judged = match &verdict {
             Verdict::Keep(judged) => judged,
             Verdict::Skip(skipped) => return Came::Skip(*skipped),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::{Event, GenerationTime};
-use crate::hit::add_parameter;
+use crate::hit::{Dates, add_parameter};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn any_record_becomes_json_that_matomo_reads(record in records(), options in options(), host_mode: bool) {
         let mut judge = Judge::new(&options, host_mode).unwrap();
-        let Verdict::Keep(kept) = judge.judge(&record, NOW) else { return Ok(()) };
+        let Verdict::Keep(kept) = judge.judge(&record, &mut Dates::default(), NOW) else { return Ok(()) };
         let mut out = Vec::new();
         judge.write(&kept, &site(), &mut out);
         prop_assert_eq!(out.last(), Some(&b'}'));

@@ -1,7 +1,7 @@
 //! Every filter, and their order.
 
 use super::*;
-use crate::hit::Skipped;
+use crate::hit::{Dates, Skipped};
 
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -45,7 +45,9 @@ fn static_files_and_robots_txt_are_dropped_or_sent_as_downloads() {
 #[test]
 fn a_dropped_download_is_counted_all_the_same() {
     let record = Record { status: text("404"), ..view("/f.zip") };
-    let Verdict::Skip(skipped) = judge(&HitOptions::default()).judge(&record, NOW) else { panic!("kept") };
+    let Verdict::Skip(skipped) = judge(&HitOptions::default()).judge(&record, &mut Dates::default(), NOW) else {
+        panic!("kept")
+    };
     assert_eq!(skipped, Skipped { reason: Skip::HttpError, download: true });
 }
 
@@ -55,7 +57,7 @@ fn a_download_list_of_ones_own_drops_the_other_known_downloads() {
     assert_eq!(reason(&options, &view("/a.csv")), None);
     assert_eq!(reason(&options, &view("/a.html")), None);
     let pdf = view("/a.pdf");
-    let Verdict::Skip(skipped) = judge(&options).judge(&pdf, NOW) else { panic!("kept") };
+    let Verdict::Skip(skipped) = judge(&options).judge(&pdf, &mut Dates::default(), NOW) else { panic!("kept") };
     assert_eq!(skipped, Skipped { reason: Skip::Download, download: false });
 }
 

@@ -98,6 +98,7 @@ fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pat
     let bytes = fs::read(golden.join("inputs").join(input)).unwrap();
     let mut judge = Judge::new(&options.hits, options.site.idsite.is_none()).unwrap();
     let (mut sites, mut counts, mut hits) = (Sites::new(case), Counts::default(), Vec::new());
+    let mut dates = Dates::default();
     let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|&byte| byte == b'\n');
     for (number, line) in lines.enumerate().skip(options.skip as usize) {
         counts.lines += 1;
@@ -107,7 +108,7 @@ fn import(case: &Value, golden: &Path, input: &str, options: &ImportOptions, pat
             continue;
         };
         let record = record(&captures);
-        match judge.judge(&record, NOW) {
+        match judge.judge(&record, &mut dates, NOW) {
             Verdict::Skip(skipped) => counts.skip(skipped, place, line),
             Verdict::Keep(hit) => {
                 let host = String::from_utf8_lossy(judge.host(&hit).unwrap_or_default()).into_owned();

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{HitOptions, Judge, Judged, Site, Skip, Verdict};
+use super::{Dates, HitOptions, Judge, Judged, Site, Skip, Verdict};
 use crate::format::{Date, Moment, Record, Text};
 
 /// 2026-11-24 00:00:00 UTC.
@@ -43,7 +43,7 @@ fn judge(options: &HitOptions) -> Judge {
 }
 
 fn kept<'r>(judge: &mut Judge, record: &'r Record<'r>) -> Judged<'r> {
-    match judge.judge(record, NOW) {
+    match judge.judge(record, &mut Dates::default(), NOW) {
         Verdict::Keep(hit) => hit,
         Verdict::Skip(skipped) => panic!("{} for {record:?}", skipped.reason.word()),
     }
@@ -60,7 +60,7 @@ fn hit(options: &HitOptions, record: &Record<'_>) -> Value {
 
 /// Why a record is no hit, if it is none.
 fn reason(options: &HitOptions, record: &Record<'_>) -> Option<Skip> {
-    match judge(options).judge(record, NOW) {
+    match judge(options).judge(record, &mut Dates::default(), NOW) {
         Verdict::Keep(_) => None,
         Verdict::Skip(skipped) => Some(skipped.reason),
     }

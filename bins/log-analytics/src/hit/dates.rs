@@ -1,40 +1,27 @@
-//! Dates in and out. Requests come many to the second, so the last answer is kept in both directions.
+//! Dates of lines. Requests come many to the second, so the last answer is kept.
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::format::{Date, Moment};
 
-const SECONDS_PER_DAY: i64 = 86_400;
-
-/// Width of `YYYY-MM-DD`.
-const DAY_WIDTH: usize = 10;
-/// What stands before the date of a hit, and behind the second.
-const OPENING: &[u8; 9] = br#"","cdt":""#;
-const CLOSING: &[u8; 2] = br#"","#;
 /// Width of `dd/Mon/yyyy:` and of `hh:mm:ss`.
 const CLF_DAY_WIDTH: usize = 12;
 const CLF_TIME_WIDTH: usize = 8;
-/// Width of ` HH:MM:SS`.
-const TIME_WIDTH: usize = 9;
 
-/// Reads dates of records and writes dates of hits.
+/// Within an hour that clocks show twice, a date that is so much earlier than the one before it belongs to the second hour:
+/// lines of one log are out of order by seconds, at most by the length of a request.
+const BACK_TO_THE_SECOND_HOUR_SECONDS: i64 = 30 * 60;
+
+/// Reads the dates of one file, line by line.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub struct Dates {
     zone: Option<TimeZone>,
+    /// The newest date that was read in `zone`, seconds since 1970.
+    newest: Option<i64>,
     read: Option<Reading>,
     clf_day: Option<ClfDay>,
-    written: Option<Written>,
-}
-
-/// The date of a hit between the fields around it.
-type WrittenText = [u8; OPENING.len() + DAY_WIDTH + TIME_WIDTH];
-
-/// The second written last.
-#[derive(Debug)]
-struct Written {
-    second: i64,
-    text: WrittenText,
 }
 
 /// A day as Apache writes it, in a zone, and when it begins: within a day only the digits of the time change.
@@ -57,10 +44,11 @@ struct Reading {
     moment: Option<Moment>,
 }
 
-impl Clock {
-    /// A clock that reads dates without a zone in `zone`, or in UTC.
-    pub fn new(zone: Option<TimeZone>) -> Self {
-        Self { zone, ..Self::default() }
+impl Dates {
+    /// Reads dates without a zone in `zone`, or in UTC. `newest` is the date of the newest hit before the first line, seconds
+    /// since 1970: it tells the two hours apart that clocks show alike in autumn.
+    pub fn new(zone: Option<TimeZone>, newest: Option<i64>) -> Self {
+        Self { zone, newest, ..Self::default() }
     }
 
     /// The moment a date stands for; none if there is no such date.
@@ -103,41 +91,28 @@ impl Clock {
         if !known || reading.pattern != pattern {
             reading.remember(pattern, text, zone.map(|zone| &**zone));
             reading.moment = match (zone, &self.zone) {
-                (None, Some(zone)) => date.moment().and_then(|moment| in_zone(moment, zone)),
+                (None, Some(zone)) => date.moment().and_then(|moment| in_zone(moment, zone, self.newest)),
                 _ => date.moment(),
             };
+            self.newest = self.newest.max(reading.moment.map(|moment| moment.seconds));
             if let Date::Clf { date, zone } = date {
                 self.clf_day = reading.moment.and_then(|moment| ClfDay::of(date, zone, moment));
             }
         }
         reading.moment
     }
-
-    /// Appends `cdt` between the fields around it: `YYYY-MM-DD HH:MM:SS`, and `.ffffff` if there is a fraction, in UTC.
-    pub(super) fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
-        let written = match &mut self.written {
-            Some(written) if written.second == moment.seconds => written,
-            written => {
-                let text = written_text(moment.seconds, written.as_ref());
-                written.insert(Written { second: moment.seconds, text })
-            }
-        };
-        out.extend_from_slice(&written.text);
-        if moment.micros != 0 {
-            let mut fraction = *b".000000";
-            put(&mut fraction[1..], i64::from(moment.micros));
-            out.extend_from_slice(&fraction);
-        }
-        out.extend_from_slice(CLOSING);
-    }
 }
 
-/// The moment at which clocks of a zone show what `moment` shows in UTC. Of an hour that comes twice it is the first,
-/// of one that is left out as much later as was left out.
-fn in_zone(moment: Moment, zone: &TimeZone) -> Option<Moment> {
-    let shown: DateTime = jiff::Timestamp::from_second(moment.seconds).ok()?.to_zoned(TimeZone::UTC).datetime();
-    let seconds = zone.to_ambiguous_timestamp(shown).compatible().ok()?.as_second();
-    Some(Moment { seconds, ..moment })
+/// The moment at which clocks of a zone show what `moment` shows in UTC. Of an hour that comes twice it is the first, until a
+/// date jumps back within it; of an hour that is left out it is as much later as was left out.
+fn in_zone(moment: Moment, zone: &TimeZone, newest: Option<i64>) -> Option<Moment> {
+    let shown: DateTime = Timestamp::from_second(moment.seconds).ok()?.to_zoned(TimeZone::UTC).datetime();
+    let either = zone.to_ambiguous_timestamp(shown);
+    let first = either.compatible().ok()?.as_second();
+    let second = either.later().ok()?.as_second();
+    let of_the_second_hour = first + BACK_TO_THE_SECOND_HOUR_SECONDS..second + (second - first);
+    let is_second = newest.is_some_and(|newest| of_the_second_hour.contains(&newest));
+    Some(Moment { seconds: if is_second { second } else { first }, ..moment })
 }
 
 impl ClfDay {
@@ -189,92 +164,23 @@ impl Reading {
     }
 }
 
-/// Only the time is new, where the day is that of the second `before`.
-fn written_text(second: i64, before: Option<&Written>) -> WrittenText {
-    let day = second.div_euclid(SECONDS_PER_DAY);
-    let mut text = match before {
-        Some(before) if before.second.div_euclid(SECONDS_PER_DAY) == day => before.text,
-        _ => {
-            let mut text = [0; _];
-            text[..OPENING.len()].copy_from_slice(OPENING);
-            text[OPENING.len()..][..DAY_WIDTH].copy_from_slice(&day_text(day));
-            text
-        }
-    };
-    text[OPENING.len() + DAY_WIDTH..].copy_from_slice(&time_text(second.rem_euclid(SECONDS_PER_DAY)));
-    text
-}
-
-fn day_text(days: i64) -> [u8; DAY_WIDTH] {
-    let mut text = *b"0000-00-00";
-    let (year, month, day) = civil(days);
-    put(&mut text[..4], year);
-    put(&mut text[5..7], month);
-    put(&mut text[8..], day);
-    text
-}
-
-/// ` HH:MM:SS` of a second of a day.
-fn time_text(second: i64) -> [u8; TIME_WIDTH] {
-    let [h, m, s] = [second / 3600, second / 60 % 60, second % 60].map(|number| number as u8);
-    let (tens, units) = (|number| b'0' + number / 10, |number| b'0' + number % 10);
-    [b' ', tens(h), units(h), b':', tens(m), units(m), b':', tens(s), units(s)]
-}
-
-/// Fills `digits` from the right.
-fn put(digits: &mut [u8], mut number: i64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + number.rem_euclid(10) as u8;
-        number = number.div_euclid(10);
-    }
-}
-
-/// Year, month and day of a number of days since 1970-01-01, by counting in cycles of 400 years that begin in March,
-/// so that the leap day is the last day of a year.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (cycle, day_of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (cycle * 400 + year_of_cycle + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::borrow::Cow;
-
-    fn text(seconds: i64, micros: u32) -> String {
-        let mut out = Vec::new();
-        Clock::default().push(&mut out, Moment { seconds, micros });
-        let text = out.strip_prefix(OPENING).unwrap().strip_suffix(CLOSING).unwrap();
-        str::from_utf8(text).unwrap().to_owned()
-    }
-
-    #[test]
-    fn moments_are_written_as_jiff_writes_them() {
-        for seconds in (-2_000_000_000..4_000_000_000).step_by(12_345_677).chain([0, -1, 951_782_400, 1_709_164_800]) {
-            let expected = jiff::Timestamp::from_second(seconds).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
-            assert_eq!(text(seconds, 0), expected);
-        }
-        assert_eq!(text(0, 584_000), "1970-01-01 00:00:00.584000");
-        assert_eq!(text(0, 1), "1970-01-01 00:00:00.000001");
-    }
+    use std::str::FromStr as _;
 
     #[test]
     fn a_date_without_a_zone_is_read_in_the_zone_that_was_named() {
-        let mut clock = Clock::new(TimeZone::get("Europe/Copenhagen").ok());
+        let mut dates = Dates::new(TimeZone::get("Europe/Copenhagen").ok(), None);
         let mut read = |date: &'static str, zone: Option<&'static str>| {
             let date = Date::Pattern {
                 pattern: Cow::Borrowed("%Y-%m-%d %H:%M:%S"),
                 date: Cow::Borrowed(date.as_bytes()),
                 zone: zone.map(|zone| Cow::Borrowed(zone.as_bytes())),
             };
-            let moment = clock.read(&date).unwrap();
-            jiff::Timestamp::from_second(moment.seconds).unwrap().to_string()
+            let moment = dates.read(&date).unwrap();
+            Timestamp::from_second(moment.seconds).unwrap().to_string()
         };
         assert_eq!(read("2026-01-05 12:00:00", None), "2026-01-05T11:00:00Z");
         assert_eq!(read("2026-07-05 12:00:00", None), "2026-07-05T10:00:00Z");
@@ -285,15 +191,39 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_that_clocks_show_twice_is_told_by_the_lines_before() {
+        fn read(dates: &mut Dates, time: &str) -> String {
+            let text = format!("2026-10-25 {time}");
+            let date = Date::Pattern {
+                pattern: Cow::Borrowed("%Y-%m-%d %H:%M:%S"),
+                date: Cow::Owned(text.into()),
+                zone: None,
+            };
+            Timestamp::from_second(dates.read(&date).unwrap().seconds).unwrap().strftime("%H:%M:%S").to_string()
+        }
+        let zone = || TimeZone::get("Europe/Copenhagen").ok();
+        let mut dates = Dates::new(zone(), None);
+        let shown = ["01:59:50", "02:00:10", "02:59:50", "02:59:45", "02:00:05", "02:00:03", "02:59:55", "03:00:05"];
+        let meant = ["23:59:50", "00:00:10", "00:59:50", "00:59:45", "01:00:05", "01:00:03", "01:59:55", "02:00:05"];
+        assert_eq!(shown.map(|time| read(&mut dates, time)), meant);
+        // Read on where an earlier pass ended.
+        let second_hour = Timestamp::from_str("2026-10-25T01:20:00Z").unwrap().as_second();
+        assert_eq!(read(&mut Dates::new(zone(), Some(second_hour)), "02:20:01"), "01:20:01");
+        assert_eq!(read(&mut Dates::new(zone(), Some(second_hour - 3600)), "02:20:01"), "00:20:01");
+        // What is far ahead says nothing.
+        assert_eq!(read(&mut Dates::new(zone(), Some(second_hour + 86_400)), "02:20:01"), "00:20:01");
+    }
+
+    #[test]
     fn a_known_day_makes_no_difference() {
-        let mut clock = Clock::default();
+        let mut dates = Dates::default();
         for day in ["12/Mar/2024", "1/Mar/2024", "31/Dec/1969", "12/mar/2024", "30/Feb/2024"] {
             for time in ["09:00:00", "23:59:59", "24:00:00", "09:60:00", "9:0:0", "09:00:0x", "09-00-00", "00:00:00"] {
                 for zone in ["+0000", "-0330", "+01:00", "CET"] {
                     let text = format!("{day}:{time}");
                     let date = Date::Clf { date: Cow::Borrowed(text.as_bytes()), zone: Cow::Borrowed(zone.as_bytes()) };
-                    assert_eq!(clock.read(&date), date.moment(), "{text} {zone}");
-                    assert_eq!(clock.read(&date), date.moment(), "{text} {zone}, again");
+                    assert_eq!(dates.read(&date), date.moment(), "{text} {zone}");
+                    assert_eq!(dates.read(&date), date.moment(), "{text} {zone}, again");
                 }
             }
         }
@@ -318,9 +248,9 @@ mod tests {
 
     #[test]
     fn another_zone_is_another_moment() {
-        let mut clock = Clock::default();
+        let mut dates = Dates::default();
         let mut read = |zone: &'static str| {
-            clock
+            dates
                 .read(&Date::Clf { date: Cow::Borrowed(b"12/Mar/2024:09:00:00"), zone: Cow::Borrowed(zone.as_bytes()) })
         };
         let first = read("+0000").unwrap();
