@@ -5,10 +5,12 @@
 mod folder;
 mod format;
 mod visitor;
+mod web_server;
 
 pub use folder::{balanced, compress, compressed, hourly, write};
 pub use format::Format;
 pub use visitor::{Kind, Visitor};
+pub use web_server::{Rotation, WebServer, web_servers};
 
 use crate::random::Random;
 

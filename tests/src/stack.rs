@@ -228,6 +228,16 @@ impl Stack {
         Arrival::of(lines, sites.main_url(site).expect("a known site"), &self.matomo.hits_of(site))
     }
 
+    /// Matomo holds a hit of each of these lines, once, and nothing else of this site.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn holds_in_any_order(&self, site: u64, lines: &[Line]) {
+        let arrival = self.arrival(site, lines);
+        let is_exact = arrival.missing.is_empty() && arrival.surplus.is_empty();
+        assert!(is_exact, "site {site} after {} starts:\n{arrival}\n{}", self.starts.get(), self.diary);
+    }
+
     /// Matomo holds a hit of each of these lines, once, each visitor's in time order, and nothing else of this site.
     ///
     /// # Panics

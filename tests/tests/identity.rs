@@ -46,11 +46,6 @@ fn under_way(stack: &Stack) -> tests::stack::Running {
     importer
 }
 
-fn holds_in_any_order(stack: &Stack, lines: &[Line]) {
-    let arrival = stack.arrival(SITE, lines);
-    assert!(arrival.missing.is_empty() && arrival.surplus.is_empty(), "{arrival}");
-}
-
 #[test]
 fn a_log_that_is_rotated_while_it_is_imported_is_imported_once() {
     let stack = slow_stack();
@@ -62,7 +57,7 @@ fn a_log_that_is_rotated_while_it_is_imported_is_imported_once() {
     fs::write(&file, text(&more(&stack, &mut lines, 200))).unwrap();
     importer.wait().ends_with_one_of(&[ALL_IN, TRY_AGAIN]);
     stack.until_all_is_in(3);
-    holds_in_any_order(&stack, &lines);
+    stack.holds_in_any_order(SITE, &lines);
 }
 
 /// More lines, which belong to all that must arrive.
@@ -84,7 +79,7 @@ fn a_log_that_is_copied_and_truncated_while_it_is_imported_is_imported_once() {
     append(&file, &text(&more(&stack, &mut lines, 200)));
     importer.wait().ends_with_one_of(&[ALL_IN, TRY_AGAIN, FAILED]);
     stack.until_all_is_in(3);
-    holds_in_any_order(&stack, &lines);
+    stack.holds_in_any_order(SITE, &lines);
 }
 
 /// An IIS log with a beginning of this many bytes that is the same in each.
@@ -282,7 +277,7 @@ fn a_ledger_that_is_restored_from_a_backup_sends_nothing_twice() {
     copy_folder(&backup, &ledger);
     lines.extend(stack.writes(SITE, 40));
     stack.until_all_is_in(3);
-    holds_in_any_order(&stack, &lines);
+    stack.holds_in_any_order(SITE, &lines);
 }
 
 #[test]
@@ -293,7 +288,7 @@ fn a_ledger_that_was_deleted_sends_nothing_twice() {
     fs::remove_dir_all(stack.folder().join("ledger")).unwrap();
     lines.extend(stack.writes(SITE, 40));
     stack.once().succeeds().says(&["it is rebuilt from them"]);
-    holds_in_any_order(&stack, &lines);
+    stack.holds_in_any_order(SITE, &lines);
 }
 
 #[test]
@@ -310,7 +305,7 @@ fn two_passes_at_once_send_each_line_once_even_if_somebody_removes_the_locks() {
     let first = first.wait();
     assert!(first.signal().is_none() && second.signal().is_none());
     stack.until_all_is_in(4);
-    holds_in_any_order(&stack, &lines);
+    stack.holds_in_any_order(SITE, &lines);
 }
 
 fn walk(folder: &Path) -> Vec<PathBuf> {

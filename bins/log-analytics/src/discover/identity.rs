@@ -171,13 +171,17 @@ pub fn identify(looking: &Looking<'_>, mut known: Vec<Known>) -> Result<Identity
     let (best, longer, whole) = looking.compare(&known)?;
     // What has another first line is no beginning of it.
     let is_whole_line = looking.head.holds_a_line();
+    let mut unsure = None;
     for candidate in longer.iter().filter(|known| known.has_same_line || !is_whole_line) {
         match looking.begins(candidate, &whole)? {
             Some(true) => return Ok(Identity::Copy(candidate.id, whole)),
             Some(false) => {}
-            None if best.is_some_and(|best| best.proof.at == whole.at) => {}
-            None => return Ok(Identity::Unsure(candidate.id)),
+            // The next one may tell: of a copy that was noted more than once, only the last note has a file.
+            None => unsure = unsure.or(Some(candidate.id)),
         }
+    }
+    if let Some(id) = unsure.filter(|_| best.is_none_or(|best| best.proof.at < whole.at)) {
+        return Ok(Identity::Unsure(id));
     }
     match best {
         Some(best) if !looking.is_other_server(best, &whole)? => Ok(Identity::Known(best.id)),
@@ -321,6 +325,20 @@ mod tests {
         assert!(matches!(copy, Identity::Copy(FileId(1), proof) if proof.at == 3_000), "{copy:?}");
         let other = folder.file("access.log.new", &lines("b", 80));
         assert_eq!(identity(&other, None, vec![known(1, &bytes)], None), Identity::New, "its first bytes tell");
+    }
+
+    #[test]
+    fn one_file_that_shows_a_copy_is_enough() {
+        let folder = Folder::new();
+        let bytes = lines("a", 200);
+        let path = folder.file("access.log.bak", &bytes[..3_000]);
+        let holder = folder.file("access.log", &bytes);
+        let (source, no_file) = (Source::open(&path).unwrap(), FileId(1));
+        let holder = |id| (id != no_file).then(|| Source::open(&holder).unwrap());
+        let head = Head::read(&source).unwrap();
+        let looking = Looking { source: &source, head: &head, before: None, holder: &holder, give_up: &|| false };
+        let copy = identify(&looking, vec![known(1, &bytes[..3_500]), known(2, &bytes)]).unwrap();
+        assert!(matches!(copy, Identity::Copy(FileId(2), _)), "{copy:?}");
     }
 
     #[test]

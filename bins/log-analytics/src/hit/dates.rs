@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::format::{Date, Moment};
 
@@ -108,11 +108,18 @@ impl Dates {
 fn in_zone(moment: Moment, zone: &TimeZone, newest: Option<i64>) -> Option<Moment> {
     let shown: DateTime = Timestamp::from_second(moment.seconds).ok()?.to_zoned(TimeZone::UTC).datetime();
     let either = zone.to_ambiguous_timestamp(shown);
-    let first = either.compatible().ok()?.as_second();
-    let second = either.later().ok()?.as_second();
-    let of_the_second_hour = first + BACK_TO_THE_SECOND_HOUR_SECONDS..second + (second - first);
-    let is_second = newest.is_some_and(|newest| of_the_second_hour.contains(&newest));
-    Some(Moment { seconds: if is_second { second } else { first }, ..moment })
+    let mut seconds = either.compatible().ok()?.as_second();
+    if let AmbiguousOffset::Fold { after, .. } = either.offset() {
+        let second = either.later().ok()?.as_second();
+        let has_begun = |newest: i64| {
+            let is_after = Timestamp::from_second(newest).is_ok_and(|newest| zone.to_offset(newest) == after);
+            newest < second + (second - seconds) && (is_after || newest - seconds >= BACK_TO_THE_SECOND_HOUR_SECONDS)
+        };
+        if newest.is_some_and(has_begun) {
+            seconds = second;
+        }
+    }
+    Some(Moment { seconds, ..moment })
 }
 
 impl ClfDay {
