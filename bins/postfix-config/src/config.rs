@@ -39,7 +39,7 @@ shared::settings! {
         pub networks: List<Network> = default("MTP_NETWORKS", "127.0.0.0/8, [::1]/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, [fc00::]/7"),
         /// Domains that a sender's address must belong to; any when unset.
         pub allowed_sender_domains: List<Domain> = optional("MTP_ALLOWED_SENDER_DOMAINS").formerly(&["ALLOWED_SENDER_DOMAINS"]).example("example.org"),
-        /// Address that replaces every sender, in the envelope and in the From header.
+        /// Address that replaces every sender, in the envelope and in the headers From and Sender. Reply-To stays, and so does the empty sender of notices of failure.
         pub sender: Option<MailAddress> = optional("MTP_SENDER").example("reports@example.org"),
         /// Domains whose host names are cut off in addresses: with example.org, a@www.example.org becomes a@example.org.
         pub masquerade_domains: List<Domain> = optional("MTP_MASQUERADE_DOMAINS").formerly(&["MASQUERADED_DOMAINS"]).example("example.org"),

@@ -3,7 +3,7 @@
 //! ```text
 //! value/        what a variable may hold, and what Postfix would take for something else
 //! config/       the variables, and the decisions that several of them make together
-//! main_cf.rs  master_cf.rs  password_map.rs  header_privacy.rs  replies.rs   the files, as text
+//! main_cf.rs  master_cf.rs  password_map.rs  header_privacy.rs  replies.rs  sender.rs   the files, as text
 //! plan.rs       the files, as they come into their folder
 //! postfix/      is all as it must be? then Postfix runs as our child
 //! mail_log.rs   what it says;  outcome.rs  what it says about a test message;  waiting.rs  what waits in its queue
@@ -27,6 +27,7 @@ pub mod plan;
 pub mod postfix;
 pub mod relay_probe;
 pub mod replies;
+pub mod sender;
 pub mod token;
 pub mod value;
 pub mod waiting;

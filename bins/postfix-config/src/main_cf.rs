@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use crate::config::{Route, Settings, Upstream};
-use crate::value::{ClientLevel, TlsMode, literal};
+use crate::value::{ClientLevel, TlsMode};
 
 /// Certificate authorities of the image: one file of them, and a folder for the case that another file is named.
 const CA_FILE_OF_SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CA_FOLDER_OF_SYSTEM: &str = "/etc/ssl/certs";
+
+/// The one parameter that an operator and we may both need.
+const HEADER_CHECKS: &str = "header_checks";
 
 /// Name of the file.
 pub const NAME: &str = "main.cf";
@@ -54,7 +57,8 @@ pub fn render(settings: &Settings, folder: &Path) -> String {
     clients(&mut page, settings);
     rewriting(&mut page, settings, folder);
     leaving(&mut page, settings, folder);
-    for (parameter, passed) in settings.overrides.iter() {
+    let joined = |parameter: &str| settings.sender.is_some() && parameter == HEADER_CHECKS;
+    for (parameter, passed) in settings.overrides.iter().filter(|(parameter, _)| !joined(parameter)) {
         page.pass_through(parameter, passed.as_str());
     }
     page.text(&settings.route)
@@ -76,6 +80,7 @@ fn ground(page: &mut Page, settings: &Settings) {
     page.set("local_recipient_maps", "", "no mailboxes, so no list of them");
     page.set("alias_maps", "", "no mailboxes, so no aliases");
     page.set("alias_database", "", "no mailboxes, so no aliases");
+    page.set("notify_classes", "", "no mailboxes, so no postmaster: what would be told is in the log");
     page.set("mailbox_size_limit", "0", "no mailboxes, so no limit that a large message could meet");
     if let Some(size) = settings.message_size {
         page.set("message_size_limit", size.bytes().to_string(), "MTP_MS_SIZE_LIMIT");
@@ -116,8 +121,8 @@ fn clients(page: &mut Page, settings: &Settings) {
 }
 
 fn rewriting(page: &mut Page, settings: &Settings, folder: &Path) {
-    if let Some(sender) = &settings.sender {
-        page.set("sender_canonical_maps", format!("static:{}", literal(sender.as_str())), "MTP_SENDER");
+    if settings.sender.is_some() {
+        one_sender(page, settings, folder);
     }
     if !settings.masquerade_domains.is_empty() {
         page.set("masquerade_domains", settings.masquerade_domains.to_string(), "MTP_MASQUERADE_DOMAINS");
@@ -130,6 +135,23 @@ fn rewriting(page: &mut Page, settings: &Settings, folder: &Path) {
         let table = format!("regexp:{}", folder.join(crate::header_privacy::NAME).display());
         page.set("smtp_header_checks", table, "MTP_HEADER_PRIVACY");
     }
+}
+
+/// The table of headers comes first, and an operator's own one after it; what is attached to a message keeps its headers.
+fn one_sender(page: &mut Page, settings: &Settings, folder: &Path) {
+    let table = |name| format!("regexp:{}", folder.join(name).display());
+    page.set("sender_canonical_classes", "envelope_sender", "MTP_SENDER: headers have a table of their own");
+    page.set("sender_canonical_maps", table(crate::sender::ENVELOPE_NAME), "MTP_SENDER");
+    let theirs = passed_through(settings, HEADER_CHECKS);
+    let both: Vec<String> =
+        std::iter::once(table(crate::sender::HEADERS_NAME)).chain(theirs.map(str::to_owned)).collect();
+    page.set(HEADER_CHECKS, both.join(", "), "MTP_SENDER, POSTFIX_header_checks");
+    page.set("nested_header_checks", theirs.unwrap_or_default(), "MTP_SENDER: attached messages stay as they are");
+}
+
+/// What an operator passes through for a parameter.
+fn passed_through<'a>(settings: &'a Settings, parameter: &str) -> Option<&'a str> {
+    settings.overrides.iter().find(|(name, _)| *name == parameter).map(|(_, passed)| passed.as_str())
 }
 
 fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
