@@ -180,6 +180,14 @@ fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
         let pause = 60_u64.div_ceil(count.get());
         page.set("default_destination_rate_delay", format!("{pause}s"), "MTP_MESSAGES_PER_MINUTE");
     }
+    if settings.route.relay.is_some() {
+        let replies = format!("regexp:{}", folder.join(crate::replies::NAME).display());
+        page.set(
+            "smtp_delivery_status_filter",
+            replies,
+            "what the relay refuses because of us, and not because of a recipient, waits instead of being lost",
+        );
+    }
     match (&settings.route.relay, settings.gate()) {
         (Some(_), Some(gate)) => {
             page.set(
@@ -195,8 +203,6 @@ fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
 
 fn through(page: &mut Page, relay: &Upstream, folder: &Path) {
     page.set("relayhost", relay.next_hop.as_str(), "MTP_RELAY, MTP_PORT");
-    let replies = format!("regexp:{}", folder.join(crate::replies::NAME).display());
-    page.set("smtp_reply_filter", replies, "a relay that wants a login keeps mail waiting instead of losing it");
     if relay.tls_mode == TlsMode::Implicit {
         page.set("smtp_tls_wrappermode", "yes", "MTP_TLS_MODE, MTP_PORT");
     }

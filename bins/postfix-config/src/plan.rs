@@ -94,8 +94,8 @@ impl Plan {
             files.push(planned(sender::ENVELOPE_NAME, sender::envelope(address)));
             files.push(planned(sender::HEADERS_NAME, sender::headers(address)));
         }
-        if settings.route.relay.is_some() && settings.gate().is_none() {
-            files.push(planned(replies::NAME, replies::TABLE.to_owned()));
+        if settings.route.relay.is_some() {
+            files.push(planned(replies::NAME, replies::table()));
         }
         if let Some(relay) = &settings.route.relay
             && let (Some(login), Some(password)) = (&relay.login, relay.password())

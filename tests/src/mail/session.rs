@@ -98,7 +98,7 @@ impl Session<'_> {
 
     fn answer(&mut self, line: &str) -> io::Result<Next> {
         let word = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-        if let Some((_, lines)) = self.manners().says.filter(|(command, _)| *command == word) {
+        if let Some((_, lines)) = self.manners().says.filter(|(command, _)| answers(command, &word)) {
             self.say(lines)?;
             return Ok(Next::Goes);
         }
@@ -228,6 +228,11 @@ impl Session<'_> {
         self.say("250 2.0.0 taken")?;
         Ok(Next::Goes)
     }
+}
+
+/// A client whose EHLO is refused tries the older HELO.
+fn answers(command: &str, word: &str) -> bool {
+    command == word || (command == "EHLO" && word == "HELO")
 }
 
 /// What stands between `<` and `>`.
