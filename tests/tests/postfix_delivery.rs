@@ -251,3 +251,18 @@ fn what_is_about_a_recipient_or_a_message_is_returned_at_once() {
         assert!(line.contains("status=bounced"), "{command} {reply}\n{line}");
     }
 }
+
+#[test]
+fn mechanisms_that_postfix_cannot_speak_are_passed_over() {
+    for offered in
+        ["NTLM LOGIN", "GSSAPI NTLM PLAIN", "XOAUTH2 OAUTHBEARER EXTERNAL LOGIN", "ANONYMOUS GS2-KRB5 PLAIN LOGIN"]
+    {
+        let server = MailServer::start(Manners { auth: Auth::InTls(offered), ..Manners::default() });
+        let world = world().through(&server);
+        let relay = world.start();
+        relay.takes("a@example.org", "b@example.net", MESSAGE);
+        assert!(server.receives(1)[0].logged_in, "{offered}");
+        assert_eq!(server.logins()[0].password, PASSWORD, "{offered}");
+        drop(relay);
+    }
+}

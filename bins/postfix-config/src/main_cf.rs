@@ -211,9 +211,14 @@ fn through(page: &mut Page, relay: &Upstream, folder: &Path) {
         page.set("smtp_sasl_auth_enable", "yes", "MTP_USER, MTP_PASS");
         page.set("smtp_sasl_password_maps", map, "MTP_USER, MTP_PASS");
         page.set(
+            "smtp_sasl_mechanism_filter",
+            crate::mechanism::BY_PASSWORD.join(", "),
+            "Postfix takes the strongest and tries no other, so what it cannot speak (NTLM, GSSAPI) is passed over",
+        );
+        page.set(
             "smtp_sasl_security_options",
-            "noplaintext, noanonymous",
-            "no password leaves unencrypted, at whatever level",
+            "noplaintext, nodictionary, noanonymous",
+            "neither a password nor a digest of it leaves unencrypted, at whatever level",
         );
         page.set("smtp_sasl_tls_security_options", "noanonymous", "inside TLS a password may be sent");
         page.set("smtp_sasl_tls_verified_security_options", "noanonymous", "inside TLS a password may be sent");
