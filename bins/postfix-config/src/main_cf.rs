@@ -93,6 +93,11 @@ fn listening(page: &mut Page, settings: &Settings) {
     if let Some(banner) = &settings.banner {
         page.set("smtpd_banner", banner.written(), "MTP_BANNER");
     }
+    page.set(
+        "smtpd_peername_lookup",
+        "no",
+        "nothing here goes by the names of clients, and a silent name server delays no greeting",
+    );
     page.set("disable_vrfy_command", "yes", "nobody needs to ask which addresses exist");
     page.set("smtpd_tls_security_level", settings.inbound.level.to_string(), "SMTPD_TLS_SECURITY_LEVEL");
     if let Some(certificate) = &settings.inbound.certificate {
