@@ -7,12 +7,14 @@
 //! mechanism.rs  how Postfix can log in
 //! plan.rs       the files, as they come into their folder
 //! postfix/      is all as it must be? then Postfix runs as our child
-//! mail_log.rs   what it says;  outcome.rs  what it says about a test message;  waiting.rs  what waits in its queue
+//! mail_log.rs   what it says;  outcome.rs  what it says about a test message;  waiting.rs  what waits in its queue;
+//! circle.rs     mail that goes in circles
 //! token/        access tokens, for a login without a password;  gate/  the way of mail that leaves with one
 //! relay_probe/  a talk with the relay, step by step
 //! ```
 
 mod anonymize;
+pub mod circle;
 mod command;
 pub mod config;
 pub mod gate;

@@ -9,7 +9,7 @@ use shared::entry::{Exit, Failure};
 use crate::config::Settings;
 use crate::main_cf;
 use crate::plan::{Plan, Secrets};
-use crate::postfix::{Postfix, not_installed};
+use crate::postfix::{Postfix, Shortage, not_installed};
 use crate::relay_probe::{self, Finding};
 use crate::token::Tokens;
 
@@ -42,7 +42,11 @@ fn configuration(settings: &Settings) -> Result<Option<Exit>, Failure> {
         true => super::say("ok      Postfix accepts the configuration\n"),
         false => return Ok(Some(Exit::Config)),
     }
-    Ok(None)
+    let shortage = super::block_on(postfix.shortage(settings.place.queue_dir.as_path()))??;
+    Ok(shortage.map(|shortage| {
+        fault(&shortage.to_string(), Shortage::HELP);
+        Exit::CannotCreate
+    }))
 }
 
 /// Whether mail would be taken.

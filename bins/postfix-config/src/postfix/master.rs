@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{Postfix, not_installed};
 use crate::anonymize::Anonymize;
+use crate::circle;
 use crate::config::Settings;
 use crate::mail_log::{Meaning, Said};
 use crate::outcome::Follower;
@@ -19,6 +20,7 @@ struct Heard {
     ready: bool,
     last_fatal: Option<String>,
     follower: Follower,
+    circles: circle::Watch,
     anonymize: Anonymize,
 }
 
@@ -38,19 +40,25 @@ pub async fn run(
     let pid = running.pid().as_raw_nonzero().get();
     info!(pid, "Postfix starts");
     let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
-    let follower = Follower::into_folder(settings.place.data_dir.as_path());
-    let mut heard = Heard { started, ready: false, last_fatal: None, follower, anonymize: settings.anonymize };
+    let mut heard = Heard::nothing(settings, started);
     let ended = running.supervise_with(&limits, shutdown, |line| heard.line(&line)).await;
     conclude(&ended, &heard)
 }
 
 impl Heard {
+    fn nothing(settings: &Settings, started: Instant) -> Self {
+        let folder = settings.place.data_dir.as_path();
+        let (follower, circles) = (Follower::into_folder(folder), circle::Watch::into_folder(folder));
+        Self { started, ready: false, last_fatal: None, follower, circles, anonymize: settings.anonymize }
+    }
+
     fn line(&mut self, line: &Line<'_>) {
         let text = line.text();
         let said = Said::read(&text);
         let shown = self.anonymize.apply(said.text);
         Said { text: &shown, ..said }.tell();
         self.follower.hear(&said);
+        self.circles.hear(&said);
         if said.meaning() == Meaning::Ready && !self.ready {
             self.ready = true;
             let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);

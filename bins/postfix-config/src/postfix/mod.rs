@@ -6,6 +6,7 @@ mod ownership;
 mod plugin;
 mod ready;
 mod refusal;
+mod room;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use lock::is_running;
 pub use master::run;
 pub use ready::{Checks, listening_at, make_ready};
 pub use refusal::Refusal;
+pub use room::{RoomError, Shortage};
 
 /// Where Postfix's programs may look for others; nothing of our own environment reaches them.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

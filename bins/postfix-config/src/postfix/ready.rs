@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use shared::entry::{Exit, Failure};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::ownership::{Owner, OwnershipError, give_data_folder, give_queue};
-use super::{Postfix, Refusal, is_running, not_installed};
+use super::{Postfix, Refusal, Shortage, is_running, not_installed};
 use crate::config::Settings;
 use crate::plan::{Plan, Secrets};
 use crate::value::{Interface, Protocol};
@@ -40,7 +40,9 @@ pub async fn make_ready(settings: &Settings, checks: Checks) -> Result<Postfix, 
         return Ok(postfix);
     }
     // Side by side, because each is a program or more; what the first says explains the second best.
-    let (refusals, check) = tokio::join!(postfix.validate(settings), postfix.check());
+    let queue = place.queue_dir.as_path();
+    let (refusals, check, room) = tokio::join!(postfix.validate(settings), postfix.check(), find_room(&postfix, queue));
+    room?;
     let mut refusals = refusals.map_err(not_installed)?;
     if refusals.is_empty() {
         refusals.extend(check.map_err(not_installed)?);
@@ -49,6 +51,19 @@ pub async fn make_ready(settings: &Settings, checks: Checks) -> Result<Postfix, 
         return Err(Refusal::failure(refusals));
     }
     Ok(postfix)
+}
+
+/// A queue with too little room is started all the same: what waits in it may leave and make room.
+async fn find_room(postfix: &Postfix, queue: &Path) -> Result<(), Failure> {
+    match postfix.shortage(queue).await? {
+        Some(shortage) if shortage.is_total() => Err(shortage.into()),
+        Some(shortage) => {
+            let why = shortage.to_string();
+            error!(why, help = Shortage::HELP, "there is no room for mail: clients are told to come back later");
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 fn be_root() -> Result<(), Failure> {
