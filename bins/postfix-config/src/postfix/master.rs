@@ -1,18 +1,24 @@
 //! Postfix's master as our child: started directly, listened to, stopped politely.
 
-use std::time::Instant;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use shared::entry::{Exit, Failure};
 use shared::process::{Ended, Limits, Line, Status, Why};
 use shared::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
+use super::drain::drain;
 use super::{Postfix, not_installed};
 use crate::anonymize::Anonymize;
 use crate::circle;
 use crate::config::Settings;
 use crate::mail_log::{Meaning, Said};
 use crate::outcome::Follower;
+
+/// The part of the grace that is left for Postfix itself when deliveries have taken the rest; it takes less than 0.1 s.
+const RESERVE_SHARE: u32 = 4;
+const RESERVE_MAX: Duration = Duration::from_secs(2);
 
 /// What was heard from Postfix while it ran.
 struct Heard {
@@ -39,10 +45,27 @@ pub async fn run(
     let running = program.start().map_err(not_installed)?;
     let pid = running.pid().as_raw_nonzero().get();
     info!(pid, "Postfix starts");
-    let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
+    let reserve = (settings.grace.get() / RESERVE_SHARE).min(RESERVE_MAX);
+    let limits = Limits { grace: reserve, ..Limits::default() };
     let mut heard = Heard::nothing(settings, started);
-    let ended = running.supervise_with(&limits, shutdown, |line| heard.line(&line)).await;
+    let stop = shutdown.own_wish();
+    let supervised = running.supervise_with(&limits, &stop, |line| heard.line(&line));
+    let ended = tokio::select! {
+        ended = supervised => ended,
+        never = stop_politely(settings, reserve, shutdown, &stop) => match never {},
+    };
     conclude(&ended, &heard)
+}
+
+/// When we are asked to stop, lets deliveries end and only then asks Postfix.
+async fn stop_politely(settings: &Settings, reserve: Duration, shutdown: &Shutdown, stop: &Shutdown) -> Infallible {
+    shutdown.wait().await;
+    let most = settings.grace.get().saturating_sub(reserve);
+    drain(settings.place.queue_dir.as_path(), most, shutdown).await;
+    stop.request();
+    shutdown.wait_insisted().await;
+    stop.request();
+    std::future::pending().await
 }
 
 impl Heard {

@@ -1,5 +1,6 @@
 //! Postfix itself: its programs, its queue, and what can be known about both before it starts.
 
+mod drain;
 mod lock;
 mod master;
 mod ownership;
