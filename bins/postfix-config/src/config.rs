@@ -11,7 +11,7 @@ mod token;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::tz::TimeZone;
-use shared::config::{Count, Neighbours, Size, Span};
+use shared::config::{Count, Neighbours, Size, Span, Value as _};
 use shared::logging::LogOptions;
 
 use crate::anonymize::Anonymize;
@@ -133,6 +133,17 @@ impl Settings {
     /// Where Postfix hands over mail that leaves with a token; nothing when none does.
     pub fn gate(&self) -> Option<SocketAddr> {
         self.route.tokens().map(|_| (Ipv4Addr::LOCALHOST, self.gate_port.get()).into())
+    }
+
+    /// An address that may send: the one sender, the login if it is an address, or one of a domain that is allowed.
+    pub fn own_sender(&self) -> String {
+        let login =
+            || self.route.login().map(|login| login.user.as_str()).filter(|user| MailAddress::parse(user).is_ok());
+        match (&self.sender, self.allowed_sender_domains.iter().next()) {
+            (Some(sender), _) => sender.to_string(),
+            (None, Some(domain)) => format!("postmaster@{domain}"),
+            (None, None) => login().map_or_else(|| format!("postmaster@{}", self.host), str::to_owned),
+        }
     }
 
     /// What was odd but understood, beside what the reader has noticed itself.

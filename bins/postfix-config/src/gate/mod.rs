@@ -5,7 +5,6 @@ mod session;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,9 +13,9 @@ use shared::entry::{Exit, Failure};
 use tracing::{error, info};
 
 use crate::config::{Settings, Upstream};
-use crate::main_cf;
+use crate::relay_probe::Client;
 use crate::token::{Granted, TRY_AGAIN, TokenError, Tokens};
-use crate::value::{ClientLevel, Password};
+use crate::value::Password;
 
 /// The token that is current; none while none could be had, and then mail waits.
 #[derive(Clone, Default)]
@@ -39,9 +38,7 @@ impl Current {
 /// All that a connection needs to know.
 struct Way {
     relay: Upstream,
-    level: ClientLevel,
-    ca_files: Vec<PathBuf>,
-    host: String,
+    client: Client,
     current: Current,
 }
 
@@ -64,13 +61,7 @@ impl Gate {
         };
         let listener = TcpListener::bind(address).map_err(|error| busy(address, &error))?;
         let current = Current::default();
-        let way = Way {
-            relay,
-            level: settings.route.level,
-            ca_files: main_cf::ca_files(settings),
-            host: settings.host.as_str().to_owned(),
-            current: current.clone(),
-        };
+        let way = Way { relay, client: Client::of(settings), current: current.clone() };
         let listening = thread::Builder::new().name("gate".to_owned()).spawn(move || listen(&listener, &Arc::new(way)));
         listening.map_err(|error| Failure::new(Exit::Software, error))?;
         Ok(Some(Self { tokens, current }))

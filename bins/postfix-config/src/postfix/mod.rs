@@ -8,6 +8,7 @@ mod plugin;
 mod ready;
 mod refusal;
 mod room;
+mod trial;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use master::run;
 pub use ready::{Checks, listening_at, make_ready};
 pub use refusal::Refusal;
 pub use room::{RoomError, Shortage};
+pub use trial::{RECIPIENT, Verdict, trial};
 
 /// Where Postfix's programs may look for others; nothing of our own environment reaches them.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

@@ -10,7 +10,7 @@ use super::ownership::{Owner, OwnershipError, give_data_folder, give_queue};
 use super::{Postfix, Refusal, Shortage, is_running, not_installed};
 use crate::config::Settings;
 use crate::plan::{Plan, Secrets};
-use crate::value::{Interface, Protocol};
+use crate::value::Interface;
 
 /// Whether the written configuration is checked before the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ async fn find_room(postfix: &Postfix, queue: &Path) -> Result<(), Failure> {
     }
 }
 
-fn be_root() -> Result<(), Failure> {
+pub(super) fn be_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -113,13 +113,7 @@ fn find_port(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn addresses(settings: &Settings) -> Vec<IpAddr> {
-    let allows = |address: &IpAddr| {
-        settings.protocols.iter().any(|protocol| match protocol {
-            Protocol::All => true,
-            Protocol::V4 => address.is_ipv4(),
-            Protocol::V6 => address.is_ipv6(),
-        })
-    };
+    let allows = |address: &IpAddr| settings.protocols.iter().any(|protocol| protocol.has(*address));
     let listed = settings.interfaces.iter().flat_map(|interface| match interface {
         Interface::All => vec![IpAddr::from(Ipv4Addr::UNSPECIFIED)],
         Interface::Loopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -139,7 +133,7 @@ pub fn listening_at(settings: &Settings) -> IpAddr {
     }
 }
 
-fn own_folders(settings: &Settings, owner: Owner) -> Result<(), OwnershipError> {
+pub(super) fn own_folders(settings: &Settings, owner: Owner) -> Result<(), OwnershipError> {
     let (queue, data) = (&settings.place.queue_dir, &settings.place.data_dir);
     let strangers = give_queue(queue.as_path(), owner)?;
     if !strangers.is_empty() {
