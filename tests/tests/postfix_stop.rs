@@ -50,7 +50,7 @@ fn a_stop_in_mid_delivery_lets_it_end_and_nothing_arrives_twice() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     no_family(&world.path("queue"));
     assert_eq!(arrivals(&server, &world, 3), ["b0@example.net", "b1@example.net", "b2@example.net"]);
-    ended.says(&["INFO", "on their way", "deliveries=3"]).says(&["INFO", "status=sent"]);
+    ended.says(&["INFO", "on their way", "deliveries=3"]).says(&["INFO", "status=sent"]).never_says("killed by signal");
 }
 
 #[test]

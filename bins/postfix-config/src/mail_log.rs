@@ -100,8 +100,8 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Tells our log.
-    pub fn tell(&self) {
+    /// Tells our log; `relay` says whether mail leaves through one, or to many servers that nobody here can do anything about.
+    pub fn tell(&self, relay: bool) {
         let (program, queue_id, text) = (self.program, self.queue_id, self.text);
         match self.level() {
             Level::Error => error!(program, queue_id, text, "mail log"),
@@ -110,6 +110,7 @@ impl<'a> Said<'a> {
             Level::Debug => debug!(program, queue_id, text, "mail log"),
         }
         match self.meaning() {
+            _ if !relay => {}
             Meaning::LoginMissing => {
                 error!(
                     "the relay wants a login and got none; mail waits until MTP_USER and MTP_PASS are set and TLS is possible"

@@ -18,10 +18,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Folders below `active` that Postfix may make (`hash_queue_depth`).
 const DEPTH_MAX: usize = 4;
 
+/// A master that is held: it hears a signal when it is let go.
+pub struct Held(Pid);
+
+impl Held {
+    /// Lets it go. Whoever asks it to end does so before, or it tells of the queue manager that it misses.
+    pub fn let_go(self) {
+        signal(self.0, Signal::CONT);
+    }
+}
+
 /// Lets no new delivery begin and waits for those on their way, at most this long; a second wish to stop ends the wait.
-/// Postfix is of no use after it: it must be stopped.
-pub async fn drain(queue: &Path, most: Duration, shutdown: &Shutdown) {
-    let Some(master) = master(queue) else { return };
+/// Postfix is of no use after it: it must be stopped, and its master let go.
+pub async fn drain(queue: &Path, most: Duration, shutdown: &Shutdown) -> Option<Held> {
+    let master = master(queue)?;
     let until = Instant::now() + most;
     signal(master, Signal::STOP);
     queue_managers(master).into_iter().for_each(|manager| signal(manager, Signal::TERM));
@@ -39,7 +49,7 @@ pub async fn drain(queue: &Path, most: Duration, shutdown: &Shutdown) {
             "deliveries did not end in time; they are made again after the next start, and may arrive twice"
         );
     }
-    signal(master, Signal::CONT);
+    Some(Held(master))
 }
 
 fn signal(pid: Pid, signal: Signal) {

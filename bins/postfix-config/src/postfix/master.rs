@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use shared::entry::{Exit, Failure};
 use shared::process::{Ended, Limits, Line, Status, Why};
 use shared::shutdown::Shutdown;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::drain::drain;
+use super::drain::{Held, drain};
 use super::{Postfix, not_installed};
 use crate::anonymize::Anonymize;
 use crate::circle;
@@ -20,6 +21,9 @@ use crate::outcome::Follower;
 const RESERVE_SHARE: u32 = 4;
 const RESERVE_MAX: Duration = Duration::from_secs(2);
 
+/// How soon a wish to stop becomes a signal: it has only to pass from one task to the next.
+const ASKED_WITHIN: Duration = Duration::from_millis(20);
+
 /// What was heard from Postfix while it ran.
 struct Heard {
     started: Instant,
@@ -28,6 +32,7 @@ struct Heard {
     follower: Follower,
     circles: circle::Watch,
     anonymize: Anonymize,
+    relay: bool,
 }
 
 /// Starts Postfix and stays with it to its end.
@@ -61,8 +66,10 @@ pub async fn run(
 async fn stop_politely(settings: &Settings, reserve: Duration, shutdown: &Shutdown, stop: &Shutdown) -> Infallible {
     shutdown.wait().await;
     let most = settings.grace.get().saturating_sub(reserve);
-    drain(settings.place.queue_dir.as_path(), most, shutdown).await;
+    let held = drain(settings.place.queue_dir.as_path(), most, shutdown).await;
     stop.request();
+    sleep(ASKED_WITHIN).await;
+    held.into_iter().for_each(Held::let_go);
     shutdown.wait_insisted().await;
     stop.request();
     std::future::pending().await
@@ -72,14 +79,15 @@ impl Heard {
     fn nothing(settings: &Settings, started: Instant) -> Self {
         let folder = settings.place.data_dir.as_path();
         let (follower, circles) = (Follower::into_folder(folder), circle::Watch::into_folder(folder));
-        Self { started, ready: false, last_fatal: None, follower, circles, anonymize: settings.anonymize }
+        let relay = settings.route.relay.is_some();
+        Self { started, ready: false, last_fatal: None, follower, circles, anonymize: settings.anonymize, relay }
     }
 
     fn line(&mut self, line: &Line<'_>) {
         let text = line.text();
         let said = Said::read(&text);
         let shown = self.anonymize.apply(said.text);
-        Said { text: &shown, ..said }.tell();
+        Said { text: &shown, ..said }.tell(self.relay);
         self.follower.hear(&said);
         self.circles.hear(&said);
         if said.meaning() == Meaning::Ready && !self.ready {
