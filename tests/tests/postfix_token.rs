@@ -295,3 +295,28 @@ fn a_stop_in_mid_delivery_and_a_refusal_are_met_as_without_a_token() {
     let to: Vec<_> = server.receives(2).into_iter().flat_map(|message| message.to).collect();
     assert_eq!(to, ["b@example.net", "c@example.net"]);
 }
+
+#[test]
+fn the_probe_with_a_token_goes_as_far_as_without_one() {
+    let server = MailServer::start(provider());
+    let world = world(&server);
+    write(&world.path("token"), "t0ken");
+    world.set("MTP_OAUTH_TOKEN_FILE", &world.path("token").to_string_lossy());
+    // Beside a relay that runs and has the port of the gate.
+    let _relay = world.start();
+    let probe = |code: i32, words: &[&str]| world.run(&["check", "--probe"]).with(code).says(words).never_says("t0ken");
+    for (refusal, code, words) in [
+        (None, 0, ["ok", "Postfix itself: mail from reports@example.org is taken"]),
+        (
+            Some(("RCPT", "554 5.7.1 <postmaster@example.com>: Relay access denied")),
+            69,
+            ["FAULT", "Relay access denied"],
+        ),
+        (Some(("MAIL", "550 5.7.60 you may not send as this sender")), 69, ["FAULT", "you may not send"]),
+    ] {
+        server.behave(|manners| manners.says = refusal);
+        probe(code, &words);
+    }
+    logged_in_by(&server, "t0ken");
+    assert!(server.messages().is_empty() && !server.commands().iter().any(|command| command == "DATA"));
+}

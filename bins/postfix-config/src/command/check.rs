@@ -8,6 +8,7 @@ use shared::entry::{Exit, Failure};
 use shared::words::sentence;
 
 use crate::config::Settings;
+use crate::gate::Gate;
 use crate::plan::{Plan, Secrets};
 use crate::postfix::{Postfix, RECIPIENT, Shortage, not_installed, trial};
 use crate::relay_probe::{self, Client, Finding};
@@ -74,9 +75,14 @@ fn relay(settings: &Settings, tries: bool) -> Result<bool, Failure> {
             Finding::Fault { what, help } => fault(&format!("relay: {what}"), help),
         }
     }
-    // With a token our own talk is the one that mail takes.
-    let by_postfix = tries && settings.route.relay.is_some() && token.is_none();
-    Ok(!findings.has_fault() && (!by_postfix || postfix_itself(settings, &aside.0)))
+    let Some(relay) = settings.route.relay.as_ref().filter(|_| tries && !findings.has_fault()) else {
+        return Ok(!findings.has_fault());
+    };
+    let mut settings = settings.clone();
+    if let Some(token) = &token {
+        settings.gate_port = Gate::open_for(&settings, relay, token)?;
+    }
+    Ok(postfix_itself(&settings, &aside.0))
 }
 
 /// How Postfix would go about the talk.
