@@ -117,6 +117,7 @@ fn the_probe_goes_as_far_as_a_recipient_without_sending_mail() {
         ("RCPT", "450 4.7.1 greylisted", 69, ["FAULT", "greylisted"]),
         ("MAIL", "550 5.7.60 you may not send as this sender", 69, ["FAULT", "you may not send"]),
         ("MAIL", "553 5.1.8 no such sender", 69, ["FAULT", "no such sender"]),
+        ("RCPT", "550 whatever this may mean", 69, ["FAULT", "whatever this may mean"]),
         ("RCPT", "550 5.1.10 example.com takes no mail", 0, ["advice", "example.com takes no mail"]),
     ] {
         server.behave(|manners| manners.says = Some((command, reply)));
@@ -145,6 +146,20 @@ fn the_probe_waits_as_long_as_postfix_and_no_longer() {
     // What one service has otherwise than the rest, only Postfix itself knows.
     world.unset("POSTFIX_smtp_helo_timeout").set("POSTFIXMASTER_smtp__unix__smtp_helo_timeout", "2s");
     probed(&world, &server, 69, &["FAULT", "Postfix itself", "timed out"]);
+}
+
+#[test]
+fn the_probe_needs_little_room_and_never_waits_for_what_cannot_come() {
+    let server = MailServer::start(Manners { auth: Auth::Nobody, ..Manners::default() });
+    let world = world().through(&server);
+    world.unset("MTP_USER").unset("MTP_PASS");
+    fs::create_dir(world.path("conf")).unwrap();
+    let script = format!("mount -t tmpfs -o size=2m none {} && exec \"$@\"", world.path("conf").display());
+    let probe = || world.run_by(&["unshare", "-m", "sh", "-c", &script, "sh"], &["check", "--probe"]);
+    probe().with(0).says(&["ok", "Postfix itself"]);
+    // A smtpd that takes no sender at all.
+    world.set("POSTFIX_smtpd_helo_required", "yes").set("POSTFIX_smtpd_command_filter", "regexp:{{/^MAIL.*/ NOOP}}");
+    probe().with(69).says(&["FAULT", "Postfix itself could not be tried"]);
 }
 
 #[test]

@@ -88,7 +88,10 @@ pub fn render_for_trial(services: &Services, socket: &str, sender: &str) -> Stri
 }
 
 /// What the smtpd of a trial has otherwise than the one that accepts mail: nothing refuses but the verification.
-const TRIAL: [(&str, &str); 9] = [
+const TRIAL: [(&str, &str); 11] = [
+    // No message comes, so no room is needed for one.
+    ("message_size_limit", "1000"),
+    ("queue_minfree", "0"),
     ("smtpd_client_restrictions", ""),
     ("smtpd_helo_restrictions", ""),
     ("smtpd_sender_restrictions", ""),

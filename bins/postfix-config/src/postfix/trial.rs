@@ -4,7 +4,7 @@
 //! (address verification: connection, TLS, login, sender, recipient, and no message). So the answer holds for whatever
 //! was passed through to Postfix, and for what our own talk with the relay does not speak. A Postfix that runs is left alone.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -58,9 +58,10 @@ impl Verdict {
         self.status.starts_with('2')
     }
 
-    /// The relay refuses this recipient, who is made up, and not us.
+    /// The relay refuses this recipient, who is made up, and not us: by a status about addresses or mailboxes (RFC 3463).
     pub fn is_about_recipient(&self) -> bool {
-        self.status.starts_with('5') && self.text.ends_with("(in reply to RCPT TO command)")
+        ["5.1.", "5.2."].iter().any(|class| self.status.starts_with(class))
+            && self.text.ends_with("(in reply to RCPT TO command)")
     }
 }
 
@@ -84,9 +85,21 @@ pub async fn trial(settings: &Settings, folder: &Path) -> Result<Verdict, Failur
         return Err(Refusal::failure(vec![refusal]));
     }
     let socket = settings.place.queue_dir.join("public").join(SOCKET);
+    let stop = shutdown.clone();
     // It ends by itself, at the latest when Postfix is gone.
-    let _knocking = thread::spawn(move || knock(&socket));
-    listen(&postfix, &shutdown).await
+    let knocking = thread::spawn(move || {
+        let knocked = knock(&socket);
+        if knocked.is_err() {
+            stop.request();
+        }
+        knocked
+    });
+    let verdict = listen(&postfix, &shutdown).await?;
+    let why = || match knocking.join() {
+        Ok(Err(error)) => error.to_string(),
+        _ => "it ended before it knew".to_owned(),
+    };
+    verdict.ok_or_else(|| Failure::new(Exit::Unavailable, why()))
 }
 
 /// The same settings for a Postfix in this folder.
@@ -100,7 +113,8 @@ fn aside(settings: &Settings, folder: &Path) -> Result<Settings, Failure> {
     Ok(Settings { place, ..settings.clone() })
 }
 
-async fn listen(postfix: &Postfix, shutdown: &Shutdown) -> Result<Verdict, Failure> {
+/// What Postfix says in the end; nothing when it was stopped before.
+async fn listen(postfix: &Postfix, shutdown: &Shutdown) -> Result<Option<Verdict>, Failure> {
     let master = postfix.master().await.map_err(not_installed)?;
     let running = postfix.program(&master).arg("-s").start().map_err(not_installed)?;
     let limits = Limits { hard: Some(TRIAL_MAX), ..Limits::default() };
@@ -108,24 +122,25 @@ async fn listen(postfix: &Postfix, shutdown: &Shutdown) -> Result<Verdict, Failu
     let hear = |line: Line<'_>| {
         let text = line.text();
         let said = Said::read(&text);
-        if let Some(heard) = Verdict::read(&said).filter(|_| verdict.is_none()) {
-            verdict = Some(heard);
-            shutdown.request();
+        if verdict.is_some() || fatal.is_some() {
+            return;
         }
-        if let Some(why) = said.text.strip_prefix("fatal: ") {
-            // A program that cannot start is started again and again.
-            fatal = Some(why.to_owned());
+        verdict = Verdict::read(&said);
+        // A program that cannot start would be started again and again.
+        fatal = said.text.strip_prefix("fatal: ").map(str::to_owned);
+        if verdict.is_some() || fatal.is_some() {
             shutdown.request();
         }
     };
     running.supervise_with(&limits, shutdown, hear).await;
-    verdict.ok_or_else(|| {
-        let why = fatal.map(|why| format!(": {why}")).unwrap_or_default();
-        Failure::new(Exit::Unavailable, format!("Postfix ended before it knew{why}"))
-    })
+    match fatal {
+        Some(why) => Err(Failure::new(Exit::Unavailable, why)),
+        None => Ok(verdict),
+    }
 }
 
-/// Names the recipient to the smtpd of the trial; what it answers does not matter, because the log says it better.
+/// Names the recipient to the smtpd of the trial. What it answers to that does not matter, because the log says it
+/// better; but it must have understood.
 fn knock(socket: &Path) -> io::Result<()> {
     let begin = Instant::now();
     let stream = loop {
@@ -140,12 +155,25 @@ fn knock(socket: &Path) -> io::Result<()> {
         if !words.is_empty() {
             reader.get_mut().write_all(format!("{words}\r\n").as_bytes())?;
         }
-        let mut line = String::new();
-        while reader.read_line(&mut line)? > 0 && line.as_bytes().get(3) == Some(&b'-') {
-            line.clear();
+        let answer = last_line(&mut reader)?;
+        let understood = answer.starts_with('2') || (words.starts_with("RCPT") && !answer.starts_with("50"));
+        if !understood {
+            return Err(io::Error::other(format!("its own smtpd says {answer:?} to {words:?}")));
         }
     }
     Ok(())
+}
+
+fn last_line(reader: &mut impl io::BufRead) -> io::Result<String> {
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return Ok(line.trim_end().to_owned());
+        }
+    }
 }
 
 impl Postfix {
