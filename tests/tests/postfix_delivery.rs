@@ -170,9 +170,99 @@ fn a_relay_that_wants_a_login_and_gets_none_loses_nothing() {
     let relay = world.start();
     relay.takes("a@example.org", "b@example.net", MESSAGE);
     relay.says(&["ERROR", "the relay wants a login and got none"]);
-    world.run(&["queue"]).with(0).says(&["b@example.net", "authentication required (530)"]);
+    world.run(&["queue"]).with(0).says(&["b@example.net", "530 5.7.0 authentication required"]);
     relay.stops().with(0);
     world.set("MTP_USER", "matomo").set("MTP_PASS", PASSWORD);
     let _relay = world.start();
     assert_eq!(server.receives(1)[0].to, ["b@example.net"]);
+}
+
+/// What relays say when a login is missing, or anything else that is about us and not about a recipient.
+const REFUSALS_OF_US: [(&str, &str); 23] = [
+    ("MAIL", "530 5.7.0 Authentication required"),
+    ("MAIL", "550 5.7.1 Authentication Required"),
+    ("MAIL", "550 SMTP AUTH is required"),
+    ("MAIL", "503 5.5.1 AUTH first"),
+    ("MAIL", "535 5.7.8 login first"),
+    ("MAIL", "530 5.7.57 Client not authenticated to send mail. [VI1PR09.example 2026-11-30T22:31:05.123Z]"),
+    ("MAIL", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"),
+    ("MAIL", "550 Bitte melden Sie sich erst an"),
+    ("MAIL", "538 5.7.11 Encryption required for requested authentication mechanism"),
+    ("MAIL", "571 who are you?"),
+    (
+        "RCPT",
+        "550-Please turn on SMTP Authentication in your mail client.\r\n550-relay.example [192.0.2.1] is not\r\n550 permitted to send through this server.",
+    ),
+    ("RCPT", "550 relay not permitted, authentication required"),
+    ("RCPT", "554 5.7.1 <b@example.net>: Relay access denied"),
+    ("RCPT", "554 <b@example.net>: Relay access denied"),
+    ("RCPT", "553 5.7.1 <a@example.org>: Sender address rejected: not logged in"),
+    ("RCPT", "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"),
+    ("RCPT", "550 you must log in first"),
+    ("RCPT", "550 Anmeldung erforderlich"),
+    ("RCPT", "530 5.7.0 Must issue a STARTTLS command first"),
+    ("RCPT", "503 need AUTH command first"),
+    ("DATA", "530 5.7.0 Authentication required"),
+    ("DATA", "554 5.7.0 please authenticate"),
+    ("EHLO", "550 5.7.1 we do not know you"),
+];
+
+/// What is about a message or a recipient: it does not get better by waiting.
+const REFUSALS_FOR_GOOD: [(&str, &str); 8] = [
+    ("RCPT", "550 5.1.1 <author@login.example>: Recipient address rejected: User unknown"),
+    ("RCPT", "550 no such user: author@relay.example"),
+    ("RCPT", "550 <login@relay-auth.example> unknown"),
+    ("RCPT", "552 5.2.2 mailbox full"),
+    ("MAIL", "552 5.3.4 message size exceeds fixed limit"),
+    ("MAIL", "553 5.1.8 <a@example.org>: sender address rejected: domain not found"),
+    ("MAIL", "501 5.1.7 bad sender address syntax"),
+    ("DATA", "554 5.6.0 this is no message"),
+];
+
+#[test]
+fn a_login_that_the_relay_demands_in_any_words_keeps_the_mail() {
+    let server = MailServer::start(Manners { auth: Auth::Nobody, ..Manners::default() });
+    let world = world().through(&server);
+    world.unset("MTP_USER").unset("MTP_PASS");
+    for (command, reply) in REFUSALS_OF_US {
+        server.behave(|manners| manners.says = Some((command, reply)));
+        let relay = world.start();
+        relay.takes("a@example.org", "b@example.net", MESSAGE);
+        let line = relay.says(&["to=<b@example.net>", "status="]);
+        assert!(line.contains("status=deferred") && line.contains("WARN"), "{command} {reply}\n{line}");
+        relay.says(&["ERROR", "mail waits"]);
+        server.behave(|manners| manners.says = None);
+        let before = server.messages().len();
+        assert_eq!(server.receives(before + 1)[before].to, ["b@example.net"]);
+        relay.stops().with(0).never_says("status=bounced");
+    }
+}
+
+#[test]
+fn what_is_about_a_recipient_or_a_message_is_returned_at_once() {
+    let server = MailServer::start(Manners { auth: Auth::Nobody, ..Manners::default() });
+    let world = world().through(&server);
+    world.unset("MTP_USER").unset("MTP_PASS");
+    for (command, reply) in REFUSALS_FOR_GOOD {
+        server.behave(|manners| manners.says = Some((command, reply)));
+        let relay = world.start();
+        relay.takes("a@example.org", "b@example.net", MESSAGE);
+        let line = relay.says(&["to=<b@example.net>", "status="]);
+        assert!(line.contains("status=bounced"), "{command} {reply}\n{line}");
+    }
+}
+
+#[test]
+fn mechanisms_that_postfix_cannot_speak_are_passed_over() {
+    for offered in
+        ["NTLM LOGIN", "GSSAPI NTLM PLAIN", "XOAUTH2 OAUTHBEARER EXTERNAL LOGIN", "ANONYMOUS GS2-KRB5 PLAIN LOGIN"]
+    {
+        let server = MailServer::start(Manners { auth: Auth::InTls(offered), ..Manners::default() });
+        let world = world().through(&server);
+        let relay = world.start();
+        relay.takes("a@example.org", "b@example.net", MESSAGE);
+        assert!(server.receives(1)[0].logged_in, "{offered}");
+        assert_eq!(server.logins()[0].password, PASSWORD, "{offered}");
+        drop(relay);
+    }
 }

@@ -142,3 +142,19 @@ fn no_password_in_the_clear_by_passing_the_options_through() {
         world.run(&["run"]).with(SETTINGS).says(&[name, "cannot be passed through"]);
     }
 }
+
+#[test]
+fn no_digest_of_the_password_leaves_without_tls() {
+    for mechanisms in ["CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "NTLM"] {
+        let server =
+            MailServer::start(Manners { tls: Tls::Never, auth: Auth::Always(mechanisms), ..Manners::default() });
+        let world = world().through(&server);
+        world.set("SMTP_TLS_SECURITY_LEVEL", "may");
+        let relay = world.start();
+        relay.takes("a@example.org", "b@example.net", "Subject: s\n\nt");
+        relay.says(&["WARN", "status=deferred"]);
+        let tried: Vec<String> = server.commands().into_iter().filter(|command| command.starts_with("AUTH")).collect();
+        assert!(tried.is_empty(), "{mechanisms}: {tried:?}");
+        drop(relay);
+    }
+}

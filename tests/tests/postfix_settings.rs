@@ -313,6 +313,13 @@ fn c_146_odd_letters_reach_the_relay_and_the_client_as_they_are() {
         for login in server.logins() {
             assert_eq!((login.user.as_str(), login.password.as_str()), ("#us er$ü\"", password));
         }
-        assert_eq!(server.logins().len(), 2, "one of the probe, one of Postfix");
+        assert_eq!(server.logins().len(), 3, "two of the probe (our own, and Postfix tried), one of Postfix");
     }
+}
+
+#[test]
+fn one_wrong_value_is_one_reason() {
+    let world = with_login();
+    world.set("MTP_INTERFACES", "127.23.0.1");
+    world.run(&["run"]).with(78).says(&["MTP_INTERFACES"]).never_says("password map");
 }

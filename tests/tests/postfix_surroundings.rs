@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::time::{Duration, Instant};
 
 use tests::mail::{Auth, MailServer, Manners};
 use tests::postfix::World;
@@ -144,4 +145,29 @@ fn a_read_only_root_with_a_queue_and_two_tmpfs_is_enough() {
     relay.takes("a@example.org", "b@example.net", "Subject: s\n\nt");
     assert!(server.receives(1)[0].logged_in);
     relay.stops().with(0).never_says("Read-only").never_says("ERROR");
+}
+
+/// A folder of the system in which no name is known and the only name server says nothing.
+fn with_silent_dns(world: &World) -> (UdpSocket, String) {
+    let silent = UdpSocket::bind((world.address(), 53)).unwrap();
+    fs::write(world.path("resolv.conf"), format!("nameserver {}\n", world.address())).unwrap();
+    fs::write(world.path("hosts"), "").unwrap();
+    let [resolv, hosts] = ["resolv.conf", "hosts"].map(|name| world.path(name).to_string_lossy().into_owned());
+    let script = format!("mount --bind {resolv} /etc/resolv.conf && mount --bind {hosts} /etc/hosts && exec \"$@\"");
+    (silent, script)
+}
+
+#[test]
+fn clients_are_greeted_at_once_though_no_name_server_answers() {
+    let world = world();
+    world.set("MTP_RELAY", "127.0.0.1:2");
+    let (_silent, script) = with_silent_dns(&world);
+    let relay = world.launch(&["unshare", "-m", "sh", "-c", &script, "sh"], &["run"]);
+    relay.says(&["ready to accept mail"]);
+    for _ in 0..2 {
+        let begin = Instant::now();
+        relay.takes("a@example.org", "b@example.net", "Subject: s\n\nt");
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}\n{}", begin.elapsed(), relay.log());
+    }
+    relay.says(&["client=unknown[127.0.0.1]"]);
 }

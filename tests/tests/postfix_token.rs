@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use tests::acceptance::wait_until;
 use tests::mail::{Auth, MailServer, Manners, Mood, Tls};
@@ -273,4 +274,49 @@ fn what_does_not_make_a_login_by_token_is_named() {
     world.set("XOAUTH2_TOKEN_ENDPOINT", url).set("XOAUTH2_CLIENT_ID", "x").set("XOAUTH2_SECRET", CLIENT_SECRET);
     world.set("XOAUTH2_INITIAL_REFRESH_TOKEN", LASTING);
     world.run(&["check"]).with(0).says(&["with a login by token (XOAUTH2)"]).never_says(LASTING);
+}
+
+#[test]
+fn a_stop_in_mid_delivery_and_a_refusal_are_met_as_without_a_token() {
+    let server = MailServer::start(Manners { mood: Mood::Slow(Duration::from_secs(3)), ..provider() });
+    let world = world(&server);
+    write(&world.path("token"), "t0ken");
+    world.set("MTP_OAUTH_TOKEN_FILE", &world.path("token").to_string_lossy()).set("SHUTDOWN_GRACE", "20s");
+    let relay = world.start();
+    relay.takes("a@example.org", "b@example.net", MESSAGE);
+    wait_until("the message is with the relay", || server.commands().iter().any(|command| command == "DATA"));
+    relay.stops().with(0).says(&["status=sent"]);
+    let denied = ("RCPT", "554 5.7.1 <c@example.net>: Relay access denied");
+    server.behave(|manners| *manners = Manners { says: Some(denied), ..provider() });
+    let relay = world.start();
+    relay.takes("a@example.org", "c@example.net", MESSAGE);
+    relay.says(&["WARN", "status=deferred", "Relay access denied"]);
+    server.behave(|manners| manners.says = None);
+    let to: Vec<_> = server.receives(2).into_iter().flat_map(|message| message.to).collect();
+    assert_eq!(to, ["b@example.net", "c@example.net"]);
+}
+
+#[test]
+fn the_probe_with_a_token_goes_as_far_as_without_one() {
+    let server = MailServer::start(provider());
+    let world = world(&server);
+    write(&world.path("token"), "t0ken");
+    world.set("MTP_OAUTH_TOKEN_FILE", &world.path("token").to_string_lossy());
+    // Beside a relay that runs and has the port of the gate.
+    let _relay = world.start();
+    let probe = |code: i32, words: &[&str]| world.run(&["check", "--probe"]).with(code).says(words).never_says("t0ken");
+    for (refusal, code, words) in [
+        (None, 0, ["ok", "Postfix itself: mail from reports@example.org is taken"]),
+        (
+            Some(("RCPT", "554 5.7.1 <postmaster@example.com>: Relay access denied")),
+            69,
+            ["FAULT", "Relay access denied"],
+        ),
+        (Some(("MAIL", "550 5.7.60 you may not send as this sender")), 69, ["FAULT", "you may not send"]),
+    ] {
+        server.behave(|manners| manners.says = refusal);
+        probe(code, &words);
+    }
+    logged_in_by(&server, "t0ken");
+    assert!(server.messages().is_empty() && !server.commands().iter().any(|command| command == "DATA"));
 }

@@ -11,7 +11,7 @@ mod token;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::tz::TimeZone;
-use shared::config::{Count, Neighbours, Size, Span};
+use shared::config::{Count, Neighbours, Size, Span, Value as _};
 use shared::logging::LogOptions;
 
 use crate::anonymize::Anonymize;
@@ -39,7 +39,7 @@ shared::settings! {
         pub networks: List<Network> = default("MTP_NETWORKS", "127.0.0.0/8, [::1]/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, [fc00::]/7"),
         /// Domains that a sender's address must belong to; any when unset.
         pub allowed_sender_domains: List<Domain> = optional("MTP_ALLOWED_SENDER_DOMAINS").formerly(&["ALLOWED_SENDER_DOMAINS"]).example("example.org"),
-        /// Address that replaces every sender, in the envelope and in the From header.
+        /// Address that replaces every sender, in the envelope and in the headers From and Sender. Reply-To stays, and so does the empty sender of notices of failure.
         pub sender: Option<MailAddress> = optional("MTP_SENDER").example("reports@example.org"),
         /// Domains whose host names are cut off in addresses: with example.org, a@www.example.org becomes a@example.org.
         pub masquerade_domains: List<Domain> = optional("MTP_MASQUERADE_DOMAINS").formerly(&["MASQUERADED_DOMAINS"]).example("example.org"),
@@ -133,6 +133,17 @@ impl Settings {
     /// Where Postfix hands over mail that leaves with a token; nothing when none does.
     pub fn gate(&self) -> Option<SocketAddr> {
         self.route.tokens().map(|_| (Ipv4Addr::LOCALHOST, self.gate_port.get()).into())
+    }
+
+    /// An address that may send: the one sender, the login if it is an address, or one of a domain that is allowed.
+    pub fn own_sender(&self) -> String {
+        let login =
+            || self.route.login().map(|login| login.user.as_str()).filter(|user| MailAddress::parse(user).is_ok());
+        match (&self.sender, self.allowed_sender_domains.iter().next()) {
+            (Some(sender), _) => sender.to_string(),
+            (None, Some(domain)) => format!("postmaster@{domain}"),
+            (None, None) => login().map_or_else(|| format!("postmaster@{}", self.host), str::to_owned),
+        }
     }
 
     /// What was odd but understood, beside what the reader has noticed itself.

@@ -33,6 +33,8 @@ pub enum Meaning {
     Ready,
     /// The relay wants a login and got none; mail waits.
     LoginMissing,
+    /// The relay refuses us, by its rules and not because of a recipient; mail waits.
+    Refused,
     /// The relay does not take the login; mail waits.
     LoginRefused,
     /// The relay offers no login that may be used; mail waits, and the password was not sent.
@@ -85,8 +87,11 @@ impl<'a> Said<'a> {
         if self.program == "master" && text.starts_with("daemon started ") {
             return Meaning::Ready;
         }
-        if text.contains("status=deferred") && text.contains(" said: 430") {
-            return Meaning::LoginMissing;
+        if let Some((_, refusal)) = text.split_once(" said: 5").or_else(|| text.split_once(" refused to talk to me: 5"))
+            && text.contains("status=deferred")
+            && !text.contains("SASL authentication failed")
+        {
+            return if is_about_a_login(refusal) { Meaning::LoginMissing } else { Meaning::Refused };
         }
         match text.split_once("SASL authentication failed").filter(|(before, _)| before.contains("status=deferred")) {
             Some((_, why)) if why.contains("cannot authenticate to server") => Meaning::LoginImpossible,
@@ -95,8 +100,8 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Tells our log.
-    pub fn tell(&self) {
+    /// Tells our log; `relay` says whether mail leaves through one, or to many servers that nobody here can do anything about.
+    pub fn tell(&self, relay: bool) {
         let (program, queue_id, text) = (self.program, self.queue_id, self.text);
         match self.level() {
             Level::Error => error!(program, queue_id, text, "mail log"),
@@ -105,9 +110,15 @@ impl<'a> Said<'a> {
             Level::Debug => debug!(program, queue_id, text, "mail log"),
         }
         match self.meaning() {
+            _ if !relay => {}
             Meaning::LoginMissing => {
                 error!(
                     "the relay wants a login and got none; mail waits until MTP_USER and MTP_PASS are set and TLS is possible"
+                );
+            }
+            Meaning::Refused => {
+                error!(
+                    "the relay refuses us, and not a recipient; mail waits until its sender (MTP_SENDER), the login or the rules of the relay are right, and is returned after POSTFIX_maximal_queue_lifetime (5 days)"
                 );
             }
             Meaning::LoginRefused => {
@@ -121,6 +132,13 @@ impl<'a> Said<'a> {
             Meaning::Ready | Meaning::Ordinary => {}
         }
     }
+}
+
+/// Whether a refusal, without its first digit, says that a login or its encryption is missing.
+fn is_about_a_login(refusal: &str) -> bool {
+    let by_code = ["03", "30", "34", "35", "38"].iter().any(|code| refusal.starts_with(code));
+    let said = refusal.to_ascii_lowercase();
+    by_code || ["auth", "log in", "login", "logged in", "anmeld", "sign in"].iter().any(|word| said.contains(word))
 }
 
 /// `Nov 24 10:54:51 host postfix/smtpd[123]: text` has five words before its text.
@@ -196,8 +214,10 @@ mod tests {
     fn some_lines_mean_more() {
         let meaning = |text: &str| Said::read(&format!("Nov 24 10:54:51 x postfix/{text}")).meaning();
         assert_eq!(meaning("master[1]: daemon started -- version 3.7.11, configuration /c"), Meaning::Ready);
-        let lost = "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (host r[1.2.3.4] said: 430 4.7.0 Authentication required (530) (in reply to MAIL FROM command))";
+        let lost = "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (host r[1.2.3.4] said: 550 5.7.0 Authentication required (in reply to MAIL FROM command))";
         assert_eq!(meaning(lost), Meaning::LoginMissing);
+        assert_eq!(meaning(&lost.replace("Authentication required", "you may not")), Meaning::Refused);
+        assert_eq!(meaning(&lost.replace("550 5.7.0 Authentication", "450 4.7.0 Authentication")), Meaning::Ordinary);
         let refused =
             "smtp[1]: 4F2A1B3C: to=<a@b>, status=deferred (SASL authentication failed; server r said: 535 5.7.8 no)";
         assert_eq!(meaning(refused), Meaning::LoginRefused);

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use crate::config::{Route, Settings, Upstream};
-use crate::value::{ClientLevel, TlsMode, literal};
+use crate::value::{ClientLevel, TlsMode};
 
 /// Certificate authorities of the image: one file of them, and a folder for the case that another file is named.
 const CA_FILE_OF_SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CA_FOLDER_OF_SYSTEM: &str = "/etc/ssl/certs";
+
+/// The one parameter that an operator and we may both need.
+const HEADER_CHECKS: &str = "header_checks";
 
 /// Name of the file.
 pub const NAME: &str = "main.cf";
@@ -54,7 +57,8 @@ pub fn render(settings: &Settings, folder: &Path) -> String {
     clients(&mut page, settings);
     rewriting(&mut page, settings, folder);
     leaving(&mut page, settings, folder);
-    for (parameter, passed) in settings.overrides.iter() {
+    let joined = |parameter: &str| settings.sender.is_some() && parameter == HEADER_CHECKS;
+    for (parameter, passed) in settings.overrides.iter().filter(|(parameter, _)| !joined(parameter)) {
         page.pass_through(parameter, passed.as_str());
     }
     page.text(&settings.route)
@@ -76,6 +80,7 @@ fn ground(page: &mut Page, settings: &Settings) {
     page.set("local_recipient_maps", "", "no mailboxes, so no list of them");
     page.set("alias_maps", "", "no mailboxes, so no aliases");
     page.set("alias_database", "", "no mailboxes, so no aliases");
+    page.set("notify_classes", "", "no mailboxes, so no postmaster: what would be told is in the log");
     page.set("mailbox_size_limit", "0", "no mailboxes, so no limit that a large message could meet");
     if let Some(size) = settings.message_size {
         page.set("message_size_limit", size.bytes().to_string(), "MTP_MS_SIZE_LIMIT");
@@ -88,6 +93,11 @@ fn listening(page: &mut Page, settings: &Settings) {
     if let Some(banner) = &settings.banner {
         page.set("smtpd_banner", banner.written(), "MTP_BANNER");
     }
+    page.set(
+        "smtpd_peername_lookup",
+        "no",
+        "nothing here goes by the names of clients, and a silent name server delays no greeting",
+    );
     page.set("disable_vrfy_command", "yes", "nobody needs to ask which addresses exist");
     page.set("smtpd_tls_security_level", settings.inbound.level.to_string(), "SMTPD_TLS_SECURITY_LEVEL");
     if let Some(certificate) = &settings.inbound.certificate {
@@ -116,8 +126,8 @@ fn clients(page: &mut Page, settings: &Settings) {
 }
 
 fn rewriting(page: &mut Page, settings: &Settings, folder: &Path) {
-    if let Some(sender) = &settings.sender {
-        page.set("sender_canonical_maps", format!("static:{}", literal(sender.as_str())), "MTP_SENDER");
+    if settings.sender.is_some() {
+        one_sender(page, settings, folder);
     }
     if !settings.masquerade_domains.is_empty() {
         page.set("masquerade_domains", settings.masquerade_domains.to_string(), "MTP_MASQUERADE_DOMAINS");
@@ -130,6 +140,23 @@ fn rewriting(page: &mut Page, settings: &Settings, folder: &Path) {
         let table = format!("regexp:{}", folder.join(crate::header_privacy::NAME).display());
         page.set("smtp_header_checks", table, "MTP_HEADER_PRIVACY");
     }
+}
+
+/// The table of headers comes first, and an operator's own one after it; what is attached to a message keeps its headers.
+fn one_sender(page: &mut Page, settings: &Settings, folder: &Path) {
+    let table = |name| format!("regexp:{}", folder.join(name).display());
+    page.set("sender_canonical_classes", "envelope_sender", "MTP_SENDER: headers have a table of their own");
+    page.set("sender_canonical_maps", table(crate::sender::ENVELOPE_NAME), "MTP_SENDER");
+    let theirs = passed_through(settings, HEADER_CHECKS);
+    let both: Vec<String> =
+        std::iter::once(table(crate::sender::HEADERS_NAME)).chain(theirs.map(str::to_owned)).collect();
+    page.set(HEADER_CHECKS, both.join(", "), "MTP_SENDER, POSTFIX_header_checks");
+    page.set("nested_header_checks", theirs.unwrap_or_default(), "MTP_SENDER: attached messages stay as they are");
+}
+
+/// What an operator passes through for a parameter.
+fn passed_through<'a>(settings: &'a Settings, parameter: &str) -> Option<&'a str> {
+    settings.overrides.iter().find(|(name, _)| *name == parameter).map(|(_, passed)| passed.as_str())
 }
 
 fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
@@ -158,6 +185,14 @@ fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
         let pause = 60_u64.div_ceil(count.get());
         page.set("default_destination_rate_delay", format!("{pause}s"), "MTP_MESSAGES_PER_MINUTE");
     }
+    if settings.route.relay.is_some() {
+        let replies = format!("regexp:{}", folder.join(crate::replies::NAME).display());
+        page.set(
+            "smtp_delivery_status_filter",
+            replies,
+            "what the relay refuses because of us, and not because of a recipient, waits instead of being lost",
+        );
+    }
     match (&settings.route.relay, settings.gate()) {
         (Some(_), Some(gate)) => {
             page.set(
@@ -173,8 +208,6 @@ fn leaving(page: &mut Page, settings: &Settings, folder: &Path) {
 
 fn through(page: &mut Page, relay: &Upstream, folder: &Path) {
     page.set("relayhost", relay.next_hop.as_str(), "MTP_RELAY, MTP_PORT");
-    let replies = format!("regexp:{}", folder.join(crate::replies::NAME).display());
-    page.set("smtp_reply_filter", replies, "a relay that wants a login keeps mail waiting instead of losing it");
     if relay.tls_mode == TlsMode::Implicit {
         page.set("smtp_tls_wrappermode", "yes", "MTP_TLS_MODE, MTP_PORT");
     }
@@ -183,9 +216,14 @@ fn through(page: &mut Page, relay: &Upstream, folder: &Path) {
         page.set("smtp_sasl_auth_enable", "yes", "MTP_USER, MTP_PASS");
         page.set("smtp_sasl_password_maps", map, "MTP_USER, MTP_PASS");
         page.set(
+            "smtp_sasl_mechanism_filter",
+            crate::mechanism::BY_PASSWORD.join(", "),
+            "Postfix takes the strongest and tries no other, so what it cannot speak (NTLM, GSSAPI) is passed over",
+        );
+        page.set(
             "smtp_sasl_security_options",
-            "noplaintext, noanonymous",
-            "no password leaves unencrypted, at whatever level",
+            "noplaintext, nodictionary, noanonymous",
+            "neither a password nor a digest of it leaves unencrypted, at whatever level",
         );
         page.set("smtp_sasl_tls_security_options", "noanonymous", "inside TLS a password may be sent");
         page.set("smtp_sasl_tls_verified_security_options", "noanonymous", "inside TLS a password may be sent");

@@ -68,6 +68,46 @@ fn place_of(line: &str) -> (&str, &str) {
 
 /// The text of `master.cf`.
 pub fn render(port: Port, services: &Services) -> String {
+    text(&rows(port, services))
+}
+
+/// The text of `master.cf` for a Postfix that listens on no network and never sends a message: its smtpd, on a socket
+/// of this name, has each recipient verified at the next server, in the name of `sender`.
+pub fn render_for_trial(services: &Services, socket: &str, sender: &str) -> String {
+    let mut rows = rows(Port::new(25), services);
+    rows.retain(|row| !["inet", "pass"].contains(&row.place.1.as_str()));
+    if let Some(verify) = rows.iter_mut().find(|row| row.is_at(("verify", "unix"))) {
+        verify.text.push_str(&(option("address_verify_sender", sender) + &option("address_verify_map", "")));
+    }
+    let mut smtpd = format!("{socket} unix n - n - - smtpd");
+    for (name, value) in TRIAL {
+        smtpd.push_str(&option(name, value));
+    }
+    rows.push(Row::of(&smtpd, (socket, "unix")));
+    text(&rows)
+}
+
+/// What the smtpd of a trial has otherwise than the one that accepts mail: nothing refuses but the verification.
+const TRIAL: [(&str, &str); 11] = [
+    // No message comes, so no room is needed for one.
+    ("message_size_limit", "1000"),
+    ("queue_minfree", "0"),
+    ("smtpd_client_restrictions", ""),
+    ("smtpd_helo_restrictions", ""),
+    ("smtpd_sender_restrictions", ""),
+    ("smtpd_relay_restrictions", "permit"),
+    ("smtpd_recipient_restrictions", "reject_unverified_recipient, reject"),
+    ("smtpd_milters", ""),
+    ("smtpd_tls_security_level", "none"),
+    ("smtpd_delay_reject", "yes"),
+    ("address_verify_poll_count", "1"),
+];
+
+fn text(rows: &[Row]) -> String {
+    rows.iter().fold(HEAD.to_owned(), |text, row| text + &row.text + "\n")
+}
+
+fn rows(port: Port, services: &Services) -> Vec<Row> {
     let port = port.to_string();
     let listener = format!("{port:<10} inet  n       -       n       -       -       smtpd");
     let mut rows = vec![Row::of(&listener, LISTENER)];
@@ -85,7 +125,7 @@ pub fn render(port: Port, services: &Services) -> String {
             (Change::Option { .. }, None) => {}
         }
     }
-    rows.iter().fold(HEAD.to_owned(), |text, row| text + &row.text + "\n")
+    rows
 }
 
 fn written(line: &Line, name: &str) -> String {

@@ -9,11 +9,14 @@ use std::time::{Duration, SystemTime};
 use shared::files::{self, FileError, MODE_DEFAULT};
 
 use crate::config::Settings;
-use crate::{header_privacy, main_cf, master_cf, password_map, replies};
+use crate::{header_privacy, main_cf, master_cf, password_map, replies, sender};
 
 /// Every program of Postfix waits for a `main.cf` that is younger than about two seconds.
 const AGE_AT_BIRTH: Duration = Duration::from_secs(10);
 const FOLDER_MODE: u32 = 0o755;
+/// Files that not every configuration has; one that is not needed is taken away.
+const OPTIONAL: [&str; 5] =
+    [header_privacy::NAME, sender::ENVELOPE_NAME, sender::HEADERS_NAME, replies::NAME, password_map::NAME];
 
 /// Whether the password is written or hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +90,12 @@ impl Plan {
         if settings.header_privacy {
             files.push(planned(header_privacy::NAME, header_privacy::TABLE.to_owned()));
         }
-        if settings.route.relay.is_some() && settings.gate().is_none() {
-            files.push(planned(replies::NAME, replies::TABLE.to_owned()));
+        if let Some(address) = &settings.sender {
+            files.push(planned(sender::ENVELOPE_NAME, sender::envelope(address)));
+            files.push(planned(sender::HEADERS_NAME, sender::headers(address)));
+        }
+        if settings.route.relay.is_some() {
+            files.push(planned(replies::NAME, replies::table()));
         }
         if let Some(relay) = &settings.route.relay
             && let (Some(login), Some(password)) = (&relay.login, relay.password())
@@ -121,10 +128,7 @@ impl Plan {
             grow_older(&path).map_err(failed("set the time of", &path))?;
             changes.written.push(file.name);
         }
-        for name in [header_privacy::NAME, replies::NAME, password_map::NAME]
-            .into_iter()
-            .filter(|name| self.file(name).is_none())
-        {
+        for name in OPTIONAL.into_iter().filter(|name| self.file(name).is_none()) {
             let path = self.folder.join(name);
             // A folder that cannot be written refuses even to remove what is not there.
             if path.symlink_metadata().is_ok() {

@@ -54,6 +54,8 @@ pub enum Mood {
     Drops,
     /// Does not even greet.
     Silent,
+    /// Greets after a while, as a tarpit does.
+    GreetsLate(Duration),
 }
 
 /// How the server behaves from the next command on.
@@ -67,11 +69,19 @@ pub struct Manners {
     pub rejects_login: bool,
     /// What it does with a message.
     pub mood: Mood,
+    /// A command that it answers with these lines, whatever else it would say: `("MAIL", "550 5.7.1 log in first")`.
+    pub says: Option<(&'static str, &'static str)>,
 }
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { tls: Tls::StartTls, auth: Auth::InTls("PLAIN LOGIN"), rejects_login: false, mood: Mood::Takes }
+        Self {
+            tls: Tls::StartTls,
+            auth: Auth::InTls("PLAIN LOGIN"),
+            rejects_login: false,
+            mood: Mood::Takes,
+            says: None,
+        }
     }
 }
 

@@ -48,6 +48,9 @@ fn talk(stream: &TcpStream, inside: &Arc<Inside>) -> io::Result<()> {
         thread::sleep(SILENCE_MAX);
         return Ok(());
     }
+    if let Mood::GreetsLate(pause) = manners.mood {
+        thread::sleep(pause);
+    }
     session.say("220 stand-in ESMTP")?;
     loop {
         let line = session.hear()?;
@@ -95,6 +98,10 @@ impl Session<'_> {
 
     fn answer(&mut self, line: &str) -> io::Result<Next> {
         let word = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        if let Some((_, lines)) = self.manners().says.filter(|(command, _)| answers(command, &word)) {
+            self.say(lines)?;
+            return Ok(Next::Goes);
+        }
         match word.as_str() {
             "EHLO" | "HELO" => self.greet()?,
             "STARTTLS" if !self.in_tls && self.manners().tls == Tls::StartTls => {
@@ -221,6 +228,11 @@ impl Session<'_> {
         self.say("250 2.0.0 taken")?;
         Ok(Next::Goes)
     }
+}
+
+/// A client whose EHLO is refused tries the older HELO.
+fn answers(command: &str, word: &str) -> bool {
+    command == word || (command == "EHLO" && word == "HELO")
 }
 
 /// What stands between `<` and `>`.

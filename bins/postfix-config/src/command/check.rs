@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use shared::config;
 use shared::entry::{Exit, Failure};
+use shared::words::sentence;
 
 use crate::config::Settings;
-use crate::main_cf;
+use crate::gate::Gate;
 use crate::plan::{Plan, Secrets};
-use crate::postfix::{Postfix, not_installed};
-use crate::relay_probe::{self, Finding};
+use crate::postfix::{Postfix, RECIPIENT, Shortage, not_installed, trial};
+use crate::relay_probe::{self, Client, Finding};
 use crate::token::Tokens;
 
 /// Reports on everything that a start needs.
@@ -23,7 +24,9 @@ pub fn check(probe: bool) -> Result<Exit, Failure> {
     }
     let mut exit = configuration(settings)?;
     super::say(&format!("ok      mail would leave {}\n", settings.route.in_words()));
-    if probe && !relay(settings)? {
+    // A configuration that Postfix refuses cannot be tried.
+    let tries = exit != Some(Exit::Config);
+    if probe && !relay(settings, tries)? {
         exit = exit.or(Some(Exit::Unavailable));
     }
     Ok(exit.unwrap_or(Exit::Done))
@@ -42,11 +45,15 @@ fn configuration(settings: &Settings) -> Result<Option<Exit>, Failure> {
         true => super::say("ok      Postfix accepts the configuration\n"),
         false => return Ok(Some(Exit::Config)),
     }
-    Ok(None)
+    let shortage = super::block_on(postfix.shortage(settings.place.queue_dir.as_path()))??;
+    Ok(shortage.map(|shortage| {
+        fault(&shortage.to_string(), Shortage::HELP);
+        Exit::CannotCreate
+    }))
 }
 
 /// Whether mail would be taken.
-fn relay(settings: &Settings) -> Result<bool, Failure> {
+fn relay(settings: &Settings, tries: bool) -> Result<bool, Failure> {
     let token = match Tokens::of(settings) {
         Some(mut tokens) => match super::block_on(tokens.next())? {
             Ok(granted) => Some(granted.token),
@@ -58,8 +65,9 @@ fn relay(settings: &Settings) -> Result<bool, Failure> {
         },
         None => None,
     };
-    let ca_files = main_cf::ca_files(settings);
-    let findings = relay_probe::probe(&settings.route, token.as_ref(), &ca_files, settings.host.as_str());
+    let aside = Aside::below(settings.place.config_dir.as_path());
+    let client = client(settings, &aside.0)?;
+    let findings = relay_probe::probe(&settings.route, token.as_ref(), &client);
     for finding in &findings.0 {
         match finding {
             Finding::Good(what) => super::say(&format!("ok      relay: {what}\n")),
@@ -67,8 +75,56 @@ fn relay(settings: &Settings) -> Result<bool, Failure> {
             Finding::Fault { what, help } => fault(&format!("relay: {what}"), help),
         }
     }
-    Ok(!findings.has_fault())
+    let Some(relay) = settings.route.relay.as_ref().filter(|_| tries && !findings.has_fault()) else {
+        return Ok(!findings.has_fault());
+    };
+    let mut settings = settings.clone();
+    if let Some(token) = &token {
+        settings.gate_port = Gate::open_for(&settings, relay, token)?;
+    }
+    Ok(postfix_itself(&settings, &aside.0))
 }
+
+/// How Postfix would go about the talk.
+fn client(settings: &Settings, folder: &Path) -> Result<Client, Failure> {
+    Plan::of(settings, folder, Secrets::Written).write()?;
+    let patience = super::block_on(Postfix::at(folder, None).patience())?.map_err(not_installed)?;
+    Ok(Client { patience, ..Client::of(settings) })
+}
+
+/// Has Postfix try it, and says whether mail would be taken.
+fn postfix_itself(settings: &Settings, folder: &Path) -> bool {
+    let sender = settings.own_sender();
+    match super::block_on(trial(settings, folder)).and_then(|tried| tried) {
+        Ok(verdict) if verdict.is_yes() => {
+            super::say(&format!("ok      relay: Postfix itself: mail from {sender} is taken: {}\n", verdict.text));
+            true
+        }
+        Ok(verdict) if verdict.is_about_recipient() => {
+            super::say(&format!(
+                "advice  relay: Postfix itself: the relay listens to us, but refuses {RECIPIENT}, who is made up: {}\n",
+                verdict.text
+            ));
+            true
+        }
+        Ok(verdict) => {
+            fault(
+                &format!("relay: Postfix itself: mail from {sender} would not be taken: {}", verdict.text),
+                LOOK_AT_US,
+            );
+            false
+        }
+        Err(failure) => {
+            let why = sentence(failure.error.as_ref());
+            let help = failure.help.as_deref().unwrap_or("so nobody knows whether mail would be taken");
+            fault(&format!("relay: Postfix itself could not be tried: {why}"), help);
+            false
+        }
+    }
+}
+
+/// What may be wrong when all steps worked and mail would not leave.
+const LOOK_AT_US: &str = "the relay's own words say why: look at the login, at the sender (MTP_SENDER), and at POSTFIX_smtp_… and POSTFIXMASTER_…";
 
 fn fault(what: &str, help: &str) {
     super::say(&format!("FAULT   {what}\n        {help}\n"));

@@ -28,22 +28,13 @@ pub fn send_test(address: &str, wait_seconds: u64) -> Result<Exit, Failure> {
     Ok(tell(&queue_id, &settings, Duration::from_secs(wait_seconds)))
 }
 
-/// Whom the message is from: somebody who may send.
-fn sender(settings: &Settings) -> String {
-    match (&settings.sender, settings.allowed_sender_domains.iter().next()) {
-        (Some(sender), _) => sender.to_string(),
-        (None, Some(domain)) => format!("postmaster@{domain}"),
-        (None, None) => format!("postmaster@{}", settings.host),
-    }
-}
-
 /// Hands the message to Postfix; the answer is its name in the queue.
 fn send(settings: &Settings, to: &MailAddress) -> Result<String, Failure> {
     let impossible = |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::Software, error);
     let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| impossible(error.into()));
     let now = Timestamp::now();
     let message = Message::builder()
-        .from(mailbox(&sender(settings))?)
+        .from(mailbox(&settings.own_sender())?)
         .to(mailbox(to.as_str())?)
         .subject(format!("Test message of the mail relay {}", settings.host))
         .message_id(Some(format!("<{}{}@{}>", outcome::TEST_MARK, now.as_nanosecond(), settings.host)))

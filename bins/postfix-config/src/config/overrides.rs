@@ -18,6 +18,7 @@ pub const OWNED: &[(&str, &str)] = &[
     ("queue_directory", "set MTP_QUEUE_DIR"),
     ("relay_domains", "set MTP_RELAY_DOMAINS"),
     ("relayhost", "set MTP_RELAY"),
+    ("sender_canonical_classes", "set MTP_SENDER"),
     ("sender_canonical_maps", "set MTP_SENDER"),
     ("smtp_sasl_auth_enable", "set MTP_USER and MTP_PASS"),
     ("smtp_sasl_password_maps", "set MTP_USER and MTP_PASS"),

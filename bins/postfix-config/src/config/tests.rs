@@ -170,7 +170,7 @@ fn the_rest_of_the_variables_reach_their_parameters() {
             "smtpd_sender_restrictions",
             "check_sender_access inline:{ a.example=OK, b.example=OK }, reject",
         ),
-        (("MTP_SENDER", "a@b.example"), "sender_canonical_maps", "static:a@b.example"),
+        (("MTP_SENDER", "a@b.example"), "sender_canonical_maps", "regexp:/conf/sender"),
         (("MTP_MASQUERADE_DOMAINS", "b.example"), "masquerade_domains", "b.example"),
         (("MTP_HEADER_PRIVACY", "yes"), "smtp_header_checks", "regexp:/conf/header_privacy"),
         (("MTP_MESSAGES_PER_MINUTE", "25"), "default_destination_rate_delay", "3s"),

@@ -4,8 +4,7 @@
 mod session;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,9 +13,9 @@ use shared::entry::{Exit, Failure};
 use tracing::{error, info};
 
 use crate::config::{Settings, Upstream};
-use crate::main_cf;
+use crate::relay_probe::Client;
 use crate::token::{Granted, TRY_AGAIN, TokenError, Tokens};
-use crate::value::{ClientLevel, Password};
+use crate::value::{Password, Port};
 
 /// The token that is current; none while none could be had, and then mail waits.
 #[derive(Clone, Default)]
@@ -39,9 +38,7 @@ impl Current {
 /// All that a connection needs to know.
 struct Way {
     relay: Upstream,
-    level: ClientLevel,
-    ca_files: Vec<PathBuf>,
-    host: String,
+    client: Client,
     current: Current,
 }
 
@@ -64,16 +61,22 @@ impl Gate {
         };
         let listener = TcpListener::bind(address).map_err(|error| busy(address, &error))?;
         let current = Current::default();
-        let way = Way {
-            relay,
-            level: settings.route.level,
-            ca_files: main_cf::ca_files(settings),
-            host: settings.host.as_str().to_owned(),
-            current: current.clone(),
-        };
-        let listening = thread::Builder::new().name("gate".to_owned()).spawn(move || listen(&listener, &Arc::new(way)));
-        listening.map_err(|error| Failure::new(Exit::Software, error))?;
+        serve(listener, Way { relay, client: Client::of(settings), current: current.clone() })?;
         Ok(Some(Self { tokens, current }))
+    }
+
+    /// Opens one for a token that is at hand, on a port that nobody has, as long as this program runs: for a trial.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub fn open_for(settings: &Settings, relay: &Upstream, token: &Password) -> Result<Port, Failure> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(address).map_err(|error| busy(address, &error))?;
+        let port = listener.local_addr().map_err(|error| busy(address, &error))?.port();
+        let current = Current::default();
+        current.set(token.clone());
+        serve(listener, Way { relay: relay.clone(), client: Client::of(settings), current })?;
+        Ok(Port::new(port))
     }
 
     /// Gets the first token; after how long the next is due. Postfix starts without one too: what it accepts waits.
@@ -111,6 +114,11 @@ fn tell(error: &TokenError) -> Duration {
         "there is no token for the relay: mail waits until there is one"
     );
     TRY_AGAIN
+}
+
+fn serve(listener: TcpListener, way: Way) -> Result<(), Failure> {
+    let listening = thread::Builder::new().name("gate".to_owned()).spawn(move || listen(&listener, &Arc::new(way)));
+    listening.map(drop).map_err(|error| Failure::new(Exit::Software, error))
 }
 
 fn listen(listener: &TcpListener, way: &Arc<Way>) {

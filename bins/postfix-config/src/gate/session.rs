@@ -39,7 +39,7 @@ pub fn serve(stream: TcpStream, way: &Way) {
 
 fn open(way: &Way) -> Result<Opened, String> {
     let token = way.current.get().ok_or("there is no token yet")?;
-    let opened = relay_probe::open(&way.relay, &token, way.level, &way.ca_files, &way.host)?;
+    let opened = relay_probe::open(&way.relay, &token, &way.client)?;
     let dialogue = opened.dialogue.with_patience(PATIENCE).map_err(|error| error.to_string())?;
     Ok(Opened { dialogue, ..opened })
 }

@@ -1,17 +1,28 @@
 //! Postfix's master as our child: started directly, listened to, stopped politely.
 
-use std::time::Instant;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use shared::entry::{Exit, Failure};
 use shared::process::{Ended, Limits, Line, Status, Why};
 use shared::shutdown::Shutdown;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::drain::{Held, drain};
 use super::{Postfix, not_installed};
 use crate::anonymize::Anonymize;
+use crate::circle;
 use crate::config::Settings;
 use crate::mail_log::{Meaning, Said};
 use crate::outcome::Follower;
+
+/// The part of the grace that is left for Postfix itself when deliveries have taken the rest; it takes less than 0.1 s.
+const RESERVE_SHARE: u32 = 4;
+const RESERVE_MAX: Duration = Duration::from_secs(2);
+
+/// How soon a wish to stop becomes a signal: it has only to pass from one task to the next.
+const ASKED_WITHIN: Duration = Duration::from_millis(20);
 
 /// What was heard from Postfix while it ran.
 struct Heard {
@@ -19,7 +30,9 @@ struct Heard {
     ready: bool,
     last_fatal: Option<String>,
     follower: Follower,
+    circles: circle::Watch,
     anonymize: Anonymize,
+    relay: bool,
 }
 
 /// Starts Postfix and stays with it to its end.
@@ -37,20 +50,46 @@ pub async fn run(
     let running = program.start().map_err(not_installed)?;
     let pid = running.pid().as_raw_nonzero().get();
     info!(pid, "Postfix starts");
-    let limits = Limits { grace: settings.grace.get(), ..Limits::default() };
-    let follower = Follower::into_folder(settings.place.data_dir.as_path());
-    let mut heard = Heard { started, ready: false, last_fatal: None, follower, anonymize: settings.anonymize };
-    let ended = running.supervise_with(&limits, shutdown, |line| heard.line(&line)).await;
+    let reserve = (settings.grace.get() / RESERVE_SHARE).min(RESERVE_MAX);
+    let limits = Limits { grace: reserve, ..Limits::default() };
+    let mut heard = Heard::nothing(settings, started);
+    let stop = shutdown.own_wish();
+    let supervised = running.supervise_with(&limits, &stop, |line| heard.line(&line));
+    let ended = tokio::select! {
+        ended = supervised => ended,
+        never = stop_politely(settings, reserve, shutdown, &stop) => match never {},
+    };
     conclude(&ended, &heard)
 }
 
+/// When we are asked to stop, lets deliveries end and only then asks Postfix.
+async fn stop_politely(settings: &Settings, reserve: Duration, shutdown: &Shutdown, stop: &Shutdown) -> Infallible {
+    shutdown.wait().await;
+    let most = settings.grace.get().saturating_sub(reserve);
+    let held = drain(settings.place.queue_dir.as_path(), most, shutdown).await;
+    stop.request();
+    sleep(ASKED_WITHIN).await;
+    held.into_iter().for_each(Held::let_go);
+    shutdown.wait_insisted().await;
+    stop.request();
+    std::future::pending().await
+}
+
 impl Heard {
+    fn nothing(settings: &Settings, started: Instant) -> Self {
+        let folder = settings.place.data_dir.as_path();
+        let (follower, circles) = (Follower::into_folder(folder), circle::Watch::into_folder(folder));
+        let relay = settings.route.relay.is_some();
+        Self { started, ready: false, last_fatal: None, follower, circles, anonymize: settings.anonymize, relay }
+    }
+
     fn line(&mut self, line: &Line<'_>) {
         let text = line.text();
         let said = Said::read(&text);
         let shown = self.anonymize.apply(said.text);
-        Said { text: &shown, ..said }.tell();
+        Said { text: &shown, ..said }.tell(self.relay);
         self.follower.hear(&said);
+        self.circles.hear(&said);
         if said.meaning() == Meaning::Ready && !self.ready {
             self.ready = true;
             let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);

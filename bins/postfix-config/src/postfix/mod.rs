@@ -1,11 +1,14 @@
 //! Postfix itself: its programs, its queue, and what can be known about both before it starts.
 
+mod drain;
 mod lock;
 mod master;
 mod ownership;
 mod plugin;
 mod ready;
 mod refusal;
+mod room;
+mod trial;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +23,8 @@ pub use lock::is_running;
 pub use master::run;
 pub use ready::{Checks, listening_at, make_ready};
 pub use refusal::Refusal;
+pub use room::{RoomError, Shortage};
+pub use trial::{RECIPIENT, Verdict, trial};
 
 /// Where Postfix's programs may look for others; nothing of our own environment reaches them.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

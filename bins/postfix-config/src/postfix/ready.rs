@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use shared::entry::{Exit, Failure};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::ownership::{Owner, OwnershipError, give_data_folder, give_queue};
-use super::{Postfix, Refusal, is_running, not_installed};
+use super::{Postfix, Refusal, Shortage, is_running, not_installed};
 use crate::config::Settings;
 use crate::plan::{Plan, Secrets};
-use crate::value::{Interface, Protocol};
+use crate::value::Interface;
 
 /// Whether the written configuration is checked before the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,9 @@ pub async fn make_ready(settings: &Settings, checks: Checks) -> Result<Postfix, 
         return Ok(postfix);
     }
     // Side by side, because each is a program or more; what the first says explains the second best.
-    let (refusals, check) = tokio::join!(postfix.validate(settings), postfix.check());
+    let queue = place.queue_dir.as_path();
+    let (refusals, check, room) = tokio::join!(postfix.validate(settings), postfix.check(), find_room(&postfix, queue));
+    room?;
     let mut refusals = refusals.map_err(not_installed)?;
     if refusals.is_empty() {
         refusals.extend(check.map_err(not_installed)?);
@@ -51,7 +53,20 @@ pub async fn make_ready(settings: &Settings, checks: Checks) -> Result<Postfix, 
     Ok(postfix)
 }
 
-fn be_root() -> Result<(), Failure> {
+/// A queue with too little room is started all the same: what waits in it may leave and make room.
+async fn find_room(postfix: &Postfix, queue: &Path) -> Result<(), Failure> {
+    match postfix.shortage(queue).await? {
+        Some(shortage) if shortage.is_total() => Err(shortage.into()),
+        Some(shortage) => {
+            let why = shortage.to_string();
+            error!(why, help = Shortage::HELP, "there is no room for mail: clients are told to come back later");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn be_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -98,13 +113,7 @@ fn find_port(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn addresses(settings: &Settings) -> Vec<IpAddr> {
-    let allows = |address: &IpAddr| {
-        settings.protocols.iter().any(|protocol| match protocol {
-            Protocol::All => true,
-            Protocol::V4 => address.is_ipv4(),
-            Protocol::V6 => address.is_ipv6(),
-        })
-    };
+    let allows = |address: &IpAddr| settings.protocols.iter().any(|protocol| protocol.has(*address));
     let listed = settings.interfaces.iter().flat_map(|interface| match interface {
         Interface::All => vec![IpAddr::from(Ipv4Addr::UNSPECIFIED)],
         Interface::Loopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -124,7 +133,7 @@ pub fn listening_at(settings: &Settings) -> IpAddr {
     }
 }
 
-fn own_folders(settings: &Settings, owner: Owner) -> Result<(), OwnershipError> {
+pub(super) fn own_folders(settings: &Settings, owner: Owner) -> Result<(), OwnershipError> {
     let (queue, data) = (&settings.place.queue_dir, &settings.place.data_dir);
     let strangers = give_queue(queue.as_path(), owner)?;
     if !strangers.is_empty() {

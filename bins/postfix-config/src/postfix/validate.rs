@@ -25,8 +25,9 @@ impl Postfix {
         );
         let mut refusals: Vec<Refusal> = Vec::new();
         refusals.extend(about_values(&values?, settings));
+        // Without values that it can use, Postfix looks nothing up.
+        refusals.extend(key?.filter(|_| refusals.is_empty()));
         refusals.extend(about_names(&names?, settings));
-        refusals.extend(key?);
         refusals.extend(about_files(settings));
         if password(settings).is_some() {
             let missing = plugin::missing();

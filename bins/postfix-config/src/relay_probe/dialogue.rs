@@ -60,9 +60,9 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    /// On a connection that waits for an answer as long as a step may take.
-    pub fn on(stream: TcpStream) -> Self {
-        Self { wire: Wire::Clear(stream), patience: super::STEP_MAX }
+    /// On a connection, with so much patience for each answer.
+    pub fn on(stream: TcpStream, patience: Duration) -> io::Result<Self> {
+        Self { wire: Wire::Clear(stream), patience }.with_patience(patience)
     }
 
     /// Waits this long for each answer from now on.

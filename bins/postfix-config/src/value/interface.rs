@@ -56,6 +56,17 @@ pub enum Protocol {
     V6,
 }
 
+impl Protocol {
+    /// Whether an address belongs to it.
+    pub fn has(self, address: IpAddr) -> bool {
+        match self {
+            Protocol::All => true,
+            Protocol::V4 => address.is_ipv4(),
+            Protocol::V6 => address.is_ipv6(),
+        }
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

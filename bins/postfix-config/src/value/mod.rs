@@ -25,7 +25,7 @@ pub use login::{Password, User};
 pub use network::Network;
 pub use path::CleanPath;
 pub use relay::{Port, Relay};
-pub use text::{Banner, literal};
+pub use text::Banner;
 
 /// Why a text is not one line: Postfix would take the rest for something of its own.
 fn one_line(text: &str) -> Result<(), String> {

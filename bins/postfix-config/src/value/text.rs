@@ -7,17 +7,12 @@ const NAMES: [&str; 4] = ["$myhostname", "$mail_name", "$mail_version", "$mydoma
 /// A reply line of SMTP has 512 bytes.
 const BANNER_BYTES_MAX: usize = 480;
 
-/// Postfix expands `$name` wherever it stands; doubled, it is a dollar.
-pub fn literal(text: &str) -> String {
-    text.replace('$', "$$")
-}
-
 /// What a client reads first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Banner(String);
 
 impl Banner {
-    /// As a value of `main.cf`: every `$` is literal, but for the few names a banner is made of.
+    /// As a value of `main.cf`, where `$name` is expanded and a doubled dollar is one: every `$` is literal, but for the few names a banner is made of.
     pub fn written(&self) -> String {
         let mut written = String::new();
         let mut rest = self.0.as_str();
