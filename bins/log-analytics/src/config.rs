@@ -17,7 +17,7 @@ use shared::secret::Secret;
 
 use crate::discover::{Names, SiteId};
 use crate::matomo::{Matomo, RetryPolicy};
-use crate::options::ImportOptions;
+use crate::options::{ImportOptions, SHOWN};
 
 shared::settings! {
     /// What log-analytics reads from its environment.
@@ -306,6 +306,10 @@ impl Value for ImportOptions {
 
     fn parse(text: &str) -> Result<Self, String> {
         Self::from_text(text).map_err(|error| crate::matomo::sentence(&error))
+    }
+
+    fn shown(text: &str) -> String {
+        shared::veil::options(text, SHOWN)
     }
 }
 
