@@ -1,19 +1,22 @@
 //! Health and metrics by HTTP, for those who cannot run our command: the same answer as `health`, read from the same file.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     io,
-    net::{self, SocketAddr},
+    net::{self, IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
+    header::{self, HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -24,10 +27,12 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
+use subtle::ConstantTimeEq as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Builder,
-    sync::{Semaphore, oneshot},
+    sync::{Mutex, oneshot},
+    task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 use tracing::{info, warn};
@@ -36,17 +41,25 @@ use crate::{
     config::Value,
     entry::{Exit, Failure},
     health::{self, Verdict},
+    secret::Secret,
 };
 
 /// Whoever is slower than this is no health check.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
-/// Health checks at the same time; more wait in the kernel.
-const CLIENTS_MAX: usize = 16;
+/// Connections at the same time; for one more the oldest is closed, so that nobody waits behind those who say nothing.
+const CLIENTS_MAX: usize = 32;
 /// Longest request line and headers.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 /// A page is not drawn more often than this.
 const PAGE_FRESH: Duration = Duration::from_secs(5);
+/// What every answer says to browsers: take nothing for something else, show nothing in a frame, keep and pass on nothing.
+const FOR_BROWSERS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
 
 crate::settings! {
     /// Where health is answered by HTTP. A group for the settings of any program with a health.
@@ -97,27 +110,59 @@ pub struct Listening {
 /// A page for people, in HTML, drawn when somebody looks.
 pub struct Page {
     path: &'static str,
-    draw: Box<dyn Fn() -> String + Send + Sync>,
-    last: Mutex<Option<(Instant, Bytes)>>,
+    token: Option<Secret>,
+    draw: Arc<dyn Fn() -> String + Send + Sync>,
+    last: Arc<Mutex<Option<(Instant, Bytes)>>>,
 }
 
 impl Page {
     /// A page at a path such as `/report`.
     pub fn new(path: &'static str, draw: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { path, draw: Box::new(draw), last: Mutex::new(None) }
+        Self { path, token: None, draw: Arc::new(draw), last: Arc::default() }
+    }
+
+    /// Shows it only to who sends this token, if there is one: as a bearer token, or as the password of basic
+    /// authentication, for which a browser asks.
+    #[must_use]
+    pub fn behind(mut self, token: Option<Secret>) -> Self {
+        self.token = token;
+        self
+    }
+
+    fn opens_for(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(password);
+        sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(token.reveal().as_bytes())))
     }
 
     /// As it was drawn a moment ago, or anew: whoever asks all the time does not keep us from work.
-    fn drawn(&self) -> Bytes {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((at, page)) if at.elapsed() < PAGE_FRESH => page.clone(),
-            _ => {
-                let page = Bytes::from((self.draw)());
-                *last = Some((Instant::now(), page.clone()));
-                page
-            }
+    async fn drawn(&self) -> Bytes {
+        // Held until it is drawn, also when nobody waits any more: a volume that hangs holds one thread, not many.
+        let mut last = Arc::clone(&self.last).lock_owned().await;
+        if let Some((_, page)) = last.as_ref().filter(|(at, _)| at.elapsed() < PAGE_FRESH) {
+            return page.clone();
         }
+        let draw = Arc::clone(&self.draw);
+        let drawing = spawn_blocking(move || {
+            let page = Bytes::from(draw());
+            *last = Some((Instant::now(), page.clone()));
+            page
+        });
+        // It fails only when drawing panics, which ends the program.
+        drawing.await.unwrap_or_default()
+    }
+}
+
+/// The token in `Bearer TOKEN`, or the password in `Basic base64(user:password)`.
+fn password(authorization: &str) -> Option<String> {
+    let (scheme, value) = authorization.split_once(' ')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(value.trim().to_owned()),
+        "basic" => {
+            let pair = String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()?;
+            Some(pair.split_once(':')?.1.to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -146,7 +191,8 @@ pub fn listen_with(
     let bound = listener.local_addr().map_err(failed)?;
     let page_at = page.as_ref().map(|page| page.path);
     info!(address = %bound, page = page_at, "Health is answered by HTTP at /healthz and /metrics");
-    let subject = Arc::new(Subject { job: job.to_owned(), file: file.to_owned(), page });
+    let subject =
+        Arc::new(Subject { job: job.to_owned(), file: file.to_owned(), page, near: bound.ip().is_loopback() });
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (alive, ended) = oneshot::channel();
     // A thread of its own: it answers while a read from a volume whose server is away keeps the program waiting.
@@ -158,6 +204,8 @@ pub fn listen_with(
                 _ = ended => {}
             }
         });
+        // A page that is being drawn is not waited for.
+        runtime.shutdown_background();
     };
     thread::Builder::new().name("health".to_owned()).spawn(answer).map_err(failed)?;
     Ok(Some(Listening { _alive: alive }))
@@ -167,24 +215,26 @@ struct Subject {
     job: String,
     file: PathBuf,
     page: Option<Page>,
+    /// Only programs of this host, or of this container, can reach us.
+    near: bool,
 }
 
 async fn accept(listener: TcpListener, subject: Arc<Subject>) {
     const AFTER_ERROR: Duration = Duration::from_millis(200);
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let mut clients = VecDeque::<JoinHandle<()>>::new();
     loop {
-        // Nobody closes the semaphore.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((client, _)) => {
+                make_room(&mut clients);
                 let subject = Arc::clone(&subject);
-                tokio::spawn(async move {
-                    // A client that is too slow is left alone.
-                    let _ = timeout(CLIENT_PATIENCE, serve(client, &subject)).await;
-                    drop(place);
-                });
+                // A client that is too slow is left alone.
+                clients.push_back(tokio::spawn(async move {
+                    drop(timeout(CLIENT_PATIENCE, serve(client, &subject)).await);
+                }));
             }
             Err(error) => {
+                // Perhaps no more files may be open: a connection less is one more.
+                clients.pop_front().inspect(JoinHandle::abort);
                 warn!(%error, "A health check cannot be accepted");
                 tokio::time::sleep(AFTER_ERROR).await;
             }
@@ -192,8 +242,16 @@ async fn accept(listener: TcpListener, subject: Arc<Subject>) {
     }
 }
 
+/// For one more connection. Who has a request is answered long before his turn to be closed comes.
+fn make_room(clients: &mut VecDeque<JoinHandle<()>>) {
+    clients.retain(|client| !client.is_finished());
+    while clients.len() >= CLIENTS_MAX {
+        clients.pop_front().inspect(JoinHandle::abort);
+    }
+}
+
 async fn serve(client: TcpStream, subject: &Subject) {
-    let service = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(subject.answer(&request)));
+    let service = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(subject.answer(&request).await));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(CLIENT_PATIENCE).keep_alive(false);
     http.max_buf_size(REQUEST_BYTES_MAX).max_headers(HEADERS_MAX);
@@ -202,13 +260,22 @@ async fn serve(client: TcpStream, subject: &Subject) {
 }
 
 impl Subject {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        // A page of a stranger can let his name mean 127.0.0.1 and read there with the eyes of our browser; but the
+        // name goes with it.
+        if self.near && !is_near(request) {
+            let said = "this address answers to localhost and 127.0.0.1 only: ask by one of these names\n";
+            return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", said.to_owned());
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET and HEAD\n".to_owned());
         }
         let path = request.uri().path();
         if let Some(page) = self.page.as_ref().filter(|page| page.path == path) {
-            return response(StatusCode::OK, "text/html; charset=utf-8", page.drawn());
+            if !page.opens_for(request.headers()) {
+                return locked();
+            }
+            return response(StatusCode::OK, "text/html; charset=utf-8", page.drawn().await);
         }
         match path {
             "/healthz" | "/" => self.health(),
@@ -281,6 +348,32 @@ impl Subject {
     }
 }
 
+/// Whether the names by which we are asked mean this host. Who gives none is no browser.
+fn is_near(request: &Request<Incoming>) -> bool {
+    let mut said = request.headers().get_all(header::HOST).iter();
+    let written = request.uri().authority().is_none_or(|authority| is_near_name(authority.as_str()));
+    written && said.all(|host| host.to_str().is_ok_and(is_near_name))
+}
+
+/// `localhost`, `127.0.0.1:9110`, `[::1]:9110`.
+fn is_near_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn locked() -> Response<Full<Bytes>> {
+    let said = "the page needs a token: send it as a bearer token, or as the password of any user\n";
+    let mut response = text(StatusCode::UNAUTHORIZED, "text/plain", said.to_owned());
+    let challenge = HeaderValue::from_static("Basic realm=\"report\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
 fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
     response(status, kind, Bytes::from(text))
 }
@@ -288,6 +381,83 @@ fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Full<B
 fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.extend(FOR_BROWSERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b29_only_names_of_this_host_are_near() {
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.",
+            "127.0.0.1",
+            "127.0.0.1:9110",
+            "[::1]",
+            "[::1]:9110",
+            "127.9.9.9",
+        ] {
+            assert!(is_near_name(host), "{host}");
+        }
+        for host in
+            ["", ":80", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9110", "10.0.0.1", "[::2]:1"]
+        {
+            assert!(!is_near_name(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_behind_a_token_opens_for_it_alone() {
+        let page = Page::new("/report", String::new).behind(Some(Secret::new("s3cret:x")));
+        let opens = |sent: &str| {
+            page.opens_for(&HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(sent).unwrap())]))
+        };
+        let basic = |pair: &str| format!("Basic {}", BASE64_STANDARD.encode(pair));
+        assert!(
+            opens("Bearer s3cret:x")
+                && opens("bearer s3cret:x")
+                && opens(&basic("me:s3cret:x"))
+                && opens(&basic(":s3cret:x"))
+        );
+        for wrong in [
+            "",
+            "s3cret:x",
+            "Bearer ",
+            "Bearer s3cret",
+            "Bearer s3cret:xx",
+            "Digest s3cret:x",
+            &basic("s3cret:x"),
+            "Basic %",
+        ] {
+            assert!(!opens(wrong), "{wrong}");
+        }
+        assert!(!page.opens_for(&HeaderMap::new()));
+        assert!(Page::new("/report", String::new).behind(None).opens_for(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_takes_long_keeps_nobody_else_waiting_and_is_drawn_once() {
+        let drawn = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&drawn);
+        let page = Page::new("/report", move || {
+            thread::sleep(Duration::from_millis(400));
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            "drawn".to_owned()
+        });
+        let began = Instant::now();
+        // Two who went away, and two who wait.
+        for _ in 0..2 {
+            assert!(timeout(Duration::from_millis(20), page.drawn()).await.is_err());
+        }
+        assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+        let (first, second) = tokio::join!(page.drawn(), page.drawn());
+        assert_eq!((first, second), (Bytes::from("drawn"), Bytes::from("drawn")));
+        assert_eq!(drawn.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
 }

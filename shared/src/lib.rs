@@ -4,7 +4,7 @@
 //! [`config`] reads the settings (a [`secret`] cannot be printed), [`logging`] says what happens,
 //! [`shutdown`] knows the wish to stop, [`process`] runs a program as a good parent, [`schedule`] waits for the next
 //! run, [`retry`] repeats what may be repeated, `http` (feature) talks to servers, [`files`] replaces and locks
-//! files, [`findings`] are what a check of the surroundings says, [`quoting`] splits a text as a shell does, and [`health`] tells whether all of it is still fresh.
+//! files, [`findings`] are what a check of the surroundings says, [`quoting`] splits a text as a shell does, [`veil`] says what of it may be shown, and [`health`] tells whether all of it is still fresh.
 
 pub mod config;
 pub mod entry;
@@ -26,4 +26,5 @@ pub mod schedule;
 pub mod secret;
 pub mod shutdown;
 pub mod trouble;
+pub mod veil;
 pub mod words;

@@ -193,6 +193,16 @@ fn a_run_that_is_killed_together_with_us_is_remembered_and_its_child_dies() {
 }
 
 #[test]
+fn f5_rows_left_behind_by_a_failure_are_named_at_once_and_by_the_next_run() {
+    let console = console();
+    let now = jiff::Timestamp::now();
+    console.queue(&format!(r#"[{{"Site":"7","Status":"Processing","Started":"{now}"}}]"#));
+    let failed = console.plays("errors").run(&["once"]);
+    failed.says(&["outcome=failed"]).says(&["Site is stuck", "site=7"]);
+    console.plays("ok").run(&["once"]).ends_with(0).says(&["Site is stuck", "site=7"]).says(&["left out: site 7"]);
+}
+
+#[test]
 fn c_004_term_while_idle_ends_with_0() {
     let console = console();
     console.set("MATOMO_ARCHIVE_CRON", "0 0 1 1 *");

@@ -91,6 +91,11 @@ fn a_wrong_token_and_a_silent_server_are_told() {
     console.set("WAIT_FOR_MATOMO", "1s");
     console.run(&["check"]).ends_with(69).says(&["FAULT", "status 401"]).says(&["superuser"]);
     console.set("MATOMO_TOKEN", TOKEN).run(&["check"]).ends_with(0).says(&["ok", "Matomo 5.0.2 answers"]);
+    console.run(&["check"]).says(&["ok", "the token is a superuser's"]);
+    drop(web);
+    let web = Web::open(Plays::Forbidden);
+    let no = console.set("MATOMO_URL", &web.url()).run(&["check"]);
+    no.ends_with(78).says(&["FAULT", "not a superuser's"]).says(&["set MATOMO_TOKEN"]);
     drop(web);
     console.run(&["once"]).ends_with(69).says(&["cannot reach"]);
     let web = Web::open(Plays::Maintenance);

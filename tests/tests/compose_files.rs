@@ -61,6 +61,7 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("log-analytics", "MATOMO_REQUEST_ATTEMPTS", TUNING),
     ("log-analytics", "MATOMO_RETRY_DELAY", TUNING),
     ("log-analytics", "MATOMO_IN_DOUBT_WAIT", TUNING),
+    ("log-analytics", "REPORT_TOKEN", "HEALTH_LISTEN answers inside the stack; who publishes its port adds a secret"),
     ("maintenance", "MAINTENANCE_DIR", PATHS),
     ("maintenance", "MAINTENANCE_ZSTD_LEVEL", TUNING),
     ("maintenance", "MAINTENANCE_SETTLE_TIME", TUNING),

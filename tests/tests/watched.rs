@@ -20,9 +20,14 @@ fn stack() -> Stack {
 
 /// Status, head and body; nothing while nobody listens.
 fn get(port: u16, path: &str) -> Option<(u16, String, String)> {
+    get_with(port, path, "")
+}
+
+/// The same, with more lines in its head.
+fn get_with(port: u16, path: &str, more: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -75,6 +80,26 @@ fn health_metrics_and_the_page_are_answered_by_http() {
     wait_until("it runs", || stack.run(&["health"]).code() == Some(0));
     assert!(get(port, "/healthz").is_none());
     running.terminate().succeeds().never_says("answered by HTTP");
+}
+
+#[test]
+fn the_page_can_ask_for_a_token_and_health_does_not() {
+    let stack = stack();
+    let port = free_port();
+    stack.set("HEALTH_LISTEN", &port.to_string()).set("REPORT_TOKEN", "page-token");
+    stack.writes(SITE, 30);
+    let running = stack.run_in_background();
+    wait_until("it is well", || get(port, "/healthz").is_some_and(|(status, ..)| status == 200));
+    let (status, head, body) = get(port, "/report").unwrap();
+    assert!(status == 401 && head.contains("www-authenticate: basic"), "{head}");
+    assert!(!body.contains("<title>") && body.contains("token"), "{body}");
+    assert_eq!(get_with(port, "/report", "Authorization: Bearer other\r\n").unwrap().0, 401);
+    for right in ["Authorization: Bearer page-token\r\n", "Authorization: Basic b3BlcmF0b3I6cGFnZS10b2tlbg==\r\n"] {
+        let (status, _, body) = get_with(port, "/report", right).unwrap();
+        assert!(status == 200 && body.contains("<title>"), "{body}");
+    }
+    assert_eq!(get(port, "/metrics").unwrap().0, 200);
+    running.terminate().succeeds().never_says("page-token");
 }
 
 #[test]

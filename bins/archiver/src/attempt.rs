@@ -85,8 +85,10 @@ impl Attempt<'_> {
             }
         };
         self.state.end();
-        if let (Place::Console(installation), Work::Archive, true) = (self.place, &job.work, outcome.class.is_unclean())
-        {
+        // A Matomo that was never ready left nothing behind, and cannot be asked.
+        let began = outcome.class != Class::Failed || said.tail().next().is_some();
+        let left_behind = began && outcome.class.is_unclean();
+        if let (Place::Console(installation), Work::Archive, true) = (self.place, &job.work, left_behind) {
             outcome.stuck = stuck::name(self, installation, &[(started, Timestamp::now())]).await;
         }
         Ok(outcome)

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use shared::files::{self, FileError};
 use crate::outcome::Class;
 use crate::transcript::SiteRun;
 
+/// Outcomes may name commands, which are nobody else's business.
+const MODE: u32 = 0o600;
 /// The file is tidied when it holds this many times the runs that are kept.
 const SLACK: usize = 2;
 
@@ -134,11 +137,11 @@ impl State {
         let mut line = b"\n".to_vec();
         // A struct of times and texts has no way not to be JSON.
         line.extend(serde_json::to_vec(run).unwrap_or_default());
-        let opened = OpenOptions::new().create(true).append(true).open(&path);
+        let opened = OpenOptions::new().create(true).append(true).mode(MODE).open(&path);
         let mut file = match opened {
             Ok(file) => file,
             // The same trouble, told in better words.
-            Err(_) => return files::replace(&path, &line),
+            Err(_) => return files::replace_with_mode(&path, &line, MODE),
         };
         files::append_durable(&mut file, &path, &line)
     }
@@ -156,7 +159,7 @@ impl State {
             .flat_map(|run| [b"\n".to_vec(), serde_json::to_vec(run).unwrap_or_default()].concat())
             .collect();
         // What cannot be tidied now will be next time.
-        let _ = files::replace(&self.history_file(), &text);
+        let _ = files::replace_with_mode(&self.history_file(), &text, MODE);
     }
 
     /// Notes that a job begins.

@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(archive("", ending(Status::Signal(9), Cause::Limit)), (Class::TimedOut, 124));
         assert_eq!(archive("", ending(Status::Signal(9), Cause::Itself)), (Class::Killed, 137));
         assert_eq!(archive("", ending(Status::Signal(11), Cause::Itself)), (Class::Killed, 139));
-        assert!([Class::TimedOut, Class::Killed, Class::Stopped].into_iter().all(Class::is_unclean));
+        assert!([Class::Failed, Class::TimedOut, Class::Killed, Class::Stopped].into_iter().all(Class::is_unclean));
     }
 
     #[test]

@@ -48,9 +48,10 @@ impl Class {
         !self.is_good() && !self.is_pause() && self != Class::Stopped
     }
 
-    /// Whether Matomo was cut off in the middle, so that its queue may hold rows that nobody works on.
+    /// Whether Matomo may have been cut off in the middle, so that its queue may hold rows that nobody works on. A failure
+    /// counts: a database that goes away in the middle takes the processes along and leaves their rows.
     pub fn is_unclean(self) -> bool {
-        matches!(self, Class::TimedOut | Class::Killed | Class::Stopped)
+        matches!(self, Class::Failed | Class::Unclear | Class::TimedOut | Class::Killed | Class::Stopped)
     }
 }
 

@@ -157,6 +157,25 @@ impl Web {
         }
     }
 
+    /// Whether the token is a superuser's, which archiving needs: `API.getMatomoVersion` answers to any token. Asked by
+    /// `UsersManager.hasSuperUserAccess`, which answers for the token's own user when it names none; `None` when the
+    /// answer is neither yes nor no.
+    ///
+    /// # Errors
+    /// When Matomo does not answer.
+    pub async fn is_superuser(&self) -> Result<Option<bool>, Silent> {
+        let url = self.url();
+        let asked = self.http.post(&url, FORM, self.form("UsersManager.hasSuperUserAccess"));
+        let answer = tokio::time::timeout(PROBE_TIMEOUT, asked).await.map_err(|_| Silent::Slow)??;
+        let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Ok(match &value["value"] {
+            Value::Bool(yes) => Some(*yes),
+            Value::Number(number) => Some(number.as_u64() == Some(1)),
+            _ if value["result"] == "error" => Some(false),
+            _ => None,
+        })
+    }
+
     async fn refusal(&self, answer: &Answer) -> Silent {
         let status = answer.status;
         match status {

@@ -17,7 +17,7 @@ use shared::secret::Secret;
 
 use crate::discover::{Names, SiteId};
 use crate::matomo::{Matomo, RetryPolicy};
-use crate::options::ImportOptions;
+use crate::options::{ImportOptions, SHOWN};
 
 shared::settings! {
     /// What log-analytics reads from its environment.
@@ -78,6 +78,8 @@ shared::settings! {
         pub health_file: Option<PathBuf> = optional("HEALTH_FILE").example("/tmp/health.json"),
         /// File that `run` and `once` rewrite with the page of `report` after each pass.
         pub report_file: Option<PathBuf> = optional("REPORT_FILE").example("/analytics/report.html"),
+        /// Token without which nobody sees `/report`: a browser asks for it as the password of any user, programs send it as a bearer token. Everybody who reaches HEALTH_LISTEN sees it when unset.
+        pub report_token: Option<Secret> = optional("REPORT_TOKEN"),
         /// Where health, metrics and the page of `report` (at `/report`) are answered by HTTP.
         pub listen: ListenOptions,
         /// Who is told about passes.
@@ -304,6 +306,10 @@ impl Value for ImportOptions {
 
     fn parse(text: &str) -> Result<Self, String> {
         Self::from_text(text).map_err(|error| crate::matomo::sentence(&error))
+    }
+
+    fn shown(text: &str) -> String {
+        shared::veil::options(text, SHOWN)
     }
 }
 

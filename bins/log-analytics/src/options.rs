@@ -18,6 +18,48 @@ use shared::quoting::{self, OpenQuote};
 use crate::format::{self, FormatError, FormatOptions};
 use crate::hit::{HitOptions, OptionError};
 
+/// Options whose values are no secrets, whatever they are. Not among them: tokens, passwords, users, addresses, and what is
+/// appended to requests.
+pub const SHOWN: &[&str] = &[
+    "add-download-extensions",
+    "download-extensions",
+    "dimension",
+    "encoding",
+    "exclude-ai-crawlers",
+    "exclude-host",
+    "exclude-ip",
+    "exclude-url",
+    "exclude-newer-than",
+    "exclude-older-than",
+    "exclude-path",
+    "exclude-path-from",
+    "hostname",
+    "ignore-groups",
+    "include-host",
+    "include-ip",
+    "include-path",
+    "include-url",
+    "log-timezone",
+    "include-path-from",
+    "json-fields",
+    "log-date-format",
+    "log-format",
+    "log-format-name",
+    "log-format-regex",
+    "log-hostname",
+    "query-string-delimiter",
+    "regex-group-to-page-cvar",
+    "regex-group-to-visit-cvar",
+    "replay-tracking-expected-tracker-file",
+    "show-progress-delay",
+    "title-category-delimiter",
+    "track-http-method",
+    "useragent-exclude",
+    "w3c-field-regex",
+    "w3c-fields",
+    "w3c-map-field",
+];
+
 /// Everything the words said. What they did not say is `None` or empty, so that settings can fill it in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {

@@ -1,6 +1,7 @@
 //! What was done and how it went, one line each in `history.jsonl`; bounded.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ pub fn note(session: &Session, command: &str, good: bool, sentence: &str, set: O
     let path = session.state_folder().join(FILE);
     let mut line = serde_json::to_vec(&event).unwrap_or_default();
     line.push(b'\n');
-    let written = OpenOptions::new().append(true).create(true).open(&path).and_then(|mut file| {
+    let written = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).and_then(|mut file| {
         // A line that a crash cut short would swallow the next one.
         if fs::read(&path).is_ok_and(|text| text.last().is_some_and(|last| *last != b'\n')) {
             line.insert(0, b'\n');

@@ -15,6 +15,7 @@ use super::{
     report::{Effective, Origin},
     value::Value,
 };
+use crate::veil;
 
 /// Settings that can be used, and what a person should hear about them.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Reader {
                 self.effective.push(Effective::of(setting, setting.name, &found.text, found.origin));
                 Some(value)
             }
-            Err(reason) => self.fault(setting, unfit(setting, &found.text, reason)),
+            Err(reason) => self.fault(setting, unfit(setting, &found.text, &reason)),
         }
     }
 
@@ -138,7 +139,7 @@ impl Reader {
                     self.effective.push(Effective::of(setting, &name, &found.text, found.origin));
                     family.insert(member, value);
                 }
-                Err(reason) => self.faults.push(Fault::of(setting, &name, unfit(setting, &found.text, reason))),
+                Err(reason) => self.faults.push(Fault::of(setting, &name, unfit(setting, &found.text, &reason))),
             }
         }
         (self.faults.len() == faults_before).then_some(family)
@@ -250,9 +251,13 @@ fn without_wrapping(text: &str) -> &str {
     bare
 }
 
-/// A text that its type does not take. The reason could repeat a secret, so it is told only of texts that are none.
-fn unfit(setting: &Setting, text: &str, reason: String) -> Wrong {
-    let reason = if setting.secret { String::new() } else { reason };
+/// A text that its type does not take. The reason could repeat a secret, so of a secret it is not told, and of other
+/// texts without what is not shown of them.
+fn unfit(setting: &Setting, text: &str, reason: &str) -> Wrong {
+    let reason = match setting.secret {
+        true => String::new(),
+        false => veil::over_sentence(reason, text, &(setting.shown)(text)),
+    };
     Wrong::Unfit { shown: shown_in_fault(setting, text), reason }
 }
 

@@ -159,7 +159,8 @@ impl History {
         runs.drain(..surplus);
         // A struct of times and texts has no way not to be JSON.
         let bytes = serde_json::to_vec(&Page { version: VERSION, runs }).unwrap_or_default();
-        files::replace(&self.path, &bytes)
+        // Sentences may name commands, which are nobody else's business.
+        files::replace_with_mode(&self.path, &bytes, 0o600)
     }
 
     /// A run begins; whoever holds the lock of the job may call this. A run that never ended is marked as interrupted.

@@ -5,6 +5,8 @@ use std::{
     fmt::{self, Write},
 };
 
+use serde_json::Value as Json;
+
 /// Writes the text with everything escaped that would break the line, move the cursor or turn the text.
 pub(super) fn write_escaped(out: &mut impl Write, text: &str) -> fmt::Result {
     text.chars().try_for_each(|c| if is_unsafe(c) { write!(out, "{}", c.escape_default()) } else { out.write_char(c) })
@@ -22,9 +24,23 @@ pub(super) fn write_value(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')
 }
 
+/// A text as JSON in which nothing is left that a terminal would obey: JSON itself lets C1 controls and the marks that
+/// turn the direction of a text stand as they are.
+pub(super) struct InJson<'a>(pub(super) &'a Json);
+
+impl fmt::Display for InJson<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string().chars().try_for_each(|c| {
+            // All of them lie in the first plane, where one unit of UTF-16 says it.
+            if is_unsafe(c) { write!(out, "\\u{:04x}", u32::from(c)) } else { out.write_char(c) }
+        })
+    }
+}
+
 fn is_unsafe(c: char) -> bool {
     // Line separators, and the marks that reverse the direction of what follows.
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes from outside as text for one line of a terminal. What is no UTF-8 becomes `\xff`, what would command the

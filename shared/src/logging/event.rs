@@ -15,7 +15,7 @@ use tracing_subscriber::{
 
 use super::{
     Format,
-    escape::{write_escaped, write_value},
+    escape::{InJson, write_escaped, write_value},
 };
 
 /// Writes events; spans are not shown, because a line must be understood alone.
@@ -62,11 +62,11 @@ impl OneLine {
 fn write_json(out: &mut impl fmt::Write, moment: Timestamp, level: Level, said: &Said) -> fmt::Result {
     let level = level.as_str().to_ascii_lowercase();
     let message = Json::from(said.message.as_str());
-    write!(out, r#"{{"timestamp":"{moment}","level":"{level}","message":{message}"#)?;
+    write!(out, r#"{{"timestamp":"{moment}","level":"{level}","message":{}"#, InJson(&message))?;
     for (name, value) in &said.fields {
         let taken = matches!(*name, "timestamp" | "level");
         let name = if taken { format!("field_{name}") } else { (*name).to_owned() };
-        write!(out, ",{}:{value}", Json::from(name))?;
+        write!(out, ",{}:{}", Json::from(name), InJson(value))?;
     }
     out.write_str("}\n")
 }

@@ -62,8 +62,13 @@ fn nothing_in_an_event_breaks_the_line_or_commands_the_terminal() {
     for format in [Format::Text, Format::Json] {
         let lines = lines(format, false, || error!(evil, debug = ?evil, "evil: {evil}"));
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(!lines[0].contains(|c: char| c.is_control() && c != '\u{85}'), "{lines:?}");
+        let commands = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        assert!(!lines[0].contains(commands), "{lines:?}");
         assert!(lines[0].contains('é'));
+        if format == Format::Json {
+            let object: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+            assert_eq!(object["evil"], evil, "what is escaped is read back as it was");
+        }
     }
     let lines = lines(Format::Text, false, || info!("{evil}"));
     assert_eq!(said(&lines[0]), r#"INFO  a\nb\r\u{1b}[31m\u{7}\u{0}\u{85}\u{202e}é"="#);

@@ -1,10 +1,8 @@
 //! Where a program is, and who a user is.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{env, fs, path::PathBuf};
+
+use which::which_in;
 
 use super::child::StartError;
 use crate::config::inherited::search_path;
@@ -28,7 +26,7 @@ impl User {
     }
 }
 
-/// The file of a program: a path as it is, a bare name searched in `PATH`.
+/// The file of a program: a path as it is, a bare name searched in `PATH` for one that this user may run, as a shell does.
 ///
 /// # Errors
 /// When there is none (exit code 127), or it is not executable (126).
@@ -37,31 +35,22 @@ pub fn find_program(name: &str) -> Result<PathBuf, StartError> {
 }
 
 pub(super) fn find_in(name: &str, folders: &[PathBuf]) -> Result<PathBuf, StartError> {
-    if name.contains('/') {
-        return executable(name, Path::new(name));
+    let missing = || StartError::Missing { program: name.to_owned() };
+    // Folders that hold a separator are in no PATH.
+    let path = env::join_paths(folders).map_err(|_| missing())?;
+    if let Ok(found) = which_in(name, Some(path), env::current_dir().unwrap_or_default()) {
+        return Ok(found);
     }
-    let mut refused = None;
-    for folder in folders {
-        match executable(name, &folder.join(name)) {
-            Ok(path) => return Ok(path),
-            Err(error @ StartError::NotExecutable { .. }) => refused = Some(error),
-            Err(_) => {}
-        }
-    }
-    Err(refused.unwrap_or_else(|| StartError::Missing { program: name.to_owned() }))
-}
-
-fn executable(name: &str, path: &Path) -> Result<PathBuf, StartError> {
-    let found = fs::metadata(path).map_err(|_| StartError::Missing { program: name.to_owned() })?;
-    if found.is_file() && found.permissions().mode() & 0o111 != 0 {
-        Ok(path.to_owned())
-    } else {
-        Err(StartError::NotExecutable { program: name.to_owned(), path: path.to_owned() })
-    }
+    let is_path = name.contains('/');
+    let mut candidates = folders.iter().map(|folder| folder.join(name)).filter(|file| file.is_file());
+    let there = if is_path { Some(PathBuf::from(name)).filter(|file| file.exists()) } else { candidates.next() };
+    Err(there.map_or_else(missing, |path| StartError::NotExecutable { program: name.to_owned(), path }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+
     use super::*;
 
     #[test]
@@ -71,6 +60,21 @@ mod tests {
         assert!(matches!(find_program("no-such-program"), Err(StartError::Missing { .. })));
         assert!(matches!(find_program("/etc/passwd"), Err(StartError::NotExecutable { .. })));
         assert!(matches!(find_program("/etc"), Err(StartError::NotExecutable { .. })));
+    }
+
+    #[test]
+    fn of_two_files_the_one_that_may_be_run_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["a", "b"].map(|name| folder.path().join(name));
+        for (place, mode) in [(&first, 0o600), (&second, 0o755)] {
+            fs::create_dir(place).unwrap();
+            fs::write(place.join("php"), "#!/bin/sh\n").unwrap();
+            fs::set_permissions(place.join("php"), Permissions::from_mode(mode)).unwrap();
+        }
+        assert_eq!(find_in("php", &[first.clone(), second.clone()]).unwrap(), second.join("php"));
+        let alone = find_in("php", std::slice::from_ref(&first));
+        assert!(matches!(alone, Err(StartError::NotExecutable { path, .. }) if path == first.join("php")));
+        assert!(matches!(find_in("php", &[]), Err(StartError::Missing { .. })));
     }
 
     #[test]

@@ -166,6 +166,10 @@ fn answer(mut stream: TcpStream, line: &str, body: &str, plays: Plays) -> std::i
     if body.contains("method=API.getMatomoVersion") {
         return write!(stream, "{}{{\"value\":\"5.0.2\"}}", head("200 OK", "application/json"));
     }
+    if body.contains("method=UsersManager.hasSuperUserAccess") {
+        let yes = plays != Plays::Forbidden;
+        return write!(stream, "{}{{\"value\":{yes}}}", head("200 OK", "application/json"));
+    }
     if body.contains("method=CoreAdminHome.runScheduledTasks") {
         return write!(
             stream,

@@ -19,13 +19,19 @@ fn address(life: &mut Life) -> String {
 
 /// Status and body.
 fn get(address: &str, path: &str) -> (u16, String) {
+    let (status, _, body) = ask(address, path, "localhost");
+    (status, body)
+}
+
+/// Status, head in small letters, and body, asked for by this name of the host.
+fn ask(address: &str, path: &str, host: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
 }
 
 /// Command and HTTP agree, and come to say this.
@@ -158,5 +164,51 @@ fn c_095_a_busy_port_is_a_clear_error_and_attacks_are_bounded() {
     let (status, _) = get(&address, "/healthz");
     assert!(status == 200 && begin.elapsed() < Duration::from_secs(30));
     drop(slow);
+    life.stop().is(0);
+}
+
+#[test]
+fn b19_idle_and_slow_connections_delay_nobody() {
+    let world = listening().job("true");
+    let mut life = world.start(As::Process, &["run"]);
+    let address = address(&mut life);
+    let mut waiting = Vec::new();
+    for number in 0..200 {
+        let mut client = TcpStream::connect(&address).unwrap();
+        // Every other one has begun a request that it does not end.
+        let begun: &[u8] = if number % 2 == 0 { b"" } else { b"GET /healthz HTTP/1.1\r\nX: " };
+        client.write_all(begun).unwrap();
+        waiting.push(client);
+    }
+    for _ in 0..20 {
+        let begin = Instant::now();
+        let (status, _) = get(&address, "/healthz");
+        let took = begin.elapsed();
+        assert!(status == 200 && took < Duration::from_millis(100), "{took:?} behind {} others", waiting.len());
+    }
+    life.stop().is(0);
+}
+
+#[test]
+fn b29_browsers_are_told_to_guess_and_frame_nothing_and_foreign_names_are_refused() {
+    let world = listening().job("true");
+    let mut life = world.start(As::Process, &["run"]);
+    let near = address(&mut life);
+    for path in ["/healthz", "/metrics", "/none"] {
+        let (_, head, _) = ask(&near, path, "localhost");
+        for header in ["x-content-type-options: nosniff", "x-frame-options: deny"] {
+            assert!(head.contains(header), "{path} {head}");
+        }
+        let (status, _, body) = ask(&near, path, "evil.example");
+        assert!(status == 421 && body.contains("127.0.0.1"), "{status} {body}");
+    }
+    let (status, _, _) = ask(&near, "http://evil.example/healthz", "localhost");
+    assert_eq!(status, 421);
+    life.stop().is(0);
+    // Who opens it to other hosts is asked by names that nobody here knows.
+    let world = World::new(&subject()).job("true").env("HEALTH_LISTEN", "0.0.0.0:0");
+    let mut life = world.start(As::Process, &["run"]);
+    let far = address(&mut life).replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(ask(&far, "/metrics", "archiver.stack:9110").0, 200);
     life.stop().is(0);
 }

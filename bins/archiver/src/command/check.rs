@@ -13,7 +13,7 @@ use crate::installation::Installation;
 use crate::job::{self, Job};
 use crate::neighbour;
 use crate::place::{NotReady, Php, Place};
-use crate::web::Silent;
+use crate::web::{Silent, Web};
 
 /// Reports on everything that a job needs.
 pub fn check() -> Result<Exit, Failure> {
@@ -93,6 +93,9 @@ async fn matomo(settings: &Settings, place: &Place, findings: &mut Findings) {
             return;
         }
     }
+    if let Place::Http(web) = place {
+        superuser(web, findings).await;
+    }
     if let Place::Console(installation) = place {
         match installation.queue(&Shutdown::never()).await {
             Ok(rows) if rows.is_empty() => findings.good("no row of the archiving queue is under way"),
@@ -101,6 +104,23 @@ async fn matomo(settings: &Settings, place: &Place, findings: &mut Findings) {
                 "the archiving queue cannot be read, so stuck sites are not noticed: {}",
                 crate::sentence(&error)
             )),
+        }
+    }
+}
+
+/// Matomo knows many tokens, and archives for few.
+async fn superuser(web: &Web, findings: &mut Findings) {
+    match web.is_superuser().await {
+        Ok(Some(true)) => findings.good("the token is a superuser's, as archiving needs"),
+        Ok(Some(false)) => findings.fault(
+            Exit::Config,
+            "the token is not a superuser's, and Matomo archives for no other",
+            "set MATOMO_TOKEN to the token of a user with superuser access",
+        ),
+        Ok(None) => findings.advice("Matomo does not say whether the token is a superuser's, which archiving needs"),
+        Err(error) => {
+            findings
+                .advice(&format!("nobody can tell whether the token is a superuser's: {}", crate::sentence(&error)));
         }
     }
 }

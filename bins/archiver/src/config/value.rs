@@ -3,6 +3,8 @@
 use shared::config::{Kin, Value};
 use shared::quoting::words;
 use shared::schedule::Schedule;
+use shared::secret::HIDDEN;
+use shared::veil::options;
 
 /// How Matomo is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,10 @@ impl Value for Words {
     fn absent() -> Option<Self> {
         Some(Self::default())
     }
+
+    fn shown(text: &str) -> String {
+        options(text, &[])
+    }
 }
 
 /// A console command of the operator's own, on a schedule of its own.
@@ -194,6 +200,21 @@ impl Value for ConsoleJob {
         }
         Err(reason)
     }
+
+    fn shown(text: &str) -> String {
+        let Ok(words) = words(text) else { return HIDDEN.to_owned() };
+        // Of what is no job nobody can tell which word is what.
+        let schedule = match Self::parse(text) {
+            Ok(job) => words.len() - job.command.len(),
+            Err(_) => return HIDDEN.to_owned(),
+        };
+        let rest: Vec<String> = words[schedule + 1..].iter().map(|word| single_quoted(word)).collect();
+        format!("{} {}", words[..=schedule].join(" "), options(&rest.join(" "), &[])).trim().to_owned()
+    }
+}
+
+fn single_quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn is_command(word: &str) -> bool {
@@ -232,6 +253,19 @@ mod tests {
             ["", "0 15 4 * * *", "core:x", "@daily", "61 * * * * core:x", "* * * * * /bin/sh -c x", "0 4 * * * 'core:x"]
         {
             assert!(ConsoleJob::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn b11_of_a_job_its_schedule_its_name_and_harmless_values_are_shown() {
+        for (text, shown) in [
+            ("0 15 4 * * * core:purge-old-archive-data all", "0 15 4 * * * core:purge-old-archive-data all"),
+            ("* * * * * user:create --password=s3cret", "* * * * * user:create --password=(hidden)"),
+            ("@daily user:reset me 's3 cret' -vvv", "@daily user:reset (hidden) (hidden) -vvv"),
+            ("* * * user:create --password=s3cret", "(hidden)"),
+            ("@daily core:x 'it'\\''s s3cret'", "@daily core:x (hidden)"),
+        ] {
+            assert_eq!(ConsoleJob::shown(text), shown);
         }
     }
 

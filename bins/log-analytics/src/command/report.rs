@@ -37,14 +37,15 @@ pub fn rewrite(settings: &Settings) {
 
 /// The page for whoever looks at `/report` of the health listener.
 pub fn for_visitors(settings: &Settings) -> Page {
-    let settings = settings.clone();
-    Page::new("/report", move || match Report::gather(&settings, Timestamp::now()) {
+    let (settings, token) = (settings.clone(), settings.report_token.clone());
+    let shown = Page::new("/report", move || match Report::gather(&settings, Timestamp::now()) {
         Ok(report) => page(&report),
         Err(error) => {
             warn!(why = sentence(&error), "Report cannot be drawn");
             "<!DOCTYPE html>\n<title>No report</title><p>The report cannot be drawn; the log says why.\n".to_owned()
         }
-    })
+    });
+    shown.behind(token)
 }
 
 impl From<ReportError> for Failure {

@@ -155,3 +155,13 @@ fn tracker_requests_are_told_by_their_file() {
     let own = "--replay-tracking --replay-tracking-expected-tracker-file=tracker.php";
     assert_eq!(files(own), Some(vec!["tracker.php".to_owned()]));
 }
+
+#[test]
+fn b23_options_have_the_bounds_of_their_variables_and_lists_an_end() {
+    assert_eq!(read("--recorders=64 --recorder-max-payload-size=10000").server.recorders, Some(64));
+    assert_eq!(read("--recorders=-1").server.recorders, Some(1));
+    assert!(fault("--recorders=99999999").contains("from 1 to 64"));
+    assert!(fault("--recorder-max-payload-size=10001").contains("from 1 to 10000"));
+    let endless = ImportOptions::from_text("--exclude-ip-from /dev/zero").unwrap_err();
+    assert!(crate::matomo::sentence(&endless).contains("larger than 4 MiB"), "{endless}");
+}

@@ -1,6 +1,7 @@
 //! Values of options: dates, lists of pairs, files of patterns.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -42,13 +43,39 @@ pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
 }
 
+/// As MATOMO_RECORDERS takes it; as in the reference, what is below 1 is 1.
+pub(super) fn recorders(text: &str) -> Result<usize, String> {
+    bounded::<64>(text)
+}
+
+/// As MATOMO_BATCH_SIZE takes it.
+pub(super) fn payload(text: &str) -> Result<usize, String> {
+    bounded::<10_000>(text)
+}
+
+fn bounded<const MOST: u64>(text: &str) -> Result<usize, String> {
+    let number: i64 = text.parse().map_err(|_| "it is no whole number".to_owned())?;
+    let number = u64::try_from(number).unwrap_or(1).max(1);
+    if number > MOST {
+        return Err(format!("it must be a whole number from 1 to {MOST}"));
+    }
+    usize::try_from(number).map_err(|_| "it is too large".to_owned())
+}
+
+/// Longest file of patterns; all of them are held in memory, and each hit is compared with them.
+const PATTERNS_BYTES_MAX: u64 = 4 << 20;
+
 /// The patterns in a file: one a line, trimmed, blank lines skipped.
 pub(super) fn patterns(option: &'static str, path: &Path) -> Result<Vec<String>, ImportOptionsError> {
-    let text = fs::read_to_string(path).map_err(|source| ImportOptionsError::ReadPatterns {
-        option,
-        path: path.to_owned(),
-        source,
-    })?;
+    let failed = |source| ImportOptionsError::ReadPatterns { option, path: path.to_owned(), source };
+    let mut text = String::new();
+    // Not asked for its length: a device has none, and no end.
+    fs::File::open(path)
+        .and_then(|file| file.take(PATTERNS_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(failed)?;
+    if text.len() as u64 > PATTERNS_BYTES_MAX {
+        return Err(failed(io::Error::other(format!("it is larger than {} MiB", PATTERNS_BYTES_MAX >> 20))));
+    }
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 

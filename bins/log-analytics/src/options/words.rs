@@ -55,10 +55,10 @@ pub(super) struct Words {
     #[arg(long, value_name = "SECONDS")]
     retry_delay: Option<u64>,
     /// Requests at the same time.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    recorders: Option<i64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value::recorders)]
+    recorders: Option<usize>,
     /// Hits per request.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::payload)]
     recorder_max_payload_size: Option<usize>,
     /// Text appended to the query of every request.
     #[arg(long, value_name = "TEXT")]
@@ -260,8 +260,8 @@ impl Words {
             request_timeout_seconds: self.request_timeout,
             retry_max_attempts: self.retry_max_attempts.map(|attempts| attempts.max(1)),
             retry_delay_seconds: self.retry_delay,
-            recorders: self.recorders.map(|recorders| usize::try_from(recorders).unwrap_or(1).max(1)),
-            recorder_max_payload_size: self.recorder_max_payload_size.map(|hits| hits.max(1)),
+            recorders: self.recorders,
+            recorder_max_payload_size: self.recorder_max_payload_size,
             request_suffix: self.request_suffix.take(),
         }
     }

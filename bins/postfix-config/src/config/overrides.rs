@@ -1,6 +1,7 @@
 //! `POSTFIX_<parameter>`: any parameter that has no variable of its own. Postfix says later whether it exists.
 
 use shared::config::{Family, Kin, Standing, Value};
+use shared::secret::HIDDEN;
 
 /// Parameters that cannot be passed through, and what to do instead.
 pub const OWNED: &[(&str, &str)] = &[
@@ -61,6 +62,11 @@ impl Value for Override {
             true => Err("it has more than one line, or a control character".to_owned()),
             false => Ok(Self(text.trim().to_owned())),
         }
+    }
+
+    /// A table such as `static:` or `inline:` may hold a password; `postconf` shows all to whoever may read the files.
+    fn shown(_: &str) -> String {
+        HIDDEN.to_owned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `POSTFIXMASTER_<service>__<type>`: services of `master.cf` and their options, in the words of the image that most use.
 
 use shared::config::{Declared, Family, Kin, Reader, Setting, Standing, Value};
+use shared::secret::HIDDEN;
 
 use super::instead_of;
 use crate::master_cf;
@@ -78,6 +79,11 @@ impl Value for ServiceText {
             true => Err("it has more than one line, or a control character".to_owned()),
             false => Ok(Self(text.trim().to_owned())),
         }
+    }
+
+    /// It may hold a password among its options; `postconf -M` shows all to whoever may read the files.
+    fn shown(_: &str) -> String {
+        HIDDEN.to_owned()
     }
 }
 

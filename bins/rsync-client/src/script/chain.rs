@@ -1,6 +1,6 @@
 //! Whether a text is one rsync, whose exit code tells how it went, or more than that.
 
-use super::token::{Kind, tokens};
+use shared::veil::{Kind, tokens};
 
 /// What a text consists of, as far as its exit code does not tell how its rsyncs ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,23 +1,17 @@
 //! The texts that operators write: lists of shell commands, read without running them.
 
 mod chain;
-mod display;
-mod harmless;
 mod split;
 mod target;
 #[cfg(test)]
 mod tests;
-mod token;
-mod veil;
 
 pub use chain::Chain;
-pub use display::shown;
 pub use split::{Split, split};
 pub use target::{Place, Rsync, host_key_remark, path_remarks, place, rsyncs};
-pub use token::words;
-pub use veil::Veil;
 
 use shared::config::Value;
+pub use shared::veil::{Veil, shown, words};
 
 /// A text for a shell. Printed, it hides the passwords in it.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Where a list of shell commands may be cut so that each runs in a shell of its own and nothing changes its meaning.
 
-use super::token::{Kind, Token, Word, tokens};
+use shared::veil::{Kind, Token, Word, tokens};
 
 /// The commands of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]

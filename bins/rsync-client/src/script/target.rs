@@ -3,68 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::chain::Chain;
-use super::token::{Kind, Word, tokens};
-use super::veil::password;
-
-/// Options of rsync that take the next word as their value.
-const WITH_VALUE: &[&str] = &[
-    "--address",
-    "--backup-dir",
-    "--block-size",
-    "--bwlimit",
-    "--checksum-choice",
-    "--checksum-seed",
-    "--chmod",
-    "--chown",
-    "--compare-dest",
-    "--compress-choice",
-    "--compress-level",
-    "--config",
-    "--contimeout",
-    "--copy-as",
-    "--copy-dest",
-    "--debug",
-    "--exclude",
-    "--exclude-from",
-    "--files-from",
-    "--filter",
-    "--groupmap",
-    "--iconv",
-    "--include",
-    "--include-from",
-    "--info",
-    "--link-dest",
-    "--log-file",
-    "--log-file-format",
-    "--max-alloc",
-    "--max-delete",
-    "--max-size",
-    "--min-size",
-    "--modify-window",
-    "--out-format",
-    "--outbuf",
-    "--partial-dir",
-    "--password-file",
-    "--port",
-    "--protocol",
-    "--read-batch",
-    "--remote-option",
-    "--rsh",
-    "--rsync-path",
-    "--skip-compress",
-    "--sockopts",
-    "--stop-after",
-    "--stop-at",
-    "--suffix",
-    "--temp-dir",
-    "--timeout",
-    "--usermap",
-    "--write-batch",
-    "--only-write-batch",
-    "--early-input",
-];
-/// Letters of those that have a short form.
-const LETTERS_WITH_VALUE: &str = "BTefM@";
+use shared::veil::rsync::{letters, takes_next_word, takes_value};
+use shared::veil::{Kind, Word, password, tokens};
 
 /// An rsync command that was recognised in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,24 +107,6 @@ impl Rsync {
         });
         given.unwrap_or("ssh")
     }
-}
-
-fn letters(option: &str) -> impl Iterator<Item = char> + '_ {
-    let short = if option.starts_with("--") { "" } else { option.strip_prefix('-').unwrap_or_default() };
-    short.chars()
-}
-
-pub(super) fn takes_value(letter: char) -> bool {
-    LETTERS_WITH_VALUE.contains(letter)
-}
-
-/// `-avze` takes the next word, `-essh` has its value inside.
-pub(super) fn takes_next_word(option: &str) -> bool {
-    if option.starts_with("--") {
-        return WITH_VALUE.contains(&option);
-    }
-    let letters: Vec<char> = letters(option).collect();
-    letters.iter().position(|c| takes_value(*c)).is_some_and(|place| place + 1 == letters.len())
 }
 
 /// `host:path`, `host::module` or `rsync://…`; a colon after a slash belongs to a path.

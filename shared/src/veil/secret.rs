@@ -5,10 +5,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use shared::secret::HIDDEN;
-
 use super::harmless::{is_file, is_number, is_plain_variable, is_reference, is_variable};
 use super::token::{Kind, Token, Word, tokens};
+use crate::secret::HIDDEN;
 
 /// Parts of names of variables, options, headers and fields whose value nobody should see.
 const TELLING: [&str; 11] =
@@ -175,7 +174,7 @@ pub(super) fn is_telling(name: &str) -> bool {
 }
 
 /// The password in `user:password@host`, with or without `scheme://` in front. It may hold an `@` itself.
-pub(super) fn password(text: &str) -> Option<Range<usize>> {
+pub fn password(text: &str) -> Option<Range<usize>> {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let colon = begin + text[begin..].find(':')?;
     let at = colon + 1 + text[colon + 1..].rfind('@')?;

@@ -3,11 +3,11 @@
 //! A list of what looks like a password is never complete, so this is the other way round: names of programs that we
 //! know, options and places of rsync and ssh, and files. All else is `(hidden)`.
 
-use shared::secret::HIDDEN;
-
 use super::harmless::{self, Manner};
+use super::rsync::{takes_next_word, takes_value};
+use super::secret::{Veil, is_telling, password};
 use super::token::{Kind, Word, tokens};
-use super::veil::{Veil, is_telling, password};
+use crate::secret::HIDDEN;
 
 /// The text of commands without anything that may be a secret.
 pub fn shown(text: &str) -> String {
@@ -204,7 +204,7 @@ impl Display {
                 _ => self.show(&format!("--{name}={HIDDEN}")),
             },
             None => {
-                self.next = super::target::takes_next_word(text).then_some(next);
+                self.next = takes_next_word(text).then_some(next);
                 self.show(written);
             }
         }
@@ -212,7 +212,7 @@ impl Display {
 
     /// `-avz`, `-e ssh`, `-essh`.
     fn letters(&mut self, text: &str, written: &str) {
-        let takes = text.find(super::target::takes_value);
+        let takes = text.find(takes_value);
         match takes {
             None => self.show_if(harmless::is_letters(text), written),
             Some(at) if at + 1 < text.len() => {

@@ -142,7 +142,7 @@ pub fn is_option_name(name: &str) -> bool {
 /// `user@host`, `host:/path`, with no password in it.
 pub fn is_host(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-*,@:~[]".contains(c);
-    !text.is_empty() && text.chars().all(is_plain) && super::veil::password(text).is_none()
+    !text.is_empty() && text.chars().all(is_plain) && super::secret::password(text).is_none()
 }
 
 /// `Name=value` or `Name value` for ssh's `-o`.
