@@ -35,9 +35,19 @@ impl Head {
         }
     }
 
-    fn of(bytes: Vec<u8>) -> Self {
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
         let line_begin = first_line(&bytes);
         Self { bytes, line_begin }
+    }
+
+    /// How many bytes there are: a block, or all of a shorter file.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Hash of the first `length` bytes, if there are so many.
+    pub fn hash_of(&self, length: usize) -> Option<u64> {
+        self.bytes.get(..length).map(xxh3_64)
     }
 
     /// Whether there is not one byte.
@@ -72,7 +82,7 @@ impl Head {
     }
 
     /// Whether both are the same as far as both go.
-    pub fn is_twin_of(&self, other: &Self) -> bool {
+    fn is_twin_of(&self, other: &Self) -> bool {
         let length = self.bytes.len().min(other.bytes.len());
         self.bytes[..length] == other.bytes[..length]
     }

@@ -3,6 +3,7 @@
 mod identity;
 mod settled;
 mod site;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +19,7 @@ pub use identity::{Head, Identity, Known, Looking, identify};
 use settled::SettleRule;
 pub use settled::{LogFile, nanoseconds};
 pub use site::SiteId;
+pub use twins::Beginnings;
 
 /// Endings of files that a copy in progress or an editor leaves behind.
 const TEMPORARY_ENDINGS: [&str; 6] = ["~", ".tmp", ".part", ".partial", ".filepart", ".swp"];

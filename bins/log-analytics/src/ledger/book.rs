@@ -512,13 +512,6 @@ impl Book {
         alike.iter().filter_map(|id| known(*id, true)).chain(before.and_then(|id| known(id, false))).collect()
     }
 
-    /// Contents with the same first lines of which nothing was booked yet.
-    pub fn unbooked_like(&self, head: &Head) -> Vec<FileId> {
-        let is_like = |content: &&Content| !content.is_booked() && head.agrees_with(&content.milestones);
-        let contents = self.with_first_line(head).into_iter().filter_map(|id| self.file(id));
-        contents.filter(is_like).map(|content| content.id).collect()
-    }
-
     /// Whether something was booked of another content with the same first line.
     pub fn is_booked_like(&self, content: &Content) -> bool {
         let key = content.line_key;

@@ -1,7 +1,7 @@
 //! Finds out which content every file of a site holds, and which of them have something left to import.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -10,13 +10,10 @@ use tracing::{info, warn};
 use super::open::{Reading, begins_as, is_left_alone};
 use super::pending_lines::PendingLines;
 use super::site::now_ms;
-use crate::discover::{Head, Identity, LogFile, Looking, identify};
+use crate::discover::{Beginnings, Head, Identity, LogFile, Looking, identify};
 use crate::file::{GiveUp, Proof, ReadError, Source, Stat};
 use crate::id::FileId;
 use crate::ledger::{Content, FileState, Finish, Lease, LedgerError, path_text};
-
-/// So many contents of which nothing was booked are compared with a new one.
-const TWINS_MAX: usize = 64;
 
 /// What a look at the files of a site found.
 #[derive(Debug, Default)]
@@ -27,7 +24,8 @@ pub struct Recognised {
     pub unreadable: Vec<(PathBuf, ReadError)>,
     /// Files given up in this look: perhaps copies, perhaps changed in place.
     pub quarantined: u64,
-    /// Files that may hold the same as one that waits: they are looked at again once that one is imported.
+    /// Files that may hold the same as one that waits, or as one that nobody can be shown now: they are looked at again once
+    /// more is known.
     pub deferred: usize,
     /// Archives that may not be complete yet.
     pub resting: usize,
@@ -36,10 +34,10 @@ pub struct Recognised {
 impl Recognised {
     fn note(&mut self, lease: &Lease, file: &LogFile, looked: Looked) {
         match looked {
-            Looked::Waits(id) => {
+            Looked::Waits(id, file) => {
                 let is_open = |content: &Content| !matches!(content.state, FileState::Quarantined(_));
                 if lease.book().file(id).is_some_and(is_open) {
-                    self.waiting.push((id, file.clone()));
+                    self.waiting.push((id, file));
                 }
             }
             Looked::Nothing => {}
@@ -51,11 +49,62 @@ impl Recognised {
     }
 }
 
+impl Recognised {
+    /// Of files that begin alike and of which nothing is booked yet, only those are left that begin with none of the others:
+    /// what they hold is known once it is booked, and tells which of the others are copies.
+    fn hold_back_twins(&mut self, lease: &Lease) {
+        let first_line =
+            |id| lease.book().file(id).filter(|content| !content.is_booked()).map(|content| content.line_key);
+        let mut alike: Vec<(u64, usize)> =
+            (0..).zip(&self.waiting).filter_map(|(index, (id, _))| Some((first_line(*id)?, index))).collect();
+        alike.sort_unstable();
+        let mut held_back = BTreeSet::new();
+        for alike in alike.chunk_by(|one, next| one.0 == next.0).filter(|alike| alike.len() > 1) {
+            let mut by_length = Vec::new();
+            for (_, index) in alike {
+                match self.head_of(*index) {
+                    // It was truncated since; whoever opens it for import will see that.
+                    Ok(head) if head.is_empty() => {}
+                    Ok(head) => by_length.push((head.len(), *index)),
+                    Err(error) => self.note_unreadable(*index, error, &mut held_back),
+                }
+            }
+            by_length.sort_unstable();
+            let mut beginnings = Beginnings::default();
+            // Read once more, as all of them would fill the memory.
+            for (_, index) in by_length {
+                match self.head_of(index) {
+                    Ok(head) if beginnings.holds_one_of(&head) => {
+                        held_back.insert(index);
+                        self.deferred += 1;
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.note_unreadable(index, error, &mut held_back),
+                }
+            }
+        }
+        let mut index = 0..;
+        self.waiting.retain(|_| index.next().is_some_and(|index| !held_back.contains(&index)));
+    }
+
+    fn head_of(&self, index: usize) -> Result<Head, ReadError> {
+        Head::read(&Source::open(&self.waiting[index].1.path)?)
+    }
+
+    /// What cannot be compared is not imported now: it may be a copy.
+    fn note_unreadable(&mut self, index: usize, error: ReadError, held_back: &mut BTreeSet<usize>) {
+        held_back.insert(index);
+        if !error.is_gone() {
+            self.unreadable.push((self.waiting[index].1.path.to_path_buf(), error));
+        }
+    }
+}
+
 /// How to look.
 pub struct Recognise<'r> {
     /// How lines are read, where a file seems to be changed in place.
     pub reading: &'r Reading,
-    /// Whether files that may hold the same as one that waits are left for later.
+    /// Whether files that nothing tells from a known one are left for later, when others may show it.
     pub defers: bool,
     /// How late it is, by Matomo's clock where that is known.
     pub now: Timestamp,
@@ -65,7 +114,8 @@ pub struct Recognise<'r> {
 
 /// What became of one file.
 enum Looked {
-    Waits(FileId),
+    /// The file as it was when it was looked at; the listing may be older.
+    Waits(FileId, LogFile),
     Nothing,
     Deferred,
     Resting,
@@ -86,7 +136,7 @@ impl Recognise<'_> {
             match lease.book().recognise(file) {
                 Some((_, true)) => {}
                 Some((id, false)) if !is_behind(lease, id, file) && !may_be_known(lease, id) => {
-                    found.note(lease, file, Looked::Waits(id));
+                    found.note(lease, file, Looked::Waits(id, file.clone()));
                 }
                 _ => unknown.push(file),
             }
@@ -98,20 +148,15 @@ impl Recognise<'_> {
             if (self.give_up)() {
                 break;
             }
-            let looked = self.look(lease, file, &inodes, &found.waiting)?;
+            let looked = self.look(lease, file, &inodes)?;
             found.note(lease, file, looked);
         }
+        found.hold_back_twins(lease);
         Ok(found)
     }
 
-    fn look(
-        &self,
-        lease: &mut Lease,
-        file: &LogFile,
-        inodes: &Inodes,
-        waiting: &[(FileId, LogFile)],
-    ) -> Result<Looked, LedgerError> {
-        match self.look_inside(lease, file, inodes, waiting) {
+    fn look(&self, lease: &mut Lease, file: &LogFile, inodes: &Inodes) -> Result<Looked, LedgerError> {
+        match self.look_inside(lease, file, inodes) {
             Ok(looked) => looked,
             Err(error) if error.is_gone() => Ok(Looked::Nothing),
             Err(ReadError::GivenUp { .. }) => Ok(Looked::Nothing),
@@ -124,7 +169,6 @@ impl Recognise<'_> {
         lease: &mut Lease,
         file: &LogFile,
         inodes: &Inodes,
-        waiting: &[(FileId, LogFile)],
     ) -> Result<Result<Looked, LedgerError>, ReadError> {
         let source = Source::open(&file.path)?;
         if file.is_young && source.is_packed() {
@@ -142,7 +186,7 @@ impl Recognise<'_> {
             && is_grown(lease, id, &source, &head)?
             && !is_outgrown(lease, id, &head)
         {
-            return Ok(lease.see(Some(id), &file, &head).map(Looked::Waits));
+            return Ok(lease.see(Some(id), &file, &head).map(|id| Looked::Waits(id, file)));
         }
         let candidates = lease.book().candidates(&head, before);
         let holder = |id| holder(lease, id, &source);
@@ -162,10 +206,6 @@ impl Recognise<'_> {
                      them: `retry` imports it as a log of its own"
                 );
                 set_aside(lease, &file, &head, &why).map(|()| Looked::Quarantined)
-            }
-            // Of several copies one is imported first, even if nothing else is.
-            Identity::New if has_twin(lease, &source, &head, |id| self.defers || is_among(waiting, id))? => {
-                Ok(Looked::Deferred)
             }
             Identity::New => match same.filter(|id| is_still_unbooked(lease, *id, &source)) {
                 Some(id) => see_again(lease, id, &file, &head),
@@ -196,7 +236,7 @@ impl Recognise<'_> {
         let reused = before
             .filter(|content| !content.is_booked() && *content.path == *path_text(file))
             .map(|content| content.id);
-        lease.see(reused, file, head).map(Looked::Waits)
+        lease.see(reused, file, head).map(|id| Looked::Waits(id, file.clone()))
     }
 
     fn is_changed_in_place(&self, content: &Content, source: &Source) -> bool {
@@ -274,21 +314,6 @@ fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
     (is_unchanged || has_grown().is_some()).then_some(source)
 }
 
-/// Whether a file holds the same as one that waits to be imported, as far as both go.
-fn has_twin(lease: &Lease, source: &Source, head: &Head, counts: impl Fn(FileId) -> bool) -> Result<bool, ReadError> {
-    for id in lease.book().unbooked_like(head).into_iter().filter(|id| counts(*id)).take(TWINS_MAX) {
-        let Some(content) = lease.book().file(id) else { continue };
-        for (path, _) in lease.book().paths_of(id, source.path()) {
-            // It may have grown since it was seen.
-            let Ok(other) = Source::open(Path::new(path)) else { continue };
-            if begins_as(&other, content)? && head.is_twin_of(&Head::read(&other)?) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
 /// Whether a file still holds what it was seen to hold, of which nothing was booked yet.
 fn is_still_unbooked(lease: &Lease, id: FileId, source: &Source) -> bool {
     let content = lease.book().file(id).filter(|content| !content.is_booked());
@@ -300,11 +325,7 @@ fn see_again(lease: &mut Lease, id: FileId, file: &LogFile, head: &Head) -> Resu
     if lease.book().recognise(file) != Some((id, false)) {
         lease.see(Some(id), file, head)?;
     }
-    Ok(Looked::Waits(id))
-}
-
-fn is_among(waiting: &[(FileId, LogFile)], id: FileId) -> bool {
-    waiting.iter().any(|(waits, _)| *waits == id)
+    Ok(Looked::Waits(id, file.clone()))
 }
 
 /// Notes an older copy: nothing of it is to be sent. It gets a number of its own, as it may grow otherwise.

@@ -262,7 +262,7 @@ mod tests {
     use shared::shutdown::Shutdown;
 
     use super::*;
-    use crate::discover::{Names, SiteId, discover};
+    use crate::discover::{Head, Names, SiteId, discover};
     use crate::file::TextEncoding;
     use crate::format::FormatOptions;
     use crate::ledger::Ledger;
@@ -271,6 +271,11 @@ mod tests {
     fn patient_for(asked: u32) -> impl Fn() -> bool {
         let left = Cell::new(asked);
         move || left.replace(left.get().saturating_sub(1)) == 0
+    }
+
+    fn any_format() -> Reading {
+        let (format, shutdown) = (FormatOptions::default(), Shutdown::never());
+        Reading { format, encoding: TextEncoding::Utf8, zone: None, shutdown }
     }
 
     #[test]
@@ -291,8 +296,7 @@ mod tests {
         assert_eq!(listed(3).len(), 2);
         let all = listed(100);
         let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(site).unwrap().unwrap();
-        let (format, shutdown) = (FormatOptions::default(), Shutdown::never());
-        let reading = Reading { format, encoding: TextEncoding::Utf8, zone: None, shutdown };
+        let reading = any_format();
         let mut waiting = |asked| {
             let give_up = patient_for(asked);
             let recognise = Recognise { reading: &reading, defers: true, now: Timestamp::now(), give_up: &give_up };
@@ -300,5 +304,28 @@ mod tests {
         };
         assert_eq!([0, 2, 0, 100].map(&mut waiting), [0, 2, 2, 5], "what was seen once is not asked for");
         assert_eq!(lease.book().files().count(), 5);
+    }
+
+    #[test]
+    fn of_two_copies_that_were_seen_and_never_booked_one_waits_for_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<LogFile> = [("a.log", "one\ntwo\n"), ("b.log", "one\ntwo\nthree\n"), ("c.log", "one\nother\n")]
+            .map(|(name, text)| {
+                fs::write(folder.path().join(name), text).unwrap();
+                LogFile::at(folder.path().join(name)).unwrap()
+            })
+            .into();
+        let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(SiteId(4)).unwrap().unwrap();
+        // As when the name of one was another file's for a moment, between two looks.
+        for file in &files {
+            let head = Head::read(&Source::open(&file.path).unwrap()).unwrap();
+            lease.see(None, file, &head).unwrap();
+        }
+        let reading = any_format();
+        let recognise = Recognise { reading: &reading, defers: false, now: Timestamp::now(), give_up: &|| false };
+        let found = recognise.files(&mut lease, &files).unwrap();
+        let names = found.waiting.iter().map(|(_, file)| file.path.file_name().unwrap().to_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["a.log", "c.log"]);
+        assert_eq!(found.deferred, 1);
     }
 }
