@@ -15,6 +15,7 @@ pub mod acceptance;
 pub mod arrival;
 pub mod compare;
 pub mod console;
+pub mod dependencies;
 pub mod deployment;
 pub mod engine;
 pub mod fault;

@@ -1,5 +1,6 @@
 //! The program behind `cargo xtask`: see the importer at work, test everything, measure its speed.
 
+mod advisories;
 mod backup;
 mod bench;
 mod build;
@@ -51,6 +52,8 @@ enum Chore {
         #[arg(long, default_value_t = 0.0)]
         ms_per_kib: f64,
     },
+    /// Take what is known against our crates into the repository, from a checkout of the public database.
+    Advisories(advisories::Options),
     /// Measure a backup of a database against `mariadb-dump | gzip -6`, in turns.
     BenchBackup(backup::Options),
 }
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench(options) => bench::measure(&options),
         Chore::Profile => bench::profile::learn(),
         Chore::Sink { ms_per_kib } => sink::stay(Duration::from_secs_f64(ms_per_kib / 1000.0)),
+        Chore::Advisories(options) => advisories::take(&options),
         Chore::BenchBackup(options) => backup::measure(&options),
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use tests::dependencies::Advisories;
 use tests::engine;
 use tests::golden::Golden;
 
@@ -21,8 +22,8 @@ pub struct Options {
 /// the last one.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let has_nextest = works(&["nextest", "--version"]);
-    for missing in missing(has_nextest) {
-        println!("note: {missing}");
+    for note in notes(has_nextest) {
+        println!("note: {note}");
     }
     if options.without_engine {
         ensure!(
@@ -38,6 +39,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     step("formatting", &["fmt", "--all", "--check"], "run: cargo fmt --all")?;
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step("lints", &lints, "run: cargo clippy --workspace --all-targets")?;
+    check_fuzz_targets()?;
     let mut runner = if has_nextest { vec!["nextest", "run"] } else { vec!["test"] };
     // One failure must not hide another.
     runner.extend(["--workspace", "--no-fail-fast"]);
@@ -51,6 +53,21 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Err(failed).context("cannot start the test runner")
 }
 
+/// The fuzz targets are a workspace of their own, which nothing else would compile.
+fn check_fuzz_targets() -> anyhow::Result<()> {
+    let folder = crate::root().join("tests/fuzz");
+    // With the crates as they are everywhere else.
+    std::fs::copy(crate::root().join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| crate::root().join("target").into());
+    let words = ["check", "--quiet", "--manifest-path", "tests/fuzz/Cargo.toml"];
+    println!("== fuzz targets: cargo {}", words.join(" "));
+    let mut check = cargo(&words);
+    // The fuzzer itself is C++ and would be compiled for nothing.
+    check.env("CUSTOM_LIBFUZZER_PATH", "/nowhere/libfuzzer.a").env("CARGO_TARGET_DIR", target);
+    ensure!(check.status().context("cannot start cargo")?.success(), "a fuzz target does not compile");
+    Ok(())
+}
+
 fn step(name: &str, words: &[&str], advice: &str) -> anyhow::Result<()> {
     println!("== {name}: cargo {}", words.join(" "));
     let ended = cargo(words).status().context("cannot start cargo")?;
@@ -60,8 +77,8 @@ fn step(name: &str, words: &[&str], advice: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What this machine lacks, and what that means.
-fn missing(has_nextest: bool) -> Vec<String> {
+/// What this machine lacks or what is old, and what that means.
+fn notes(has_nextest: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !has_nextest {
         notes.push(
@@ -73,6 +90,12 @@ fn missing(has_nextest: bool) -> Vec<String> {
         if !works(&words) {
             notes.push(format!("{component} is missing and needed: rustup component add {component}"));
         }
+    }
+    if let Ok(known) = Advisories::read() {
+        let (taken, days) = (known.taken, known.age_days());
+        notes.push(format!(
+            "security advisories are those of {taken}, {days} days ago: cargo xtask advisories takes newer ones"
+        ));
     }
     if Golden::find(env::var_os("SHARED_DIR").map(Into::into)).is_none() {
         notes.push("no golden cases (neither $SHARED_DIR/golden nor ../shared/golden): they are NOT run".to_owned());
