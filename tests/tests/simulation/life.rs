@@ -360,8 +360,8 @@ pub fn hit_options() -> HitOptions {
 pub async fn live(folder: &Path, life: &Rc<Life>, circumstances: Circumstances) -> Ending {
     let Circumstances { shape, slice: length, now, settle, looks_first } = circumstances;
     let names = Names::parse("*").unwrap();
-    let found = discover::discover(&folder.join("logs"), &names, now.into(), settle, &|| false).unwrap();
-    let files: &[LogFile] = found.files_of(SITE);
+    let mut found = discover::discover(&folder.join("logs"), &names, now.into(), settle, &|| false).unwrap();
+    let files: &mut [LogFile] = found.files.entry(SITE).or_default();
     let ledger = Ledger::open(&folder.join("ledger")).unwrap();
     let mut lease = ledger.claim(SITE).unwrap().unwrap();
     let shutdown = Shutdown::never();

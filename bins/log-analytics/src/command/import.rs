@@ -173,7 +173,7 @@ impl ByHand<'_> {
     async fn through_ledger(&self, site: SiteId, paths: Vec<PathBuf>, counts: &mut Counts) -> Result<(), ImportError> {
         let mut lease = Ledger::open(&self.settings.ledger_folder())?.claim(site)?.ok_or(ImportError::Busy { site })?;
         let facts = self.matomo.site(site).await.map_err(|error: ApiError| ImportError::Site { site, error })?;
-        let files = paths.into_iter().filter_map(|path| LogFile::at(path).ok()).collect::<Vec<_>>();
+        let mut files = paths.into_iter().filter_map(|path| LogFile::at(path).ok()).collect::<Vec<_>>();
         let reading = self.options.reading(self.shutdown);
         let import = SiteImport {
             delivery: self.delivery(),
@@ -185,7 +185,7 @@ impl ByHand<'_> {
             now: jiff::Timestamp::now(),
             is_all: false,
         };
-        let report = import.run(&mut lease, &files, &mut TimeSlice::without_end()).await;
+        let report = import.run(&mut lease, &mut files, &mut TimeSlice::without_end()).await;
         counts.recorded += report.delivered.tracked + report.delivered.short;
         let recorded = counts.recorded;
         *counts += &report.counts;

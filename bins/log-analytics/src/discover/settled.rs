@@ -29,6 +29,11 @@ impl LogFile {
         let stat = Stat::of(&std::fs::metadata(&path)?);
         Ok(Self { path: path.into(), stat, is_young: false })
     }
+
+    /// What was listed is not true any more: whoever sees the file again looks at it itself.
+    pub fn forget_stat(&mut self) {
+        self.stat = Stat::default();
+    }
 }
 
 /// Judges the files of one listing.

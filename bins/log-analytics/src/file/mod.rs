@@ -14,7 +14,7 @@ pub use blocked::blocked_read;
 pub use decompress::Compression;
 pub use encoding::TextEncoding;
 pub use lines::{LINE_BYTES_MAX, Line, Lines};
-pub use prefix::{BLOCK_BYTES, PrefixHasher, Proof};
+pub use prefix::{BLOCK_BYTES, Hash, PrefixHasher, Proof};
 pub use source::{Source, Stat};
 
 /// Plain bytes read at once: more of them would push each other out of the processor's nearest memory.

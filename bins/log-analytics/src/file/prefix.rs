@@ -11,15 +11,37 @@ use xxhash_rust::xxh3::Xxh3;
 /// Bytes of a block.
 pub const BLOCK_BYTES: u64 = 64 * 1024;
 
+/// xxh3-128, aligned as bytes are: there is a proof in memory for every file that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hash([u8; 16]);
+
+impl From<u128> for Hash {
+    fn from(hash: u128) -> Self {
+        Self(hash.to_le_bytes())
+    }
+}
+
+impl From<Hash> for u128 {
+    fn from(hash: Hash) -> Self {
+        Self::from_le_bytes(hash.0)
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", u128::from(*self))
+    }
+}
+
 /// Which bytes stand before an offset of a content: xxh3-128 over them, block by block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proof {
     /// The offset, in unpacked bytes.
     pub at: u64,
     /// Hash of the bytes before `at`.
-    pub hash: u128,
+    pub hash: Hash,
     /// Hash of the bytes before the block that ends at `at` or is not full there; 0 for the first block.
-    pub block: u128,
+    pub block: Hash,
 }
 
 impl Proof {
@@ -38,7 +60,7 @@ impl Proof {
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{:x}.{:x}", self.at, self.hash, self.block)
+        write!(f, "{:x}.{:?}.{:?}", self.at, self.hash, self.block)
     }
 }
 
@@ -50,7 +72,7 @@ impl std::str::FromStr for Proof {
         let mut parts = text.split('.');
         let mut next = || parts.next().ok_or(NONE);
         let at = u64::from_str_radix(next()?, 16).map_err(|_| NONE)?;
-        let mut hash = || u128::from_str_radix(next()?, 16).map_err(|_| NONE);
+        let mut hash = || u128::from_str_radix(next()?, 16).map(Hash::from).map_err(|_| NONE);
         let proof = Self { at, hash: hash()?, block: hash()? };
         if parts.next().is_none() { Ok(proof) } else { Err(NONE) }
     }
@@ -76,7 +98,7 @@ pub struct PrefixHasher {
     /// Where the block begins whose bytes are in `state`.
     begin: u64,
     /// Hash of the bytes before it.
-    block: u128,
+    block: Hash,
     /// Made when the first byte of the block comes.
     state: Option<Box<Xxh3>>,
 }
@@ -89,7 +111,7 @@ impl PrefixHasher {
 
     /// Stands at any place; for reading only, as it proves nothing.
     pub fn unproven(at: u64) -> Self {
-        Self { at, begin: at, block: 0, state: None }
+        Self { at, begin: at, block: Hash::default(), state: None }
     }
 
     /// Where the next byte stands.
@@ -103,7 +125,7 @@ impl PrefixHasher {
             if self.at - self.begin == BLOCK_BYTES
                 && let Some(state) = self.state.take()
             {
-                (self.begin, self.block) = (self.at, state.digest128());
+                (self.begin, self.block) = (self.at, state.digest128().into());
             }
             let room = (BLOCK_BYTES - (self.at - self.begin)) as usize;
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -115,16 +137,16 @@ impl PrefixHasher {
 
     /// What stands before [`PrefixHasher::at`].
     pub fn proof(&self) -> Proof {
-        let hash = self.state.as_ref().map_or(self.block, |state| state.digest128());
+        let hash = self.state.as_ref().map_or(self.block, |state| state.digest128().into());
         Proof { at: self.at, hash, block: self.block }
     }
 }
 
 /// A block begins with the hash of all before it; the first one with nothing.
-fn begun(at: u64, block: u128) -> Box<Xxh3> {
+fn begun(at: u64, block: Hash) -> Box<Xxh3> {
     let mut state = Box::new(Xxh3::new());
     if at > 0 {
-        state.update(&block.to_le_bytes());
+        state.update(&block.0);
     }
     state
 }
@@ -178,8 +200,11 @@ mod tests {
     #[test]
     fn the_first_block_is_hashed_as_it_is() {
         let bytes = content(70_000);
-        assert_eq!(Proof::of_head(&bytes[..100]).hash, xxh3_128(&bytes[..100]));
-        assert_eq!(Proof::of_head(&bytes[..65_536]), Proof { at: 65_536, hash: xxh3_128(&bytes[..65_536]), block: 0 });
+        assert_eq!(Proof::of_head(&bytes[..100]).hash, xxh3_128(&bytes[..100]).into());
+        assert_eq!(
+            Proof::of_head(&bytes[..65_536]),
+            Proof { at: 65_536, hash: xxh3_128(&bytes[..65_536]).into(), block: Hash::default() }
+        );
     }
 
     #[test]

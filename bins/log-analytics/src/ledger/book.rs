@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::content::{Content, FileState, Sighted, Sighting, path_text};
+use super::contents::Contents;
 use super::journal::Telling;
 use super::offsets::Offsets;
 use super::record::{FileId, Intent, IntentId, JournalId, Part, Record, Seen, VERSION};
@@ -28,8 +29,7 @@ pub struct Book {
     journal: JournalId,
     is_announced: bool,
     is_adopted: bool,
-    /// By their numbers, which begin anywhere and ascend.
-    contents: Vec<Content>,
+    contents: Contents,
     sightings: HashMap<Arc<str>, Sighting>,
     /// Made when the first file comes that is not known by its path; most passes see none.
     by_line: OnceCell<BTreeSet<(u64, FileId)>>,
@@ -102,7 +102,7 @@ impl Book {
             journal: JournalId::default(),
             is_announced: false,
             is_adopted: false,
-            contents: Vec::new(),
+            contents: Contents::default(),
             sightings: HashMap::new(),
             by_line: OnceCell::new(),
             intents: BTreeMap::new(),
@@ -170,8 +170,8 @@ impl Book {
                     (content.cut, content.finished_ms, content.failures) = (cut, at_ms, 0);
                     content.again = Spans::none();
                     content.counted(&totals);
-                    content.newest = content.newest.max(newest);
-                    content.begins = content.begins.or(begins);
+                    content.newest = content.newest.max(newest.into());
+                    content.begins = content.begins.or(begins.into());
                 });
             }
             Record::PutAway { file, offset, totals, proof } => self.change(file, |content| {
@@ -213,13 +213,9 @@ impl Book {
     }
 
     fn change(&mut self, file: FileId, change: impl FnOnce(&mut Content)) {
-        if let Ok(index) = self.index_of(file) {
-            change(&mut self.contents[index]);
+        if let Some(content) = self.contents.get_mut(file) {
+            change(content);
         }
-    }
-
-    fn index_of(&self, file: FileId) -> Result<usize, usize> {
-        self.contents.binary_search_by_key(&file, |content| content.id)
     }
 
     fn seen(&mut self, seen: &Seen) {
@@ -231,23 +227,16 @@ impl Book {
             modified_ns: seen.modified_ns,
             changed_ns: seen.changed_ns,
         };
-        let index = match self.index_of(seen.file) {
-            Ok(index) => index,
-            Err(index) => {
-                self.contents.insert(index, Content::new(seen.file, Arc::clone(&path)));
-                index
-            }
-        };
-        self.contents[index].seen(seen, Arc::clone(&path));
+        let content = self.contents.get_or_insert_with(seen.file, || Content::new(seen.file, Arc::clone(&path)));
+        content.seen(seen, Arc::clone(&path));
         if let Some(known) = self.by_line.get_mut() {
-            known.insert((self.contents[index].line_key, seen.file));
+            known.insert((content.line_key, seen.file));
         }
         self.sightings.insert(path, Sighting { file: seen.file, stat, done: false });
     }
 
     fn unsee(&mut self, file: FileId) {
-        if let Ok(index) = self.index_of(file) {
-            self.contents.remove(index);
+        if self.contents.remove(file) {
             self.sightings.retain(|_, sighting| sighting.file != file);
             self.by_line.take();
         }
@@ -300,7 +289,7 @@ impl Book {
         for part in &intent.parts {
             self.change(part.file, |content| {
                 content.hits = content.hits.saturating_add(part.lines.as_slice().len() as u64);
-                content.newest = content.newest.max(Some(intent.newest));
+                content.newest = content.newest.max(Some(intent.newest).into());
             });
         }
         if intent.ledger_site.is_some() && intent.marks > 1 {
@@ -381,10 +370,9 @@ impl Book {
     }
 
     /// A received batch matters only while one of its lines lies beyond its file's checkpoint.
-    fn matters(contents: &[Content], pending: &Pending) -> bool {
+    fn matters(contents: &Contents, pending: &Pending) -> bool {
         let lies_beyond = |part: &Part| {
-            let known = contents.binary_search_by_key(&part.file, |content| content.id);
-            let resume = known.map_or(0, |index| contents[index].resume());
+            let resume = contents.get(part.file).map_or(0, Content::resume);
             part.lines.as_slice().last().is_some_and(|&last| last >= resume)
         };
         pending.standing != Standing::Received || pending.intent.parts.iter().any(lies_beyond)
@@ -422,7 +410,7 @@ impl Book {
 
     /// One content.
     pub fn file(&self, id: FileId) -> Option<&Content> {
-        self.index_of(id).ok().map(|index| &self.contents[index])
+        self.contents.get(id)
     }
 
     /// Batches that are open, withheld, or received beyond a checkpoint.
@@ -569,18 +557,18 @@ impl Book {
         if let Some(TakeOver { at_ms, imported, given_up }) = self.tally.takeover {
             tell(Record::TookOver { at_ms, imported, given_up })?;
         }
-        let sightings = self.sorted_sightings();
-        let of_file = |id| of_file(&sightings, id);
+        let elsewhere = self.sighted_elsewhere();
+        let sightings = |content: &Content| self.sightings_of(content, &elsewhere);
         // What was seen, never booked, and is seen no more needs not be known.
-        let is_wanted = |content: &&Content| content.is_booked() || !of_file(content.id).is_empty();
+        let is_wanted = |content: &&Content| content.is_booked() || !sightings(content).is_empty();
         for content in self.contents.iter().filter(is_wanted) {
-            content.sighted(of_file(content.id)).into_iter().try_for_each(&mut *tell)?;
+            content.sighted(sightings(content)).into_iter().try_for_each(&mut *tell)?;
         }
         self.sent.iter().try_for_each(|sent| tell(Record::Sent(sent.whole())))?;
         self.pending().try_for_each(|pending| pending.tell(&mut *tell))?;
         // After the batches: their receipts are in these totals already and would be counted twice.
         for content in self.contents.iter().filter(is_wanted) {
-            content.kept(of_file(content.id)).into_iter().try_for_each(&mut *tell)?;
+            content.kept(&sightings(content)).into_iter().try_for_each(&mut *tell)?;
         }
         if !self.days.is_empty() {
             tell(Record::Days { days: self.days.iter().copied().collect() })?;
@@ -588,19 +576,23 @@ impl Book {
         self.tally.snapshot().into_iter().try_for_each(tell)
     }
 
-    fn sorted_sightings(&self) -> Vec<Sighted<'_>> {
-        let mut sightings: Vec<Sighted<'_>> =
-            self.sightings.iter().map(|(path, sighting)| (&**path, sighting)).collect();
-        sightings.sort_unstable_by_key(|(path, sighting)| (sighting.file, *path));
-        sightings
+    /// Files at other paths than those that name their contents, by content: few, as a rule, where all files may be very many.
+    fn sighted_elsewhere(&self) -> Vec<Sighted<'_>> {
+        let names_it = |path: &str, file| self.file(file).is_some_and(|content| *content.path == *path);
+        let all = self.sightings.iter().map(|(path, sighting)| (&**path, sighting));
+        let mut elsewhere: Vec<Sighted<'_>> = all.filter(|(path, sighting)| !names_it(path, sighting.file)).collect();
+        elsewhere.sort_unstable_by_key(|(path, sighting)| (sighting.file, *path));
+        elsewhere
     }
-}
 
-/// The sightings of one content, of all by content.
-fn of_file<'s, 'b>(sightings: &'s [Sighted<'b>], id: FileId) -> &'s [Sighted<'b>] {
-    let begin = sightings.partition_point(|(_, sighting)| sighting.file < id);
-    let end = sightings.partition_point(|(_, sighting)| sighting.file <= id);
-    &sightings[begin..end]
+    /// Where a content was seen, the path that names it last.
+    fn sightings_of<'b>(&'b self, content: &Content, elsewhere: &[Sighted<'b>]) -> Vec<Sighted<'b>> {
+        let begin = elsewhere.partition_point(|(_, sighting)| sighting.file < content.id);
+        let end = elsewhere.partition_point(|(_, sighting)| sighting.file <= content.id);
+        let named = self.sightings.get_key_value(&*content.path).filter(|(_, sighting)| sighting.file == content.id);
+        let named = named.map(|(path, sighting)| (&**path, sighting));
+        elsewhere[begin..end].iter().copied().chain(named).collect()
+    }
 }
 
 impl Pending {

@@ -23,8 +23,8 @@ pub struct Content {
     pub line_key: u64,
     /// What it is searched by.
     pub milestones: Box<[u64]>,
-    /// What is proven of it; nothing before something was booked.
-    pub proof: Option<Proof>,
+    /// What is proven of it; the proof of no byte before something was booked.
+    pub proof: Proof,
     /// Known from version 1, whose checkpoints go further than what was proven.
     pub is_believed: bool,
     /// Every line before this offset is settled, but for `again`.
@@ -49,10 +49,35 @@ pub struct Content {
     pub hits: u64,
     /// When it was last read to its end, milliseconds since 1970.
     pub finished_ms: i64,
-    /// Date of its first line, seconds since 1970.
-    pub begins: Option<i64>,
-    /// Date of its newest hit, seconds since 1970.
-    pub newest: Option<i64>,
+    /// Date of its first line.
+    pub begins: When,
+    /// Date of its newest hit.
+    pub newest: When,
+}
+
+/// Seconds since 1970, or nothing, in the room of a number: there are two of them for every file that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct When(i64);
+
+impl When {
+    /// Nothing.
+    pub const UNKNOWN: Self = Self(i64::MIN);
+
+    /// The seconds.
+    pub fn get(self) -> Option<i64> {
+        (self != Self::UNKNOWN).then_some(self.0)
+    }
+
+    /// This, or the other one where it is nothing.
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::UNKNOWN { other } else { self }
+    }
+}
+
+impl From<Option<i64>> for When {
+    fn from(seconds: Option<i64>) -> Self {
+        seconds.map_or(Self::UNKNOWN, Self)
+    }
 }
 
 /// Where a content stands.
@@ -98,7 +123,7 @@ impl Content {
             path,
             line_key: 0,
             milestones: Box::default(),
-            proof: None,
+            proof: Proof::default(),
             is_believed: false,
             checkpoint: 0,
             again: Spans::none(),
@@ -111,35 +136,31 @@ impl Content {
             lines: 0,
             hits: 0,
             finished_ms: 0,
-            begins: None,
-            newest: None,
+            begins: When::UNKNOWN,
+            newest: When::UNKNOWN,
         }
     }
 
     /// Where reading goes on: never behind what was proven.
     pub fn resume(&self) -> u64 {
-        match self.proof {
-            _ if self.is_believed => self.checkpoint,
-            Some(proof) => self.checkpoint.min(proof.at),
-            None => 0,
-        }
+        if self.is_believed { self.checkpoint } else { self.checkpoint.min(self.proof.at) }
     }
 
     /// Whether something of it was booked, so that it must be known again.
     pub fn is_booked(&self) -> bool {
-        self.proof.is_some_and(|proof| proof.at > 0) || self.is_believed
+        self.proof.at > 0 || self.is_believed
     }
 
     /// What a file is compared with; nothing before something was booked.
     pub fn known(&self, has_same_line: bool) -> Option<Known> {
-        let proof = self.proof.filter(|proof| proof.at > 0)?;
-        Some(Known { id: self.id, proof, milestones: self.milestones.clone(), has_same_line })
+        let Self { id, proof, .. } = *self;
+        (proof.at > 0).then(|| Known { id, proof, milestones: self.milestones.clone(), has_same_line })
     }
 
     /// A proof reaches as far as this one or further.
     pub(super) fn proven(&mut self, proof: Option<Proof>) {
-        let Some(proof) = proof.filter(|proof| self.proof.is_none_or(|known| known.at <= proof.at)) else { return };
-        self.proof = Some(proof);
+        let Some(proof) = proof.filter(|proof| self.proof.at <= proof.at) else { return };
+        self.proof = proof;
         self.is_believed &= proof.at < self.checkpoint;
     }
 
@@ -165,8 +186,8 @@ impl Content {
             self.line_key = print.first_line;
         }
         let proof = print.proof();
-        if self.proof.is_none_or(|known| known.at < proof.at) {
-            (self.proof, self.is_believed) = (Some(proof), true);
+        if self.proof.at < proof.at {
+            (self.proof, self.is_believed) = (proof, true);
         }
     }
 
@@ -177,9 +198,9 @@ impl Content {
         };
         let Record::Kept { cut, hits, lines, at_ms, newest, begins, vanished, .. } = record else { return };
         (self.cut, self.hits, self.lines, self.finished_ms) = (*cut, *hits, *lines, *at_ms);
-        (self.newest, self.begins, self.vanished) = (*newest, *begins, *vanished);
+        (self.newest, self.begins, self.vanished) = ((*newest).into(), (*begins).into(), *vanished);
         (self.again, self.unreadable, self.unreadable_lines) = (again.clone(), unreadable.clone(), *unreadable_lines);
-        if proof.is_some() {
+        if let Some(proof) = proof {
             (self.proof, self.is_believed) = (*proof, *believed);
         }
         if *finished {
@@ -187,11 +208,8 @@ impl Content {
         }
     }
 
-    /// How the content is told when the journal is rewritten: where it was seen, the path seen last coming last, as it names
-    /// the content.
-    pub(super) fn sighted(&self, sightings: &[Sighted<'_>]) -> Vec<Record> {
-        let mut sightings = sightings.to_vec();
-        sightings.sort_by_key(|(path, _)| (**path == *self.path, *path));
+    /// How the content is told when the journal is rewritten: where it was seen, the path that names the content last.
+    pub(super) fn sighted(&self, sightings: Vec<Sighted<'_>>) -> Vec<Record> {
         let seen = |path: &str, stat: Stat| {
             Record::Seen(Seen {
                 file: self.id,
@@ -230,9 +248,9 @@ impl Content {
             unreadable_lines: self.unreadable_lines,
             done,
             at_ms: self.finished_ms,
-            newest: self.newest,
-            begins: self.begins,
-            proof: self.proof,
+            newest: self.newest.get(),
+            begins: self.begins.get(),
+            proof: Some(self.proof).filter(|proof| proof.at > 0),
             believed: self.is_believed,
             vanished: self.vanished,
         }];

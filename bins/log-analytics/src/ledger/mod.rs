@@ -5,6 +5,7 @@
 
 mod book;
 mod content;
+mod contents;
 mod journal;
 mod lease;
 mod legacy;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::offsets::Offsets;
 use super::spans::Spans;
 use crate::discover::{Head, SiteId};
-use crate::file::Proof;
+use crate::file::{Hash, Proof};
 pub use crate::id::{FileId, IntentId, JournalId, Mark};
 
 /// The version this program writes. It reads version 1 too, whose contents were known by their first 64 KiB.
@@ -151,12 +151,12 @@ impl Print {
     /// Of a content that somebody else imported.
     pub fn of(head: &Head) -> Self {
         let proof = head.proof();
-        Self { bytes: proof.at as u32, first_line: head.line_key(), hash: proof.hash }
+        Self { bytes: proof.at as u32, first_line: head.line_key(), hash: proof.hash.into() }
     }
 
     /// The same as a proof: the first block is hashed as it is.
     pub fn proof(&self) -> Proof {
-        Proof { at: u64::from(self.bytes), hash: self.hash, block: 0 }
+        Proof { at: u64::from(self.bytes), hash: self.hash.into(), block: Hash::default() }
     }
 }
 

@@ -416,7 +416,7 @@ mod tests {
             Part { file: FileId(2), lines: Offsets::new(vec![7]), proof: None },
         ];
         let identity: &IdentityOf<'_> =
-            &|part| Some((u64::from(part.file.0), Proof { at: 70_000, hash: u128::MAX, block: 5 }));
+            &|part| Some((u64::from(part.file.0), Proof { at: 70_000, hash: u128::MAX.into(), block: 5.into() }));
         let mut label = Label::of(SiteId(4), Some(SiteId(9)), JournalId(3), IntentId(12));
         (label.parts, label.identity, label.announcement) = (parts.clone(), Some(identity), announcement);
         let (first, behind) = entries(&site, &label);

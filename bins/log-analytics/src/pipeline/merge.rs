@@ -31,16 +31,27 @@ const FILES_KEPT_FREE: usize = 8;
 /// One of so many lines may be unreadable before somebody is told.
 const UNREADABLE_SHARE: u64 = 10;
 
-/// A file with something to import.
-pub struct PendingFile {
-    /// Number of its content.
-    pub id: FileId,
-    /// Where it lies, as it was seen.
-    pub file: LogFile,
-    /// Name of its format, `none` while nobody can tell.
-    pub format: &'static str,
+/// A file with something to import, in the order in which they are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
     /// Date of its first unsettled line.
     pub begins: Option<Moment>,
+    /// Its place in the listing, which is sorted by path.
+    pub index: usize,
+    /// Number of its content.
+    pub id: FileId,
+}
+
+/// A file that was opened.
+struct PendingFile {
+    id: FileId,
+    /// Where it lies, as it was seen.
+    file: LogFile,
+    index: usize,
+    /// Name of its format.
+    format: &'static str,
+    /// Date of its first unsettled line.
+    begins: Option<Moment>,
 }
 
 /// A file that is read.
@@ -121,6 +132,7 @@ enum Next {
 pub struct Merge<'a, S> {
     import: &'a SiteImport<'a, S>,
     slice: &'a mut TimeSlice,
+    listing: &'a mut [LogFile],
     sender: Sender<S>,
     sites: Sites,
     order: Order,
@@ -132,12 +144,18 @@ pub struct Merge<'a, S> {
 
 impl<'a, S: Sink + 'static> Merge<'a, S> {
     /// A merge that has not begun.
-    pub fn new(import: &'a SiteImport<'a, S>, lease: &Lease, slice: &'a mut TimeSlice) -> Self {
+    pub fn new(
+        import: &'a SiteImport<'a, S>,
+        lease: &Lease,
+        slice: &'a mut TimeSlice,
+        listing: &'a mut [LogFile],
+    ) -> Self {
         let days = Days::new(import.facts.zone.clone(), import.now);
         let delivery = Rc::clone(&import.delivery);
         Self {
             import,
             slice,
+            listing,
             sender: Sender::new(delivery, import.shape.clone(), import.facts.id, days, Some(lease)),
             sites: Sites::One(Site::new(import.facts.id.0, &import.facts.main_url)),
             order: Order::default(),
@@ -151,13 +169,8 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     ///
     /// # Errors
     /// Why it ended early. What was in flight has come back all the same, and is in the report.
-    pub async fn run(
-        mut self,
-        pending: Vec<PendingFile>,
-        lease: &mut Lease,
-        report: &mut SiteReport,
-    ) -> Result<(), Stop> {
-        let result = self.merge(pending, lease, report).await;
+    pub async fn run(mut self, due: Vec<Due>, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+        let result = self.merge(due, lease, report).await;
         let result = match result {
             Ok(()) => self.sender.finish(Some(lease), &mut self.files).await,
             Err(Stop::TurnOver) => self.sender.finish(Some(lease), &mut self.files).await.and(Err(Stop::TurnOver)),
@@ -178,18 +191,13 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
         result.and(if self.looks_again { Err(Stop::Again) } else { Ok(()) })
     }
 
-    async fn merge(
-        &mut self,
-        pending: Vec<PendingFile>,
-        lease: &mut Lease,
-        report: &mut SiteReport,
-    ) -> Result<(), Stop> {
+    async fn merge(&mut self, due: Vec<Due>, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
         let mut judge = Judge::new(self.import.hits, false).map_err(|error| Stop::NotNow(sentence(&error)))?;
-        let mut pending = VecDeque::from(pending);
+        let mut due = VecDeque::from(due);
         loop {
-            self.open_due(&mut pending, &mut judge, lease, report).await?;
-            match self.send_in_order(pending.front(), &mut judge) {
-                Next::Nothing if pending.is_empty() => return Ok(()),
+            self.open_due(&mut due, &mut judge, lease, report).await?;
+            match self.send_in_order(due.front(), &mut judge) {
+                Next::Nothing if due.is_empty() => return Ok(()),
                 Next::Nothing | Next::File => {}
                 Next::Yield(index) => {
                     self.give_way(lease, report).await?;
@@ -211,7 +219,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
 
     /// Sends the hits of the open files in the order of time, until something else has to be done. This is where nearly every
     /// line passes, so nothing is waited for here.
-    fn send_in_order(&mut self, next: Option<&PendingFile>, judge: &mut Judge) -> Next {
+    fn send_in_order(&mut self, next: Option<&Due>, judge: &mut Judge) -> Next {
         loop {
             let Some(index) = self.order.pop() else { return Next::Nothing };
             let Some(file) = self.files.open[index].as_deref_mut() else { continue };
@@ -227,7 +235,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
             if let Some(step) = self.read_on(index, judge) {
                 return Next::Step(index, step);
             }
-            if next.is_some_and(|pending| self.is_due(pending)) {
+            if next.is_some_and(|next| self.is_due(next)) {
                 return Next::File;
             }
         }
@@ -260,83 +268,94 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     }
 
     /// Whether a file begins before the oldest hit at hand.
-    fn is_due(&self, pending: &PendingFile) -> bool {
-        self.files.open_count < self.open_max && self.order.oldest().is_none_or(|oldest| pending.begins <= Some(oldest))
+    fn is_due(&self, next: &Due) -> bool {
+        self.files.open_count < self.open_max && self.order.oldest().is_none_or(|oldest| next.begins <= Some(oldest))
     }
 
     /// Opens every file that is due.
     async fn open_due(
         &mut self,
-        pending: &mut VecDeque<PendingFile>,
+        due: &mut VecDeque<Due>,
         judge: &mut Judge,
         lease: &mut Lease,
         report: &mut SiteReport,
     ) -> Result<(), Stop> {
-        while let Some(file) = pending.pop_front_if(|file| self.is_due(file)) {
+        while let Some(next) = due.pop_front_if(|next| self.is_due(next)) {
             // Where no line becomes a hit, this is the only place that is passed again and again.
             if self.import.asked() {
                 return Err(Stop::Asked);
             }
-            match self.open(&file, lease) {
-                Ok(Some(reader)) => {
-                    let resume = lease.book().file(file.id).map_or(0, |content| content.resume());
-                    self.sender.progress.open(file.id, resume);
-                    let index = self.files.push(OpenFile { pending: file, reader, opened_at: Instant::now() });
+            match self.open(next, lease) {
+                Ok(Some(file)) => {
+                    let resume = lease.book().file(next.id).map_or(0, |content| content.resume());
+                    self.sender.progress.open(next.id, resume);
+                    let index = self.files.push(file);
                     self.step(index, judge, lease, report).await?;
                 }
-                Ok(None) => self.note_empty(file, lease)?,
+                Ok(None) => self.note_empty(next, lease)?,
                 Err(OpenError::Read(error)) if is_out_of_files(&error) && self.files.open_count > 0 => {
                     // Fewer at once: this one waits for one of them to end.
                     self.open_max = self.files.open_count.saturating_sub(FILES_KEPT_FREE).max(1);
-                    pending.push_front(file);
+                    due.push_front(next);
                     return Ok(());
                 }
-                Err(error) => self.fail(file, &error, lease, report)?,
+                Err(error) => self.fail(next.index, next.id, &error, lease, report)?,
             }
         }
         Ok(())
     }
 
     /// Opens a file and makes sure that it is the one that was seen. `None` if there is no line in it.
-    fn open(&self, pending: &PendingFile, lease: &Lease) -> Result<Option<Reader>, OpenError> {
-        let Some(content) = lease.book().file(pending.id) else { return Ok(None) };
-        let source = Source::open(&pending.file.path)?;
-        let (seen, now) = (pending.file.stat, source.stat());
-        if now != seen {
-            let is_grown = now.is_same_file(&seen) && now.size >= seen.size && !source.is_packed();
+    fn open(&self, next: Due, lease: &Lease) -> Result<Option<OpenFile>, OpenError> {
+        let Some(content) = lease.book().file(next.id) else { return Ok(None) };
+        let file = &self.listing[next.index];
+        let source = Source::open(&file.path)?;
+        let now = source.stat();
+        if now != file.stat {
+            let is_grown = now.is_same_file(&file.stat) && now.size >= file.stat.size && !source.is_packed();
             if !is_grown || !begins_as(&source, content)? {
-                return Err(OpenError::Changed { path: pending.file.path.to_path_buf() });
+                return Err(OpenError::Changed { path: file.path.to_path_buf() });
             }
         }
         let takes_last_line = source.is_packed() || is_left_alone(&now, self.import.now);
-        let lines = PendingLines::of(lease.book(), pending.id);
-        let opened = self.import.reading.open(source, content, lines, takes_last_line)?;
+        let lines = PendingLines::of(lease.book(), next.id);
+        let Some((format, opened)) = self.import.reading.open(source, content, lines, takes_last_line)? else {
+            return Ok(None);
+        };
         let now = Moment { seconds: self.import.now.as_second(), micros: 0 };
-        Ok(opened.map(|opened| Reader::new(opened, now)))
+        let pending = PendingFile { id: next.id, file: file.clone(), index: next.index, format, begins: next.begins };
+        Ok(Some(OpenFile { pending, reader: Reader::new(opened, now), opened_at: Instant::now() }))
     }
 
     /// Nothing but blanks: settled by having been looked at.
-    fn note_empty(&mut self, file: PendingFile, lease: &mut Lease) -> Result<(), Stop> {
-        let checkpoint = lease.book().file(file.id).map_or(0, |content| content.checkpoint);
-        lease.finish(file.id, Finish::at(path_of(&file), checkpoint, now_ms()))?;
-        self.slice.done_with(file.file.path);
+    fn note_empty(&mut self, next: Due, lease: &mut Lease) -> Result<(), Stop> {
+        let checkpoint = lease.book().file(next.id).map_or(0, |content| content.checkpoint);
+        let file = &self.listing[next.index];
+        lease.finish(next.id, Finish::at(path_text(file).into_owned(), checkpoint, now_ms()))?;
+        self.slice.done_with(file, lease.book());
         Ok(())
     }
 
     fn fail(
         &mut self,
-        file: PendingFile,
+        index: usize,
+        id: FileId,
         error: &OpenError,
         lease: &mut Lease,
         report: &mut SiteReport,
     ) -> Result<(), Stop> {
         if matches!(error, OpenError::Changed { .. }) {
             debug!(site = %self.import.facts.id, why = sentence(error), "File is looked at again");
-            self.looks_again |= self.slice.looks_again(file.file.path);
+            self.look_again(index);
             return Ok(());
         }
-        self.slice.done_with(file.file.path);
-        self.import.fail(lease, file.id, error, report)
+        self.slice.give_up(self.listing[index].path.clone());
+        self.import.fail(lease, id, error, report)
+    }
+
+    fn look_again(&mut self, index: usize) {
+        self.listing[index].forget_stat();
+        self.looks_again |= self.slice.looks_again(&self.listing[index].path);
     }
 
     /// Reads a file on to its next hit, and puts it back in order.
@@ -378,7 +397,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
             }
             Err(error) => {
                 if let Some(file) = self.files.take(index) {
-                    self.fail(file.pending, &OpenError::Read(error), lease, report)?;
+                    self.fail(file.pending.index, id, &OpenError::Read(error), lease, report)?;
                 }
             }
         }
@@ -402,15 +421,15 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
         for id in self.sender.take_changed() {
             let Some(index) = self.files.by_id.get(&id).copied() else { continue };
             let Some(file) = self.files.take(index) else { continue };
-            self.let_go(file.pending);
+            self.let_go(&file.pending);
         }
     }
 
-    fn let_go(&mut self, pending: PendingFile) {
+    fn let_go(&mut self, pending: &PendingFile) {
         info!(site = %self.import.facts.id, file = %pending.file.path.display(),
             "File changed while it was read; what is booked of it stays, and it is looked at again");
         self.sender.progress.close(pending.id);
-        self.looks_again |= self.slice.looks_again(pending.file.path);
+        self.look_again(pending.index);
     }
 
     /// Writes down how far the open files were read. What was sent has come back by now; the hit that each file is known by in
@@ -442,7 +461,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
         // The last look at the open file: from here on its proof stands for it.
         let Ok(Some(proof)) = reader.prove() else {
             self.sender.forget(pending.id);
-            self.let_go(pending);
+            self.let_go(&pending);
             return Ok(());
         };
         let draining = DrainingFile {
@@ -458,7 +477,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
             pending,
         };
         if self.sender.progress.is_settled(draining.pending.id) {
-            return self.close(draining, lease, report);
+            return self.close(&draining, lease, report);
         }
         self.files.drained.insert(draining.pending.id, draining.proof);
         self.files.draining.push(draining);
@@ -469,14 +488,14 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     fn close_drained(&mut self, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
         let progress = &self.sender.progress;
         let drained = self.files.draining.extract_if(.., |file| progress.is_settled(file.pending.id));
-        drained.collect::<Vec<_>>().into_iter().try_for_each(|file| self.close(file, lease, report))
+        drained.collect::<Vec<_>>().iter().try_for_each(|file| self.close(file, lease, report))
     }
 
-    fn close(&mut self, file: DrainingFile, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
+    fn close(&mut self, file: &DrainingFile, lease: &mut Lease, report: &mut SiteReport) -> Result<(), Stop> {
         self.sender.progress.close(file.pending.id);
         self.files.drained.remove(&file.pending.id);
-        self.finish(&file, lease, report)?;
-        self.slice.done_with(file.pending.file.path);
+        self.finish(file, lease, report)?;
+        self.slice.done_with(&file.pending.file, lease.book());
         report.files += 1;
         report.counts += &file.counts;
         Ok(())
@@ -497,7 +516,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
             begins: pending.begins.map(|moment| moment.seconds).filter(|_| read_before.1 == 0),
             newest: file.newest,
             proof: Some(file.proof),
-            ..Finish::at(path_of(pending), file.read_to, now_ms())
+            ..Finish::at(path_text(&pending.file).into_owned(), file.read_to, now_ms())
         };
         lease.finish(pending.id, end)?;
         if let Some(seconds_ahead) = ended.future_seconds {
@@ -570,10 +589,6 @@ fn is_unreadable(counts: &Counts) -> bool {
 fn is_out_of_files(error: &ReadError) -> bool {
     // EMFILE and ENFILE: of this process, or of the whole machine.
     matches!(error.errno(), Some(24 | 23))
-}
-
-fn path_of(pending: &PendingFile) -> String {
-    path_text(&pending.file).into_owned()
 }
 
 fn totals_of(counts: &Counts) -> Totals {

@@ -142,7 +142,7 @@ impl Reading {
         Ok(outline)
     }
 
-    /// Opens a file for import. `None` if there is no line in it.
+    /// Opens a file for import; tells the name of its format, too. `None` if there is no line in it.
     ///
     /// # Errors
     /// When it cannot be read, is an archive cut short, of unknown format, or does not hold what the ledger knows of it.
@@ -152,14 +152,14 @@ impl Reading {
         content: &Content,
         pending: PendingLines,
         takes_last_line: bool,
-    ) -> Result<Option<Opened>, OpenError> {
+    ) -> Result<Option<(&'static str, Opened)>, OpenError> {
         source.verify(&|| self.shutdown.requested())?;
-        let Some(Found { parser, .. }) = self.parser(&source)? else { return Ok(None) };
+        let Some(Found { name, parser }) = self.parser(&source)? else { return Ok(None) };
         let begin = pending.begin();
         let from = if parser.needs_header() || source.is_packed() { 0 } else { begin };
         let hasher = self.hasher_at(&source, content, from)?;
         let begins_cut = content.cut && begin > 0 && begin == content.checkpoint;
-        Ok(Some(Opened {
+        let opened = Opened {
             file: content.id,
             lines: file::lines(&source, hasher)?,
             parser,
@@ -169,7 +169,8 @@ impl Reading {
             ending: Ending::MayGrow { takes_last_line },
             encoding: self.encoding,
             source: Some(source),
-        }))
+        };
+        Ok(Some((name, opened)))
     }
 
     /// A hasher that stands at `from`, and has seen what the ledger knows of the bytes around it.
@@ -179,7 +180,8 @@ impl Reading {
         }
         let changed = || OpenError::Changed { path: source.path().to_owned() };
         let mut hasher = PrefixHasher::default();
-        if let Some(proof) = content.proof.filter(|proof| from >= proof.block_begin()) {
+        let proof = content.proof;
+        if from >= proof.block_begin() {
             if !source.ends_as(&proof)? {
                 return Err(changed());
             }

@@ -111,20 +111,25 @@ impl<'a> Pass<'a> {
     pub async fn run(mut self) -> PassReport {
         let begin = Instant::now();
         let mut report = PassReport::default();
-        if let Err((exit, problem)) = self.import_sites(&mut report).await {
+        let mut sessions = BTreeMap::new();
+        if let Err((exit, problem)) = self.import_sites(&mut sessions, &mut report).await {
             report.problem(exit, problem);
         }
         if self.shutdown.requested() {
             info!("Asked to stop: what is left is for the next pass");
         }
         let seconds = format!("{:.1}", begin.elapsed().as_secs_f64());
-        let waiting = self.waiting(&report);
+        let waiting = self.waiting(&sessions, &report);
         let PassReport { sites, files, lines, hits, .. } = report;
         info!(sites, files, lines, hits, waiting, problems = report.problems.len(), seconds, "Pass ended");
         report
     }
 
-    async fn import_sites(&mut self, report: &mut PassReport) -> Result<(), (Exit, String)> {
+    async fn import_sites(
+        &mut self,
+        sessions: &mut BTreeMap<SiteId, Session>,
+        report: &mut PassReport,
+    ) -> Result<(), (Exit, String)> {
         let mut found = self.discover().await?;
         for remark in &found.remarks {
             warn!(remark, "Part of the logs folder is left out");
@@ -137,14 +142,13 @@ impl<'a> Pass<'a> {
             error!(why = problem, help = error.help(), "IMPORT_LOG_ERROR Ledger cannot be used");
             (exit, problem)
         })?;
-        let mut sites =
-            Sites { ledger, queue: FairQueue::default(), sessions: BTreeMap::new(), left_alone: BTreeSet::new() };
+        let mut sites = Sites { ledger, queue: FairQueue::default(), sessions, left_alone: BTreeSet::new() };
         loop {
             let looked = Instant::now();
-            self.look_at_all(&mut sites, &found, report).await?;
+            self.look_at_all(&mut sites, &mut found, report).await?;
             loop {
                 let Some(site) = sites.queue.next().filter(|_| !self.shutdown.requested()) else { return Ok(()) };
-                self.give_a_turn(&mut sites, site, &found, report).await?;
+                self.give_a_turn(&mut sites, site, &mut found, report).await?;
                 // Logs that came for others in the meantime must not wait for a backlog.
                 if !sites.queue.is_empty() && looked.elapsed() >= self.settings.site_turn.get() {
                     break;
@@ -157,8 +161,8 @@ impl<'a> Pass<'a> {
     /// Finds out which sites have something to import.
     async fn look_at_all(
         &self,
-        sites: &mut Sites,
-        found: &Discovery,
+        sites: &mut Sites<'_>,
+        found: &mut Discovery,
         report: &mut PassReport,
     ) -> Result<(), (Exit, String)> {
         let all: BTreeSet<SiteId> = found.files.keys().copied().chain(sites.ledger.sites()).collect();
@@ -170,7 +174,8 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let session = sites.sessions.entry(site).or_default();
-            match self.look(&sites.ledger, site, found.files_of(site), session, report).await {
+            let files = found.files.entry(site).or_default();
+            match self.look(&sites.ledger, site, files, session, report).await {
                 Ok(Some(bytes)) => sites.queue.wait(site, bytes),
                 Ok(None) => {}
                 Err(problem) => {
@@ -184,9 +189,9 @@ impl<'a> Pass<'a> {
 
     async fn give_a_turn(
         &mut self,
-        sites: &mut Sites,
+        sites: &mut Sites<'_>,
         site: SiteId,
-        found: &Discovery,
+        found: &mut Discovery,
         report: &mut PassReport,
     ) -> Result<(), (Exit, String)> {
         let begin = Instant::now();
@@ -260,9 +265,13 @@ impl<'a> Pass<'a> {
     }
 
     /// How many files wait, as `status` counts them.
-    fn waiting(&self, report: &PassReport) -> u64 {
-        let sites = crate::report::sites(self.settings).unwrap_or_default();
-        let waiting: u64 = sites.iter().filter_map(|(_, site)| site.as_ref().ok()).map(|site| site.waiting).sum();
+    fn waiting(&self, sessions: &BTreeMap<SiteId, Session>, report: &PassReport) -> u64 {
+        let of_all = || -> Option<u64> { sessions.values().map(|session| session.waiting).sum() };
+        let waiting = of_all().filter(|_| !sessions.is_empty()).unwrap_or_else(|| {
+            // Not all of them could be looked at.
+            let sites = crate::report::sites(self.settings).unwrap_or_default();
+            sites.iter().filter_map(|(_, site)| site.as_ref().ok()).map(|site| site.waiting).sum()
+        });
         waiting + report.being_written
     }
 
@@ -300,10 +309,10 @@ pub fn ledger_site_refusal(settings: &Settings, found: &Discovery) -> Option<Ref
 }
 
 /// The sites of a pass.
-struct Sites {
+struct Sites<'s> {
     ledger: Ledger,
     queue: FairQueue,
-    sessions: BTreeMap<SiteId, Session>,
+    sessions: &'s mut BTreeMap<SiteId, Session>,
     /// Sites with which nothing more can be done in this pass.
     left_alone: BTreeSet<SiteId>,
 }

@@ -28,7 +28,7 @@ impl PendingLines {
     fn of_content(book: &Book, content: &Content) -> Self {
         Self {
             resume: content.resume(),
-            newest: content.newest,
+            newest: content.newest.get(),
             again: content.again.clone(),
             taken: book.taken(content.id),
         }

@@ -18,8 +18,8 @@ use crate::ledger::{Content, FileState, Finish, Lease, LedgerError, path_text};
 /// What a look at the files of a site found.
 #[derive(Debug, Default)]
 pub struct Recognised {
-    /// Files of which something may be left to import.
-    pub waiting: Vec<(FileId, LogFile)>,
+    /// Files of which something may be left to import: their contents, and their places in the listing.
+    pub waiting: Vec<(FileId, usize)>,
     /// Files of which not even the first bytes can be read.
     pub unreadable: Vec<(PathBuf, ReadError)>,
     /// Files given up in this look: perhaps copies, perhaps changed in place.
@@ -32,12 +32,12 @@ pub struct Recognised {
 }
 
 impl Recognised {
-    fn note(&mut self, lease: &Lease, file: &LogFile, looked: Looked) {
+    fn note(&mut self, lease: &Lease, (index, file): (usize, &LogFile), looked: Looked) {
         match looked {
-            Looked::Waits(id, file) => {
+            Looked::Waits(id) => {
                 let is_open = |content: &Content| !matches!(content.state, FileState::Quarantined(_));
                 if lease.book().file(id).is_some_and(is_open) {
-                    self.waiting.push((id, file));
+                    self.waiting.push((id, index));
                 }
             }
             Looked::Nothing => {}
@@ -52,51 +52,36 @@ impl Recognised {
 impl Recognised {
     /// Of files that begin alike and of which nothing is booked yet, only those are left that begin with none of the others:
     /// what they hold is known once it is booked, and tells which of the others are copies.
-    fn hold_back_twins(&mut self, lease: &Lease) {
+    fn hold_back_twins(&mut self, lease: &Lease, files: &[LogFile]) {
         let first_line =
             |id| lease.book().file(id).filter(|content| !content.is_booked()).map(|content| content.line_key);
         let mut alike: Vec<(u64, usize)> =
-            (0..).zip(&self.waiting).filter_map(|(index, (id, _))| Some((first_line(*id)?, index))).collect();
+            self.waiting.iter().filter_map(|(id, index)| Some((first_line(*id)?, *index))).collect();
         alike.sort_unstable();
         let mut held_back = BTreeSet::new();
         for alike in alike.chunk_by(|one, next| one.0 == next.0).filter(|alike| alike.len() > 1) {
-            let mut by_length = Vec::new();
-            for (_, index) in alike {
-                match self.head_of(*index) {
-                    // It was truncated since; whoever opens it for import will see that.
-                    Ok(head) if head.is_empty() => {}
-                    Ok(head) => by_length.push((head.len(), *index)),
-                    Err(error) => self.note_unreadable(*index, error, &mut held_back),
+            let mut read = |index: usize| match Source::open(&files[index].path).and_then(|source| Head::read(&source))
+            {
+                Ok(head) => Some(head),
+                // What cannot be compared is not imported now: it may be a copy.
+                Err(error) => {
+                    held_back.insert(index);
+                    self.unreadable.extend((!error.is_gone()).then(|| (files[index].path.to_path_buf(), error)));
+                    None
                 }
-            }
+            };
+            let lengths = alike.iter().filter_map(|(_, index)| Some((read(*index)?.len(), *index)));
+            // What is empty was truncated since; whoever opens it for import sees that.
+            let mut by_length: Vec<(usize, usize)> = lengths.filter(|(length, _)| *length > 0).collect();
             by_length.sort_unstable();
             let mut beginnings = Beginnings::default();
             // Read once more, as all of them would fill the memory.
-            for (_, index) in by_length {
-                match self.head_of(index) {
-                    Ok(head) if beginnings.holds_one_of(&head) => {
-                        held_back.insert(index);
-                        self.deferred += 1;
-                    }
-                    Ok(_) => {}
-                    Err(error) => self.note_unreadable(index, error, &mut held_back),
-                }
-            }
+            let begins_alike = |index: &usize| read(*index).is_some_and(|head| beginnings.holds_one_of(&head));
+            let copies: Vec<usize> = by_length.into_iter().map(|(_, index)| index).filter(begins_alike).collect();
+            self.deferred += copies.len();
+            held_back.extend(copies);
         }
-        let mut index = 0..;
-        self.waiting.retain(|_| index.next().is_some_and(|index| !held_back.contains(&index)));
-    }
-
-    fn head_of(&self, index: usize) -> Result<Head, ReadError> {
-        Head::read(&Source::open(&self.waiting[index].1.path)?)
-    }
-
-    /// What cannot be compared is not imported now: it may be a copy.
-    fn note_unreadable(&mut self, index: usize, error: ReadError, held_back: &mut BTreeSet<usize>) {
-        held_back.insert(index);
-        if !error.is_gone() {
-            self.unreadable.push((self.waiting[index].1.path.to_path_buf(), error));
-        }
+        self.waiting.retain(|(_, index)| !held_back.contains(index));
     }
 }
 
@@ -114,8 +99,7 @@ pub struct Recognise<'r> {
 
 /// What became of one file.
 enum Looked {
-    /// The file as it was when it was looked at; the listing may be older.
-    Waits(FileId, LogFile),
+    Waits(FileId),
     Nothing,
     Deferred,
     Resting,
@@ -124,38 +108,38 @@ enum Looked {
 }
 
 impl Recognise<'_> {
-    /// Files of which something may be left to import; of known ones not a byte is read. Not all of them, if that took longer
-    /// than somebody would wait.
+    /// Files of which something may be left to import; of known ones not a byte is read. The listing tells of those that were
+    /// looked at as they were then. Not all of them, if that took longer than somebody would wait.
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub fn files(&self, lease: &mut Lease, files: &[LogFile]) -> Result<Recognised, LedgerError> {
+    pub fn files(&self, lease: &mut Lease, files: &mut [LogFile]) -> Result<Recognised, LedgerError> {
         let mut found = Recognised::default();
         let mut unknown = Vec::new();
-        for file in files {
+        for (index, file) in files.iter().enumerate() {
             match lease.book().recognise(file) {
                 Some((_, true)) => {}
                 Some((id, false)) if !is_behind(lease, id, file) && !may_be_known(lease, id) => {
-                    found.note(lease, file, Looked::Waits(id, file.clone()));
+                    found.note(lease, (index, file), Looked::Waits(id));
                 }
-                _ => unknown.push(file),
+                _ => unknown.push(index),
             }
         }
         // What was only renamed goes first, so that the next log of its old name can be compared with it.
         let inodes = Inodes::default();
-        unknown.sort_by_key(|file| inodes.of(lease, &file.stat).is_none());
-        for file in unknown {
+        unknown.sort_by_key(|index| inodes.of(lease, &files[*index].stat).is_none());
+        for index in unknown {
             if (self.give_up)() {
                 break;
             }
-            let looked = self.look(lease, file, &inodes)?;
-            found.note(lease, file, looked);
+            let looked = self.look(lease, &mut files[index], &inodes)?;
+            found.note(lease, (index, &files[index]), looked);
         }
-        found.hold_back_twins(lease);
+        found.hold_back_twins(lease, files);
         Ok(found)
     }
 
-    fn look(&self, lease: &mut Lease, file: &LogFile, inodes: &Inodes) -> Result<Looked, LedgerError> {
+    fn look(&self, lease: &mut Lease, file: &mut LogFile, inodes: &Inodes) -> Result<Looked, LedgerError> {
         match self.look_inside(lease, file, inodes) {
             Ok(looked) => looked,
             Err(error) if error.is_gone() => Ok(Looked::Nothing),
@@ -167,7 +151,7 @@ impl Recognise<'_> {
     fn look_inside(
         &self,
         lease: &mut Lease,
-        file: &LogFile,
+        file: &mut LogFile,
         inodes: &Inodes,
     ) -> Result<Result<Looked, LedgerError>, ReadError> {
         let source = Source::open(&file.path)?;
@@ -178,23 +162,24 @@ impl Recognise<'_> {
         if head.is_empty() {
             return Ok(Ok(Looked::Nothing));
         }
-        // What is written down is what was opened, not what was listed.
-        let file = LogFile { stat: source.stat(), ..file.clone() };
-        let before = lease.book().sighting(&path_text(&file)).map(|sighting| sighting.file);
+        // What is written down, and held against what is opened for import, is what was opened here, not what was listed.
+        file.stat = source.stat();
+        let file = &*file;
+        let before = lease.book().sighting(&path_text(file)).map(|sighting| sighting.file);
         let same = inodes.of(lease, &file.stat);
         if let Some(id) = same.filter(|_| !source.is_packed())
             && is_grown(lease, id, &source, &head)?
             && !is_outgrown(lease, id, &head)
         {
-            return Ok(lease.see(Some(id), &file, &head).map(|id| Looked::Waits(id, file)));
+            return Ok(lease.see(Some(id), file, &head).map(Looked::Waits));
         }
         let candidates = lease.book().candidates(&head, before);
         let holder = |id| holder(lease, id, &source);
         let looking = Looking { source: &source, head: &head, before, holder: &holder, give_up: self.give_up };
         let identity = identify(&looking, candidates)?;
         Ok(match identity {
-            Identity::Known(id) => see_again(lease, id, &file, &head),
-            Identity::Copy(of, proof) => note_copy(lease, &file, &head, of, proof).map(|()| Looked::Nothing),
+            Identity::Known(id) => see_again(lease, id, file, &head),
+            Identity::Copy(of, proof) => note_copy(lease, file, &head, of, proof).map(|()| Looked::Nothing),
             // Its first line will tell, once it is complete. The wait ends after a day without a write.
             Identity::Unsure(_) if head.is_half_a_line() && !is_left_alone(&file.stat, self.now) => Ok(Looked::Nothing),
             // Files that are looked at after it may show it.
@@ -205,11 +190,11 @@ impl Recognise<'_> {
                     "it begins like a log that was imported before ({known}) and is shorter, and that one is not there to compare \
                      them: `retry` imports it as a log of its own"
                 );
-                set_aside(lease, &file, &head, &why).map(|()| Looked::Quarantined)
+                set_aside(lease, file, &head, &why).map(|()| Looked::Quarantined)
             }
             Identity::New => match same.filter(|id| is_still_unbooked(lease, *id, &source)) {
-                Some(id) => see_again(lease, id, &file, &head),
-                None => self.take_new(lease, &file, &source, &head, before),
+                Some(id) => see_again(lease, id, file, &head),
+                None => self.take_new(lease, file, &source, &head, before),
             },
         })
     }
@@ -236,11 +221,11 @@ impl Recognise<'_> {
         let reused = before
             .filter(|content| !content.is_booked() && *content.path == *path_text(file))
             .map(|content| content.id);
-        lease.see(reused, file, head).map(|id| Looked::Waits(id, file.clone()))
+        lease.see(reused, file, head).map(Looked::Waits)
     }
 
     fn is_changed_in_place(&self, content: &Content, source: &Source) -> bool {
-        let (Some(begins), Some(newest)) = (content.begins, content.newest) else { return false };
+        let (Some(begins), Some(newest)) = (content.begins.get(), content.newest.get()) else { return false };
         if content.lines == 0 || content.state == FileState::Waiting {
             return false;
         }
@@ -269,11 +254,11 @@ impl Inodes {
 /// middle of a log in place and keeps both.
 fn is_grown(lease: &Lease, id: FileId, source: &Source, head: &Head) -> Result<bool, ReadError> {
     let Some(content) = lease.book().file(id) else { return Ok(false) };
-    let Some(proof) = content.proof.filter(|_| content.is_booked()) else { return Ok(false) };
-    Ok(head.agrees_with(&content.milestones)
+    Ok(content.proof.at > 0
+        && head.agrees_with(&content.milestones)
         && !content.is_believed
-        && source.stat().size >= proof.at
-        && source.ends_as(&proof)?)
+        && source.stat().size >= content.proof.at
+        && source.ends_as(&content.proof)?)
 }
 
 /// Whether a file is shorter than what is settled of its content: an older copy, of which nothing was settled when it was seen.
@@ -289,7 +274,7 @@ fn may_be_known(lease: &Lease, id: FileId) -> bool {
 
 /// Whether more is known of another content that begins alike: then the file may be a copy of it that was not complete.
 fn is_outgrown(lease: &Lease, id: FileId, head: &Head) -> bool {
-    let own = lease.book().file(id).and_then(|content| content.proof).map_or(0, |proof| proof.at);
+    let own = lease.book().file(id).map_or(0, |content| content.proof.at);
     lease.book().candidates(head, None).iter().any(|known| known.id != id && known.proof.at > own)
 }
 
@@ -304,14 +289,13 @@ fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {
     let source = Source::open(path).ok()?;
     let now = source.stat();
     // An older copy may be seen to hold it and be shorter than what was imported since.
-    let is_whole = source.is_packed() || content.proof.is_none_or(|proof| now.size >= proof.at);
+    let is_whole = source.is_packed() || now.size >= content.proof.at;
     let is_unchanged = now == *stat && is_whole;
     let has_grown = || {
-        let proof =
-            content.proof.filter(|proof| !source.is_packed() && now.is_same_file(stat) && now.size >= proof.at)?;
-        source.ends_as(&proof).ok().filter(|same| *same)
+        let is_same = !source.is_packed() && now.is_same_file(stat) && is_whole && content.proof.at > 0;
+        is_same && source.ends_as(&content.proof).unwrap_or(false)
     };
-    (is_unchanged || has_grown().is_some()).then_some(source)
+    (is_unchanged || has_grown()).then_some(source)
 }
 
 /// Whether a file still holds what it was seen to hold, of which nothing was booked yet.
@@ -325,7 +309,7 @@ fn see_again(lease: &mut Lease, id: FileId, file: &LogFile, head: &Head) -> Resu
     if lease.book().recognise(file) != Some((id, false)) {
         lease.see(Some(id), file, head)?;
     }
-    Ok(Looked::Waits(id, file.clone()))
+    Ok(Looked::Waits(id))
 }
 
 /// Notes an older copy: nothing of it is to be sent. It gets a number of its own, as it may grow otherwise.

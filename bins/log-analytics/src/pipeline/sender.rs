@@ -105,7 +105,7 @@ pub struct Unproven;
 
 impl Proofs for Unproven {
     fn prove(&mut self, _: FileId) -> Result<Option<Proof>, ReadError> {
-        Ok(Some(Proof { at: 0, hash: 0, block: 0 }))
+        Ok(Some(Proof::default()))
     }
 }
 
@@ -683,7 +683,7 @@ mod tests {
 
     impl Proofs for Changing {
         fn prove(&mut self, _: FileId) -> Result<Option<Proof>, ReadError> {
-            Ok((!self.0).then_some(Proof { at: 1, hash: 1, block: 0 }))
+            Ok((!self.0).then_some(Proof { at: 1, ..Proof::default() }))
         }
     }
 

@@ -15,7 +15,7 @@ use super::takeover::{Folders, TakeOverError, take_over};
 use super::time_slice::TimeSlice;
 use crate::config::Settings;
 use crate::discover::{Discovery, LogFile, SiteId};
-use crate::ledger::{FileId, FileState, Lease, Ledger, LedgerError, Standing, TurnEnded};
+use crate::ledger::{Book, FileId, FileState, Lease, Ledger, LedgerError, Standing, TurnEnded};
 use crate::matomo::{ApiError, ConcurrencyLimit, Delivery, Invalidation, Refusal, SiteFacts, Size, Throttle, sentence};
 
 /// Clocks that differ by more are said.
@@ -34,6 +34,8 @@ pub struct Session {
     begun: bool,
     /// What waits for a person was named.
     named: bool,
+    /// How many files waited when this was last known, as `status` counts them.
+    pub waiting: Option<u64>,
 }
 
 /// What a time slice left.
@@ -83,7 +85,7 @@ impl Pass<'_> {
         &self,
         ledger: &Ledger,
         site: SiteId,
-        files: &[LogFile],
+        files: &mut [LogFile],
         session: &mut Session,
         report: &mut PassReport,
     ) -> Result<Option<u64>, SiteProblem> {
@@ -103,8 +105,9 @@ impl Pass<'_> {
         }
         report.quarantined(site, found.quarantined);
         let unreadable = found.unreadable.iter().any(|(path, _)| session.slice.wants(path));
-        let waiting = found.waiting.iter().filter(|(_, file)| session.slice.wants(&file.path));
-        let bytes: Vec<u64> = waiting.map(|(id, file)| left(&lease, *id, file.stat.size)).collect();
+        session.waiting = Some(count_waiting(lease.book(), files));
+        let waiting = found.waiting.iter().filter(|(_, index)| session.slice.wants(&files[*index].path));
+        let bytes: Vec<u64> = waiting.map(|(id, index)| left(&lease, *id, files[*index].stat.size)).collect();
         let begun = lease.book().files().any(|content| is_begun(content.state == FileState::Waiting, content));
         if bytes.is_empty() && !unreadable && !in_doubt && found.deferred == 0 && !begun {
             self.invalidate(&mut lease).await?;
@@ -118,7 +121,7 @@ impl Pass<'_> {
         &mut self,
         ledger: &Ledger,
         site: SiteId,
-        found: &Discovery,
+        found: &mut Discovery,
         session: &mut Session,
         report: &mut PassReport,
     ) -> Result<Left, SiteProblem> {
@@ -148,6 +151,7 @@ impl Pass<'_> {
             let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
             lease.turn_ended(TurnEnded { at_ms: Timestamp::now().as_millisecond(), hits, took_ms })?;
         }
+        session.waiting = Some(count_waiting(lease.book(), found.files_of(site)));
         if let Some(Stop::RecordingOff) = stop {
             return Err(Refusal::RecordingOff.into());
         }
@@ -162,7 +166,7 @@ impl Pass<'_> {
     async fn import_files(
         &self,
         lease: &mut Lease,
-        found: &Discovery,
+        found: &mut Discovery,
         facts: &SiteFacts,
         shape: Shape,
         slice: &mut TimeSlice,
@@ -188,7 +192,8 @@ impl Pass<'_> {
             now: self.now(),
             is_all: !found.unreadable.iter().any(|unlisted| unlisted.site == facts.id),
         };
-        tokio::task::LocalSet::new().run_until(import.run(lease, found.files_of(facts.id), slice)).await
+        let files = found.files.entry(facts.id).or_default();
+        tokio::task::LocalSet::new().run_until(import.run(lease, files, slice)).await
     }
 
     /// Adds a site's report to the pass's; answers with a smaller batch if that is worth another try.
@@ -338,6 +343,10 @@ impl Pass<'_> {
 /// Whether a part of a content was imported and the rest is to come, as far as the ledger knows.
 fn is_begun(waits: bool, content: &crate::ledger::Content) -> bool {
     waits && !content.vanished && (content.checkpoint > 0 || content.hits > 0)
+}
+
+fn count_waiting(book: &Book, files: &[LogFile]) -> u64 {
+    files.iter().filter(|file| crate::report::waits(book, file)).count() as u64
 }
 
 /// Bytes of a file beyond its checkpoint; for a compressed one this is a guess.

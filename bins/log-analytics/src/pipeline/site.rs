@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use shared::entry::Exit;
 use tracing::{error, info, warn};
 
-use super::merge::{Merge, PendingFile};
+use super::merge::{Due, Merge};
 use super::open::{OpenError, Reading};
 use super::pending_lines::PendingLines;
 use super::recognise::{Recognise, Recognised};
@@ -19,7 +19,7 @@ use crate::discover::LogFile;
 use crate::file::{ReadError, Source};
 use crate::hit::HitOptions;
 use crate::id::FileId;
-use crate::ledger::{FileState, Lease, path_text};
+use crate::ledger::{Content, FileState, Lease, path_text};
 use crate::matomo::{Delivery, Sink, SiteFacts, sentence};
 use crate::summary::Counts;
 use crate::trouble;
@@ -69,7 +69,7 @@ pub struct SiteReport {
 
 impl<S: Sink + 'static> SiteImport<'_, S> {
     /// Imports what is left of these files, as far as the time slice goes.
-    pub async fn run(&self, lease: &mut Lease, files: &[LogFile], slice: &mut TimeSlice) -> SiteReport {
+    pub async fn run(&self, lease: &mut Lease, files: &mut [LogFile], slice: &mut TimeSlice) -> SiteReport {
         let mut report = SiteReport::default();
         if let Err(stop) = self.import(lease, files, slice, &mut report).await {
             report.stop = Some(stop);
@@ -80,20 +80,20 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     async fn import(
         &self,
         lease: &mut Lease,
-        files: &[LogFile],
+        files: &mut [LogFile],
         slice: &mut TimeSlice,
         report: &mut SiteReport,
     ) -> Result<(), Stop> {
         recovery::settle_doubts(lease, &self.delivery).await?;
         recovery::bring_up_to_date(lease, &self.delivery).await?;
         while let Some(round) = self.next_round(lease, files, slice, report)? {
-            let tried: Vec<_> = round.iter().map(|(_, file)| file.path.clone()).collect();
-            let pending = self.glance(lease, round, slice, report)?;
-            match Merge::new(self, lease, slice).run(pending, lease, report).await {
+            let tried: Vec<usize> = round.iter().map(|(_, index)| *index).collect();
+            let due = self.glance(lease, round, files, slice, report)?;
+            match Merge::new(self, lease, slice, files).run(due, lease, report).await {
                 // A part of a batch is to be sent again, or a file to be looked at again.
                 Err(Stop::Again) => {}
                 Err(stop) => return Err(stop),
-                Ok(()) => tried.into_iter().for_each(|path| slice.done_with(path)),
+                Ok(()) => tried.into_iter().for_each(|index| slice.done_with(&files[index], lease.book())),
             }
         }
         self.note_vanished(lease, files, report)
@@ -103,10 +103,10 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     fn next_round(
         &self,
         lease: &mut Lease,
-        files: &[LogFile],
+        files: &mut [LogFile],
         slice: &mut TimeSlice,
         report: &mut SiteReport,
-    ) -> Result<Option<Vec<(FileId, LogFile)>>, Stop> {
+    ) -> Result<Option<Vec<(FileId, usize)>>, Stop> {
         for defers in [true, false] {
             let give_up = || self.asked();
             let recognise = Recognise { reading: self.reading, defers, now: self.now, give_up: &give_up };
@@ -120,7 +120,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
             // Two files of the same content, or one and its rotated copy, are read one after the other.
             let mut ids = HashSet::new();
             let mut round = waiting;
-            round.retain(|(id, file)| slice.wants(&file.path) && ids.insert(*id));
+            round.retain(|(id, index)| slice.wants(&files[*index].path) && ids.insert(*id));
             if !round.is_empty() {
                 return Ok(Some(round));
             }
@@ -149,7 +149,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
             error!(site = %lease.book().site(), file = %path.display(), why = sentence(&error), help,
                 "IMPORT_LOG_ERROR File cannot be read");
             report.failed.push(exit);
-            slice.done_with(path.into());
+            slice.give_up(path.into());
         }
     }
 
@@ -157,30 +157,29 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
     fn glance(
         &self,
         lease: &mut Lease,
-        files: Vec<(FileId, LogFile)>,
+        round: Vec<(FileId, usize)>,
+        files: &[LogFile],
         slice: &mut TimeSlice,
         report: &mut SiteReport,
-    ) -> Result<Vec<PendingFile>, Stop> {
-        let mut pending = Vec::new();
-        for (id, file) in files {
+    ) -> Result<Vec<Due>, Stop> {
+        let mut due = Vec::new();
+        for (id, index) in round {
+            let file = &files[index];
             if self.asked() {
                 return Err(Stop::Asked);
             }
             let lines = PendingLines::of(lease.book(), id);
             let source = Source::open(&file.path).map_err(OpenError::from);
             match source.and_then(|source| self.reading.glance(&source, &lines)) {
-                Ok(glance) => {
-                    let format = glance.format.unwrap_or("none");
-                    pending.push(PendingFile { id, file, format, begins: glance.begins });
-                }
+                Ok(glance) => due.push(Due { begins: glance.begins, index, id }),
                 Err(error) => {
-                    slice.done_with(file.path);
+                    slice.give_up(file.path.clone());
                     self.fail(lease, id, &error, report)?;
                 }
             }
         }
-        pending.sort_by(|a, b| (a.begins, &a.file.path).cmp(&(b.begins, &b.file.path)));
-        Ok(pending)
+        due.sort_unstable();
+        Ok(due)
     }
 
     /// Says what is wrong with a file. An attempt is counted only where the file itself is at fault.
@@ -229,13 +228,17 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
         if !self.is_all {
             return Ok(());
         }
-        let here: HashSet<_> = files.iter().map(path_text).collect();
         let book = lease.book();
-        let begun = book.files().filter(|content| {
+        let is_begun = |content: &&Content| {
             content.state == FileState::Waiting && !content.vanished && (content.checkpoint > 0 || content.hits > 0)
-        });
+        };
+        let begun: Vec<&Content> = book.files().filter(is_begun).collect();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let here: HashSet<_> = files.iter().map(path_text).collect();
         let is_gone = |id| book.holders(id).all(|path| !here.contains(path));
-        let gone: Vec<_> = begun.filter(|content| is_gone(content.id)).map(|content| content.id).collect();
+        let gone: Vec<FileId> = begun.iter().map(|content| content.id).filter(|id| is_gone(*id)).collect();
         for id in gone {
             let Some(content) = lease.book().file(id) else { continue };
             let bytes = lease.book().bytes_left(id);
@@ -294,13 +297,13 @@ mod tests {
         assert_eq!(listed(0), []);
         // The folder itself is asked for too.
         assert_eq!(listed(3).len(), 2);
-        let all = listed(100);
+        let mut all = listed(100);
         let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(site).unwrap().unwrap();
         let reading = any_format();
         let mut waiting = |asked| {
             let give_up = patient_for(asked);
             let recognise = Recognise { reading: &reading, defers: true, now: Timestamp::now(), give_up: &give_up };
-            recognise.files(&mut lease, &all).unwrap().waiting.len()
+            recognise.files(&mut lease, &mut all).unwrap().waiting.len()
         };
         assert_eq!([0, 2, 0, 100].map(&mut waiting), [0, 2, 2, 5], "what was seen once is not asked for");
         assert_eq!(lease.book().files().count(), 5);
@@ -309,12 +312,13 @@ mod tests {
     #[test]
     fn of_two_copies_that_were_seen_and_never_booked_one_waits_for_the_other() {
         let folder = tempfile::tempdir().unwrap();
-        let files: Vec<LogFile> = [("a.log", "one\ntwo\n"), ("b.log", "one\ntwo\nthree\n"), ("c.log", "one\nother\n")]
-            .map(|(name, text)| {
-                fs::write(folder.path().join(name), text).unwrap();
-                LogFile::at(folder.path().join(name)).unwrap()
-            })
-            .into();
+        let mut files: Vec<LogFile> =
+            [("a.log", "one\ntwo\n"), ("b.log", "one\ntwo\nthree\n"), ("c.log", "one\nother\n")]
+                .map(|(name, text)| {
+                    fs::write(folder.path().join(name), text).unwrap();
+                    LogFile::at(folder.path().join(name)).unwrap()
+                })
+                .into();
         let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(SiteId(4)).unwrap().unwrap();
         // As when the name of one was another file's for a moment, between two looks.
         for file in &files {
@@ -323,9 +327,9 @@ mod tests {
         }
         let reading = any_format();
         let recognise = Recognise { reading: &reading, defers: false, now: Timestamp::now(), give_up: &|| false };
-        let found = recognise.files(&mut lease, &files).unwrap();
-        let names = found.waiting.iter().map(|(_, file)| file.path.file_name().unwrap().to_str().unwrap());
-        assert_eq!(names.collect::<Vec<_>>(), ["a.log", "c.log"]);
+        let found = recognise.files(&mut lease, &mut files).unwrap();
+        let places: Vec<usize> = found.waiting.iter().map(|(_, index)| *index).collect();
+        assert_eq!(places, [0, 2]);
         assert_eq!(found.deferred, 1);
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::discover::LogFile;
+use crate::ledger::Book;
+
 /// How often a file that changes while it is read is looked at again within a pass.
 const LOOKS_MAX: u32 = 5;
 
@@ -38,14 +41,22 @@ impl TimeSlice {
         self.looks.get(file).is_none_or(|looks| *looks < LOOKS_MAX)
     }
 
-    /// A file was read to its end, or failed; it is not looked at again in this pass.
-    pub fn done_with(&mut self, file: Box<Path>) {
+    /// A file was read to its end; it is not looked at again in this pass. What the ledger knows to be done is not
+    /// looked at anyway: a site may have very many of these.
+    pub fn done_with(&mut self, file: &LogFile, book: &Book) {
+        if !book.recognise(file).is_some_and(|(_, done)| done) {
+            self.give_up(file.path.clone());
+        }
+    }
+
+    /// A file cannot be read, and is not looked at again in this pass.
+    pub fn give_up(&mut self, file: Box<Path>) {
         self.looks.insert(file, LOOKS_MAX);
     }
 
     /// A file changed while it was read; answers whether it is looked at again in this pass.
-    pub fn looks_again(&mut self, file: Box<Path>) -> bool {
-        let looks = self.looks.entry(file).or_default();
+    pub fn looks_again(&mut self, file: &Path) -> bool {
+        let looks = self.looks.entry(file.into()).or_default();
         *looks += 1;
         *looks < LOOKS_MAX
     }

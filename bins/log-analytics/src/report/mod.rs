@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 use shared::health::{self, Verdict};
 
 pub use page::page;
-pub use standing::{Failing, Quarantined, SiteStanding, TakenOver};
+pub use standing::{Failing, Quarantined, SiteStanding, TakenOver, waits};
 pub use verdict::{Mood, Remark, ago};
 
 use arrival::arrivals;

@@ -122,7 +122,11 @@ impl SiteStanding {
             hits: book.files().map(|file| file.hits).sum(),
             hits_per_second: turn.map(|TurnEnded { hits, took_ms, .. }| hits as f64 * 1000.0 / took_ms.max(1) as f64),
             last_import: finished_ms.max(turn.map(|turn| turn.at_ms)).and_then(of_milliseconds),
-            last_hit: book.files().filter_map(|file| file.newest).max().and_then(|s| Timestamp::from_second(s).ok()),
+            last_hit: book
+                .files()
+                .filter_map(|file| file.newest.get())
+                .max()
+                .and_then(|s| Timestamp::from_second(s).ok()),
             last_fetched: arrival.last_fetched,
             last_changed: arrival.last_changed,
             last_log: on_disk
@@ -138,7 +142,7 @@ impl SiteStanding {
 }
 
 /// Whether something may be left of a file, by the folder listing and the ledger alone.
-fn waits(book: &Book, file: &LogFile) -> bool {
+pub fn waits(book: &Book, file: &LogFile) -> bool {
     let given_up = |id| book.file(id).is_some_and(|entry| matches!(entry.state, FileState::Quarantined(_)));
     file.stat.size > 0 && book.recognise(file).is_none_or(|(id, done)| !done && !given_up(id))
 }
