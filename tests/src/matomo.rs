@@ -113,6 +113,8 @@ pub enum Switch {
     Maintenance,
     /// Everything answers 500.
     DatabaseDown,
+    /// Visits are deleted soon after they came (privacy settings, old logs): of a day none is shown. Marks are of now and stay.
+    VisitsPurged,
 }
 
 /// A running stand-in.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::fault::{Fault, FaultMix, Faults};
 use tests::log::{self, Format, Line};
-use tests::matomo::{Outcome, Setup};
+use tests::matomo::{Outcome, Setup, Switch};
 use tests::random::Random;
 use tests::stack::{ALL_IN, FAILED, Stack, TRY_AGAIN, UNREACHABLE};
 
@@ -165,6 +165,15 @@ fn what_a_swallowed_deadlock_left_out_is_sent_again_and_nothing_else() {
             stack.holds_in_any_order(SITE, &lines);
         }
     }
+}
+
+#[test]
+fn a_batch_whose_visits_were_deleted_since_is_believed_by_its_marks() {
+    let stack = Stack::new(PROGRAM, with_ledger(Faults::every(3, Fault::CommitThenDrop).until(9)));
+    stack.matomo().set(Switch::VisitsPurged, true);
+    let lines = stack.writes(SITE, 250);
+    stack.until_all_is_in(15);
+    stack.holds_exactly(SITE, &lines);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::Switch;
 use super::api::{Call, error};
 use super::store::{Kept, Store, Stored};
 use super::visit::{self, Grouped};
@@ -20,7 +21,10 @@ pub fn last_visits(store: &Store, call: &Call) -> Value {
         Err(message) => return error(&message),
     };
     store.look(|kept| {
-        let visits = asked.visits(kept, call.site());
+        let mut visits = asked.visits(kept, call.site());
+        if kept.is(Switch::VisitsPurged) && asked.visitors.is_none() {
+            visits.clear();
+        }
         let page = visits.iter().skip(asked.offset).take(asked.limit);
         page.map(|visit| show(call, visit, asked.with_actions)).collect()
     })

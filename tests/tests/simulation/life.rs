@@ -291,7 +291,7 @@ impl Sink for Wire {
 
     async fn stored(&self, span: &Span) -> Result<Option<HashSet<PageView>>, ApiError> {
         self.0.ask().await?;
-        Ok(Some(self.0.world.server.borrow().stored(span)))
+        Ok(self.0.world.server.borrow().stored(span))
     }
 }
 /// The numbers of a batch's lines, for whoever reads how a story went wrong.

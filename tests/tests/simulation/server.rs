@@ -37,6 +37,9 @@ pub struct Server {
     pub forgets_late: bool,
     /// What it lost and only the ledger can know of: hits of batches whose marks say that they are there, and announcements.
     pub lost: Vec<Value>,
+    /// Hits that it lost out of batches of one hit: where the answer is lost as well, and nobody else visited the site on that
+    /// day, a list without a visit does not tell them from hits that were purged since.
+    pub unprovable: BTreeSet<String>,
     pub sent: u64,
     pub wrongs: Vec<String>,
 }
@@ -58,6 +61,11 @@ impl Server {
         let entries = kept.into_iter().map(|(_, entry)| entry).collect();
         let is_single = lost.len() == 1;
         let lost = lost.into_iter().map(|(_, entry)| entry);
+        for hit in lost.clone().filter(|entry| is_single && batch.hits() == 1 && entry["url"].is_string()) {
+            self.unprovable.insert(hit["url"].as_str().unwrap().to_owned());
+            // Whoever takes it for stored takes its day for opened.
+            self.days.extend(day(&hit).map(str::to_owned));
+        }
         self.lost.extend(lost.filter(|entry| entry["mark"] == "journal" || is_single && entry["url"].is_string()));
         self.at_work.push(Work { due, entries, opens_days: opens_days && !(is_late && self.forgets_late) });
     }
@@ -114,13 +122,15 @@ impl Server {
         }
     }
 
-    pub fn stored(&self, span: &Span) -> HashSet<PageView> {
+    pub fn stored(&self, span: &Span) -> Option<HashSet<PageView>> {
         let is_shown = |hit: &&Value| {
             let is_of_day = span.days.iter().any(|wanted| day(hit) == Some(wanted.to_string().as_str()));
             is_of_day && seconds(hit) >= span.oldest
         };
-        let views = self.hits.iter().filter(is_shown).map(|hit| hit["pv_id"].as_str().unwrap().as_bytes());
-        views.map(|view| view.try_into().unwrap()).filter(|view| span.page_views.contains(view)).collect()
+        let shown: Vec<&Value> = self.hits.iter().filter(is_shown).collect();
+        let views = shown.iter().map(|hit| hit["pv_id"].as_str().unwrap().as_bytes().try_into().unwrap());
+        let found = views.filter(|view| span.page_views.contains(view)).collect();
+        Some(found).filter(|_| !shown.is_empty() || !span.is_marked)
     }
 }
 

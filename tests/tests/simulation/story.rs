@@ -313,7 +313,8 @@ impl Story {
 
     pub fn missing(&self) -> Vec<String> {
         let (stored, mut paths) = (self.stored(), self.paths());
-        paths.retain(|path| stored.binary_search(path).is_err());
+        let unprovable = &self.world.server.borrow().unprovable;
+        paths.retain(|path| stored.binary_search(path).is_err() && !unprovable.contains(path));
         paths
     }
 

@@ -167,6 +167,14 @@ impl Source {
         Ok(hasher.proof())
     }
 
+    /// Whether its first bytes are those that were proven.
+    ///
+    /// # Errors
+    /// As for [`Source::prove`].
+    pub fn begins_with(&self, proof: &Proof, give_up: GiveUp<'_>) -> Result<bool, ReadError> {
+        self.prove(give_up, |so_far| (so_far.at < proof.at).then_some(proof.at)).map(|so_far| so_far == *proof)
+    }
+
     /// Whether the block before a proof's place still holds the bytes that were proven there: of a plain file, read now.
     ///
     /// # Errors

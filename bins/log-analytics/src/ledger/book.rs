@@ -500,11 +500,11 @@ impl Book {
         alike.iter().filter_map(|id| known(*id, true)).chain(before.and_then(|id| known(id, false))).collect()
     }
 
-    /// Whether something was booked of another content with the same first line.
-    pub fn is_booked_like(&self, content: &Content) -> bool {
-        let key = content.line_key;
+    /// Other contents with the same first line of which something was booked.
+    pub fn booked_like(&self, content: &Content) -> impl Iterator<Item = &Content> {
+        let (key, own) = (content.line_key, content.id);
         let alike = self.by_line().range((key, FileId(0))..=(key, FileId(u32::MAX)));
-        alike.filter(|(_, id)| *id != content.id).any(|(_, id)| self.file(*id).is_some_and(Content::is_booked))
+        alike.filter(move |(_, id)| *id != own).filter_map(|(_, id)| self.file(*id)).filter(|other| other.is_booked())
     }
 
     fn by_line(&self) -> &BTreeSet<(u64, FileId)> {

@@ -331,7 +331,7 @@ async fn look<S: Sink>(
         (false, false) => Ok(may_conclude.then_some(Resolution::Absent)),
         // The transaction is over once there is a mark: what is not there now will not come. Both marks are there as well where
         // a lock wait lost a hit, and the answer that would have said so did not come.
-        _ => Ok(Some(match compare(sink, question).await? {
+        _ => Ok(Some(match compare(sink, question, first && last && !question.is_short).await? {
             Resolution::Arrived { .. } => Resolution::Arrived { marks_missing: u64::from(!first) + u64::from(!last) },
             Resolution::Unknowable if first && last && !question.is_short => Resolution::Arrived { marks_missing: 0 },
             other => other,
@@ -349,17 +349,17 @@ async fn look_for_hits<S: Sink>(
     if age_seconds >= mark::RECENT_SECONDS {
         return Ok(Some(Resolution::Unknowable));
     }
-    let resolution = compare(sink, question).await?;
+    let resolution = compare(sink, question, false).await?;
     Ok(Some(resolution).filter(|resolution| may_conclude || *resolution != Resolution::Absent))
 }
 
 /// Compares the hits of a batch with those that Matomo has.
-async fn compare<S: Sink>(sink: &S, question: &Question) -> Result<Resolution, super::ApiError> {
+async fn compare<S: Sink>(sink: &S, question: &Question, is_marked: bool) -> Result<Resolution, super::ApiError> {
     let Question { asked, parts, days, oldest, .. } = question;
     let Some(oldest) = oldest.filter(|_| !days.is_empty()) else { return Ok(Resolution::Unknowable) };
     let views =
         parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| asked.mark.page_view(part.file, *line)));
-    let span = Span { site: asked.site, days: days.clone(), oldest, page_views: views.collect() };
+    let span = Span { site: asked.site, days: days.clone(), oldest, page_views: views.collect(), is_marked };
     let found = match sink.stored(&span).await {
         Ok(Some(found)) => found,
         // A list of visits that is too long to be read, or none at all.

@@ -175,6 +175,8 @@ pub struct Span {
     pub oldest: i64,
     /// Their page views.
     pub page_views: HashSet<PageView>,
+    /// Its marks say that the batch was stored: a list without one visit does not tell which of its hits were.
+    pub is_marked: bool,
 }
 
 /// What Matomo shows as `idpageview`.
@@ -356,19 +358,25 @@ impl Matomo {
         Ok(usize::from(id.as_str().is_some_and(|id| id.eq_ignore_ascii_case(&mark.to_string()))))
     }
 
-    /// Which of these hits Matomo has; `None` if it shows too many visits of these days to tell.
+    /// Which of these hits Matomo has; `None` if it shows too many visits of these days to tell, or none where there must be one.
     pub(super) async fn page_views(&self, span: &Span) -> Result<Option<HashSet<PageView>>, ApiError> {
-        let mut found = HashSet::new();
+        let (mut found, mut visits) = (HashSet::new(), 0);
         for day in &span.days {
-            if !self.page_views_of(span, *day, &mut found).await? {
-                return Ok(None);
+            match self.page_views_of(span, *day, &mut found).await? {
+                Some(of_day) => visits += of_day,
+                None => return Ok(None),
             }
         }
-        Ok(Some(found))
+        Ok(Some(found).filter(|_| visits > 0 || !span.is_marked))
     }
 
-    /// Adds those of a day; answers whether all visits of the day were seen.
-    async fn page_views_of(&self, span: &Span, day: Date, found: &mut HashSet<PageView>) -> Result<bool, ApiError> {
+    /// Adds those of a day; answers how many visits were seen if those were all of the day.
+    async fn page_views_of(
+        &self,
+        span: &Span,
+        day: Date,
+        found: &mut HashSet<PageView>,
+    ) -> Result<Option<usize>, ApiError> {
         // The date given is left out itself.
         let (site, since, date) = (span.site.to_string(), (span.oldest - 1).to_string(), day.to_string());
         for limit in VISITS_LIMITS {
@@ -386,10 +394,10 @@ impl Matomo {
             found.extend(page_views.filter(|page_view| span.page_views.contains(page_view)));
             let is_all = visits.len() < limit.parse().unwrap_or(usize::MAX);
             if is_all || found.len() == span.page_views.len() {
-                return Ok(true);
+                return Ok(Some(visits.len()));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

@@ -174,7 +174,7 @@ impl Recognise<'_> {
             return Ok(lease.see(Some(id), file, &head).map(Looked::Waits));
         }
         let candidates = lease.book().candidates(&head, before);
-        let holder = |id| holder(lease, id, &source);
+        let holder = |id| holder(lease, id, &source, self.give_up);
         let looking = Looking { source: &source, head: &head, before, holder: &holder, give_up: self.give_up };
         let identity = identify(&looking, candidates)?;
         Ok(match identity {
@@ -269,7 +269,8 @@ fn is_behind(lease: &Lease, id: FileId, file: &LogFile) -> bool {
 /// Whether a content of which nothing was booked begins like one of which something was: it may be a copy of that, noted just
 /// before a crash, or the other way round.
 fn may_be_known(lease: &Lease, id: FileId) -> bool {
-    lease.book().file(id).is_some_and(|content| !content.is_booked() && lease.book().is_booked_like(content))
+    let content = lease.book().file(id).filter(|content| !content.is_booked());
+    content.is_some_and(|content| lease.book().booked_like(content).next().is_some())
 }
 
 /// Whether more is known of another content that begins alike: then the file may be a copy of it that was not complete.
@@ -278,11 +279,16 @@ fn is_outgrown(lease: &Lease, id: FileId, head: &Head) -> bool {
     lease.book().candidates(head, None).iter().any(|known| known.id != id && known.proof.at > own)
 }
 
-/// Opens a file that still holds a content as it was proven, or a longer one: another one than `source`.
-fn holder(lease: &Lease, id: FileId, source: &Source) -> Option<Source> {
+/// Opens a file that still holds a content as it was proven, or a longer one: another one than `source`. A copy that was noted
+/// is held by the file of what it is a copy of, too.
+fn holder(lease: &Lease, id: FileId, source: &Source, give_up: GiveUp<'_>) -> Option<Source> {
     let content = lease.book().file(id)?;
-    let paths = lease.book().paths_of(id, source.path());
-    paths.into_iter().find_map(|(path, stat)| still_holds(Path::new(path), &stat, content))
+    let held = |of: &Content| {
+        let paths = lease.book().paths_of(of.id, source.path());
+        paths.into_iter().find_map(|(path, stat)| still_holds(Path::new(path), &stat, of))
+    };
+    let begins_so = |other: &Source| other.begins_with(&content.proof, give_up).unwrap_or(false);
+    held(content).or_else(|| lease.book().booked_like(content).filter_map(held).find(begins_so))
 }
 
 fn still_holds(path: &Path, stat: &Stat, content: &Content) -> Option<Source> {

@@ -157,7 +157,13 @@ impl<S: Sink> Audit<'_, S> {
         let Some(Told { mark, parts, newest: Some((day, seconds)), .. }) = batches.last() else { return Ok(()) };
         let views =
             parts.iter().flat_map(|part| part.lines.as_slice().iter().map(|line| mark.page_view(part.file, *line)));
-        let span = Span { site: self.site, days: vec![*day], oldest: seconds - 86_400, page_views: views.collect() };
+        let span = Span {
+            site: self.site,
+            days: vec![*day],
+            oldest: seconds - 86_400,
+            page_views: views.collect(),
+            is_marked: false,
+        };
         match self.sink.stored(&span).await {
             Ok(Some(found)) if found.is_empty() => Err(self.is_gone(&format!(
                 "its hits of {day} are not in Matomo any more (was the site's data deleted, to import it anew?)"

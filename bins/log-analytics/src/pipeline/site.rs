@@ -260,6 +260,7 @@ pub fn now_ms() -> i64 {
 mod tests {
     use std::cell::Cell;
     use std::fs;
+    use std::path::Path;
     use std::time::{Duration, SystemTime};
 
     use shared::shutdown::Shutdown;
@@ -268,7 +269,7 @@ mod tests {
     use crate::discover::{Head, Names, SiteId, discover};
     use crate::file::TextEncoding;
     use crate::format::FormatOptions;
-    use crate::ledger::Ledger;
+    use crate::ledger::{Finish, Ledger};
 
     /// Wishes to give up from this many-th time on that it is asked.
     fn patient_for(asked: u32) -> impl Fn() -> bool {
@@ -331,5 +332,40 @@ mod tests {
         let places: Vec<usize> = found.waiting.iter().map(|(_, index)| *index).collect();
         assert_eq!(places, [0, 2]);
         assert_eq!(found.deferred, 1);
+    }
+
+    /// Notes all of a file as imported, or as a copy of what was.
+    fn booked(lease: &mut Lease, path: &Path) {
+        let (file, source) = (LogFile::at(path.to_owned()).unwrap(), Source::open(path).unwrap());
+        let proof = source.prove(&|| false, |_| Some(u64::MAX)).unwrap();
+        let id = lease.see(None, &file, &Head::read(&source).unwrap()).unwrap();
+        let end = Finish { proof: Some(proof), ..Finish::at(path_text(&file).into_owned(), proof.at, 0) };
+        lease.finish(id, end).unwrap();
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_a_log_of_its_own_where_any_file_shows_what_its_path_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let [log, rotated] = ["access.log", "access.log.1"].map(|name| folder.path().join(name));
+        let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(SiteId(4)).unwrap().unwrap();
+        fs::write(&rotated, "one\ntwo\nthree\n").unwrap();
+        fs::write(&log, "one\ntwo\n").unwrap();
+        booked(&mut lease, &rotated);
+        booked(&mut lease, &log);
+        let looked = |lease: &mut Lease| {
+            let reading = any_format();
+            let days_later = Timestamp::now() + jiff::SignedDuration::from_hours(50);
+            let recognise = Recognise { reading: &reading, defers: false, now: days_later, give_up: &|| false };
+            let mut files = vec![LogFile::at(log.clone()).unwrap()];
+            let found = recognise.files(lease, &mut files).unwrap();
+            (found.waiting.len(), found.quarantined)
+        };
+        fs::write(&log, "four").unwrap();
+        assert_eq!(looked(&mut lease), (1, 0));
+        fs::remove_file(&rotated).unwrap();
+        fs::write(&log, "one\ntwo\n").unwrap();
+        booked(&mut lease, &log);
+        fs::write(&log, "five").unwrap();
+        assert_eq!(looked(&mut lease), (0, 1), "nothing shows that it is no piece of the log before");
     }
 }
