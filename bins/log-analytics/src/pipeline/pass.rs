@@ -1,5 +1,6 @@
 //! One pass: every site below the logs folder, slice by slice, until all is in.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -92,6 +93,8 @@ pub struct Pass<'a> {
     pub(super) options: ImportOptions,
     /// The ledger site was seen to take marks.
     pub(super) marks_ready: bool,
+    /// Matomo did not answer a question that could wait.
+    pub(super) is_silent: Cell<bool>,
 }
 
 impl<'a> Pass<'a> {
@@ -104,7 +107,7 @@ impl<'a> Pass<'a> {
             );
             settings.import_options.clone()
         });
-        Self { settings, matomo, shutdown, options, marks_ready: false }
+        Self { settings, matomo, shutdown, options, marks_ready: false, is_silent: Cell::new(false) }
     }
 
     /// Imports what is there to import.

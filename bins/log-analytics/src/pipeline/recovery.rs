@@ -21,6 +21,18 @@ const REBUILT_MARKS: u64 = 100;
 /// Numbers that no batch got may lie between others: after so many in a row there are no more.
 const GAP_MAX: u64 = 2 * REBUILT_MARKS;
 
+/// Whether Matomo lost the last batch of a site, so that there is something to do although no file waits; asks for one mark.
+///
+/// # Errors
+/// When Matomo cannot be asked.
+pub async fn has_lost_batches<S: Sink>(lease: &Lease, sink: &S, ledger_site: SiteId) -> Result<bool, ApiError> {
+    let Some(last) = lease.book().sent().next() else { return Ok(false) };
+    let ledger_site = Some(last.ledger_site.unwrap_or(ledger_site));
+    let asked = Asked { site: lease.book().site(), ledger_site, mark: last.mark };
+    let trace = sink.traces(&[asked]).await?.pop().flatten();
+    Ok(trace.is_some_and(|trace| trace.times == 0))
+}
+
 /// Asks Matomo about every batch without a receipt.
 ///
 /// # Errors
@@ -77,7 +89,7 @@ pub async fn settle_doubts<S: Sink>(lease: &mut Lease, delivery: &Delivery<S>) -
 /// Nothing must be sent then.
 pub async fn bring_up_to_date<S: Sink>(lease: &mut Lease, delivery: &Delivery<S>) -> Result<(), Stop> {
     let Some(ledger_site) = delivery.ledger_site else { return Ok(()) };
-    let audit = Audit { sink: &delivery.sink, site: lease.book().site(), ledger_site };
+    let audit = Audit { delivery, sink: &delivery.sink, site: lease.book().site(), ledger_site };
     if !lease.book().is_announced() && !audit.rebuild(lease).await? {
         return Ok(());
     }
@@ -97,6 +109,7 @@ pub async fn bring_up_to_date<S: Sink>(lease: &mut Lease, delivery: &Delivery<S>
 
 /// What a ledger is held against.
 struct Audit<'a, S> {
+    delivery: &'a Delivery<S>,
     sink: &'a S,
     site: SiteId,
     ledger_site: SiteId,
@@ -137,6 +150,7 @@ impl<S: Sink> Audit<'_, S> {
         if !earlier.is_complete || lease.book().files().any(|content| content.is_booked()) {
             return Err(self.is_gone("it began with files that no mark tells of"));
         }
+        self.let_matomo_finish().await?;
         let batches = self.told_batches(earlier.journal, 0).await?;
         self.prove_stored(&batches).await?;
         warn!(site = %self.site, journal = %earlier.journal, batches = batches.len(),
@@ -177,8 +191,20 @@ impl<S: Sink> Audit<'_, S> {
     /// The ledger is older than Matomo: a restored volume, or a file that was cut.
     async fn catch_up(&self, lease: &mut Lease, next: u64) -> Result<(), Stop> {
         warn!(site = %self.site, "The ledger is older than Matomo (was it restored from a backup?): it is brought up to date by Matomo's marks");
+        self.let_matomo_finish().await?;
         let batches = self.told_batches(lease.book().journal(), next).await?;
         self.learn(lease, batches)
+    }
+
+    /// Whoever wrote the ledger that is gone may have died a moment ago, with batches on their way into Matomo's database: marks
+    /// that nobody would ask for once more.
+    async fn let_matomo_finish(&self) -> Result<(), Stop> {
+        let wait = self.delivery.retry.doubt_wait(Seen::Crash, Duration::ZERO);
+        info!(site = %self.site, seconds = wait.as_secs(), "Waiting for what Matomo may still be storing");
+        tokio::select! {
+            () = self.delivery.shutdown.wait() => Err(Stop::Asked),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
     }
 
     /// What the marks of a journal tell, from a number on.

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::entry::Exit;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::pass::{Pass, PassReport};
 use super::recognise::Recognise;
+use super::recovery;
 use super::sender::{Delivered, Shape, Stop};
 use super::site::{SiteImport, SiteReport};
 use super::takeover::{Folders, TakeOverError, take_over};
@@ -34,6 +35,8 @@ pub struct Session {
     begun: bool,
     /// What waits for a person was named.
     named: bool,
+    /// Matomo was asked whether it still has what arrived last.
+    held_against_matomo: bool,
     /// How many files waited when this was last known, as `status` counts them.
     pub waiting: Option<u64>,
 }
@@ -109,11 +112,31 @@ impl Pass<'_> {
         let waiting = found.waiting.iter().filter(|(_, index)| session.slice.wants(&files[*index].path));
         let bytes: Vec<u64> = waiting.map(|(id, index)| left(&lease, *id, files[*index].stat.size)).collect();
         let begun = lease.book().files().any(|content| is_begun(content.state == FileState::Waiting, content));
-        if bytes.is_empty() && !unreadable && !in_doubt && found.deferred == 0 && !begun {
+        let is_idle = bytes.is_empty() && !unreadable && !in_doubt && found.deferred == 0 && !begun;
+        if is_idle && !self.has_lost_batches(&lease, session).await {
             self.invalidate(&mut lease).await?;
             return Ok(None);
         }
         Ok(Some(bytes.iter().sum()))
+    }
+
+    /// Whether Matomo's database went back to an earlier state, asked once a pass. A Matomo that does not answer keeps nobody
+    /// from doing nothing, and is not asked about other sites.
+    async fn has_lost_batches(&self, lease: &Lease, session: &mut Session) -> bool {
+        let Some(ledger_site) = self.matomo.ledger_site() else { return false };
+        if std::mem::replace(&mut session.held_against_matomo, true) || self.is_silent.get() {
+            return false;
+        }
+        let answer = tokio::select! {
+            answer = recovery::has_lost_batches(lease, &self.matomo, ledger_site) => answer,
+            () = self.shutdown.wait() => return false,
+        };
+        answer.unwrap_or_else(|error| {
+            let (site, why) = (lease.book().site(), error.sentence());
+            debug!(%site, why, "Matomo cannot be asked whether it has what arrived last");
+            self.is_silent.set(true);
+            false
+        })
     }
 
     /// Imports what the site has, as far as its slice goes. Answers what is left.
