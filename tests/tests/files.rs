@@ -5,7 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::time::Duration;
 
-use tests::log::{self, Format};
+use jiff::SignedDuration;
+use tests::log::{self, Format, Line};
 use tests::matomo::Setup;
 use tests::stack::{ALL_IN, FAILED, Stack, TRY_AGAIN};
 
@@ -217,4 +218,50 @@ fn one_byte_that_is_not_utf_8_does_not_cost_the_batch() {
     stack.once().succeeds();
     let arrival = stack.arrival(SITE, &lines);
     assert!(arrival.missing.is_empty() && arrival.surplus.len() == 1, "{arrival}");
+}
+
+/// Lines so many hours ahead of our clock, a second from one to the next.
+fn ahead(stack: &Stack, count: usize, hours: i64) -> Vec<Line> {
+    let first = jiff::Timestamp::now().as_second() + hours * 3_600;
+    stack.lines(count).into_iter().zip(first..).map(|(line, second)| Line { second, ..line }).collect()
+}
+
+#[test]
+fn a_line_dated_less_than_two_days_ahead_makes_its_file_wait_until_its_time_has_come() {
+    for hours in [2, 47] {
+        let stack = stack();
+        let mut lines = stack.lines(20);
+        lines.extend(ahead(&stack, 5, hours));
+        log::write(&stack.logs_of(SITE).join(LOG), &lines, Format::Combined).unwrap();
+        stack.once().succeeds().says(&["File waits: a line is dated in the future"]);
+        stack.holds_exactly(SITE, &lines[..20]);
+        // Matomo's clock decides; ours must not be a day behind it.
+        if hours < 24 {
+            stack.matomo().set_clock_ahead(SignedDuration::from_hours(hours + 1));
+            stack.once().succeeds();
+            stack.holds_exactly(SITE, &lines);
+        }
+    }
+}
+
+#[test]
+fn a_line_dated_more_than_two_days_ahead_is_left_out_and_holds_up_no_other() {
+    let stack = stack();
+    let (before, wrong, behind) = (stack.lines(20), ahead(&stack, 1, 49), stack.lines(20));
+    log::write(&stack.logs_of(SITE).join(LOG), &[&before[..], &wrong, &behind].concat(), Format::Combined).unwrap();
+    stack.once().succeeds().never_says("File waits");
+    stack.holds_exactly(SITE, &[before, behind].concat());
+}
+
+#[test]
+fn a_line_longer_than_a_mebibyte_is_invalid_and_the_next_one_arrives() {
+    let stack = stack();
+    let (long, lines) = (stack.lines(1), stack.lines(20));
+    // Its beginning could be read, and would be a hit.
+    let long = Format::Combined.write(&long[0]) + " " + &"x".repeat(2 << 20) + "\n";
+    let text: String = lines.iter().map(|line| Format::Combined.write(line) + "\n").collect();
+    fs::create_dir_all(stack.logs_of(SITE)).unwrap();
+    fs::write(stack.logs_of(SITE).join(LOG), long + &text).unwrap();
+    stack.once().succeeds().says(&["invalid", "1"]);
+    stack.holds_exactly(SITE, &lines);
 }

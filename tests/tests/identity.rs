@@ -191,6 +191,33 @@ fn a_log_that_is_replaced_by_another_of_its_name_and_first_line_is_imported() {
 }
 
 #[test]
+fn a_log_that_is_replaced_by_another_of_the_same_length_is_imported() {
+    let stack = stack();
+    let (file, lines) = (log(&stack, "access.log"), stack.lines(30));
+    let first = text(&lines);
+    fs::write(&file, &first).unwrap();
+    stack.once().succeeds();
+    let other = first.replace("/2026:", "/2025:");
+    assert!(other != first && other.len() == first.len());
+    fs::write(&file, other).unwrap();
+    stack.once().succeeds();
+    stack.matomo().rests();
+    assert_eq!(stack.matomo().hits_of(SITE).len(), 60);
+}
+
+#[test]
+fn of_a_log_that_is_cut_shorter_no_line_is_sent_again() {
+    let stack = stack();
+    let (file, lines) = (log(&stack, "access.log"), stack.lines(60));
+    fs::write(&file, text(&lines)).unwrap();
+    stack.once().succeeds();
+    File::options().write(true).open(&file).unwrap().set_len(text(&lines[..30]).len() as u64).unwrap();
+    stack.once().ends_with(FAILED).says(&["IMPORT_LOG_ERROR File is set aside", "is shorter"]);
+    stack.once().says(&["File is still quarantined"]);
+    stack.holds_exactly(SITE, &lines);
+}
+
+#[test]
 fn lines_that_come_later_into_a_hole_and_behind_it_are_imported() {
     let stack = stack();
     let (file, lines) = (log(&stack, "access.log"), stack.lines(120));

@@ -115,3 +115,18 @@ fn reports_of_imported_days_are_invalidated() {
     let days = stack.matomo().invalidated();
     assert_eq!(days.get(&SITE).map(|dates| dates.iter().any(|date| date == "2026-01-01")), Some(true), "{days:?}");
 }
+
+#[test]
+fn reports_are_invalidated_only_in_the_hours_for_it_and_their_days_wait_till_then() {
+    let stack = stack();
+    let hours = |from: i64, to: i64| {
+        let time =
+            |hours| (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours)).strftime("%H:%M").to_string();
+        format!("{}-{}", time(from), time(to))
+    };
+    stack.set("INVALIDATE_HOURS", &hours(2, 3)).writes(SITE, 60);
+    stack.once().succeeds();
+    assert_eq!(stack.matomo().invalidated(), std::collections::BTreeMap::new());
+    stack.set("INVALIDATE_HOURS", &hours(-1, 1)).once().succeeds();
+    assert!(stack.matomo().invalidated()[&SITE].contains(&"2026-01-01".to_owned()));
+}

@@ -75,6 +75,46 @@ fn a_broken_file_is_given_up_after_its_attempts_and_imported_by_retry_once_it_is
 }
 
 #[test]
+fn a_file_that_changed_has_all_its_attempts_again() {
+    let stack = stack();
+    stack.set("IMPORT_ATTEMPTS", "2");
+    let lines = stack.lines(300);
+    let packed = log::compressed(&lines, Format::Combined);
+    let file = stack.logs_of(SITE).join("access_log.2026-01-01-00.gz");
+    fs::create_dir_all(stack.logs_of(SITE)).unwrap();
+    for part in [packed.len() / 2, packed.len() * 2 / 3, packed.len() * 3 / 4] {
+        fs::write(&file, &packed[..part]).unwrap();
+        stack.once().ends_with(TRY_AGAIN).never_says("quarantined");
+    }
+    fs::write(&file, &packed).unwrap();
+    stack.once().succeeds();
+    stack.holds_exactly(SITE, &lines);
+}
+
+#[test]
+fn a_busy_site_is_left_alone_and_the_pass_ends_with_75() {
+    let pace = std::time::Duration::from_millis(50);
+    let stack = Stack::new(PROGRAM, Setup { ledger_site: Some(9), pace, ..Setup::default() });
+    let lines = stack.writes(SITE, 600);
+    let first = stack.start(&["once"]);
+    stack.matomo().wait_for("the first hits", |seen| seen.hits > 0);
+    stack.once().ends_with(TRY_AGAIN).says(&["Another importer is at work on the site"]);
+    first.wait().succeeds();
+    stack.holds_exactly(SITE, &lines);
+}
+
+#[test]
+fn hits_leave_no_faster_than_the_limit_of_requests_a_second() {
+    let stack = stack();
+    stack.set("MATOMO_MAX_REQUESTS_PERS", "40");
+    let lines = stack.writes(SITE, 101);
+    let begin = std::time::Instant::now();
+    stack.once().succeeds();
+    assert!(begin.elapsed() >= std::time::Duration::from_millis(1_900), "{:?}", begin.elapsed());
+    stack.holds_exactly(SITE, &lines);
+}
+
+#[test]
 fn check_reports_all_problems_at_once() {
     let stack = stack();
     stack.unset("MATOMO_URL").set("MATOMO_RECORDERS", "many").set("SETTLE_TIME", "soon");

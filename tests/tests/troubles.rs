@@ -12,21 +12,27 @@ use tests::stack::{CANNOT_WRITE_STATE, FAILED, SETTINGS, Stack, TRY_AGAIN, UNREA
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_log-analytics");
 const SITE: u64 = 4;
+const OTHER_SITE: u64 = 5;
 const LEDGER_SITE: u64 = 9;
 
 fn stack() -> Stack {
     Stack::new(PROGRAM, Setup { ledger_site: Some(LEDGER_SITE), ..Setup::default() })
 }
 
-/// A pass in trouble stores nothing, ends with one of these codes and says a line with these words; once the trouble is
+fn two_sites() -> Setup {
+    let sites = [SITE, OTHER_SITE].map(|site| (site, format!("https://{site}.example.org"))).to_vec();
+    Setup { sites, ledger_site: Some(LEDGER_SITE), ..Setup::default() }
+}
+
+/// A pass in trouble stores nothing, ends with this code and says a line with these words; once the trouble is
 /// over, one more pass brings everything in.
-fn gets_over(trouble: fn(&Stack), mended: fn(&Stack), codes: &[i32], words: &[&str]) {
+fn gets_over(trouble: fn(&Stack), mended: fn(&Stack), code: i32, words: &[&str]) {
     let stack = stack();
     stack.set("MATOMO_REQUEST_TIMEOUT", "500ms").set("LOG_LEVEL", "info");
     let lines = stack.writes(SITE, 120);
     trouble(&stack);
     let token = stack.matomo().token().to_owned();
-    stack.once().ends_with_one_of(codes).says(words).never_says(&token);
+    stack.once().ends_with(code).says(words).never_says(&token);
     assert_eq!(stack.matomo().hits().len(), 0);
     mended(&stack);
     stack.until_all_is_in(5);
@@ -45,21 +51,21 @@ fn well_again(stack: &Stack) {
 fn recording_is_switched_off() {
     let off = |stack: &Stack| stack.matomo().set(Switch::RecordingOff, true);
     let on = |stack: &Stack| stack.matomo().set(Switch::RecordingOff, false);
-    gets_over(off, on, &[TRY_AGAIN, UNREACHABLE], &["recording"]);
+    gets_over(off, on, TRY_AGAIN, &["recording"]);
 }
 
 #[test]
 fn matomo_is_in_maintenance() {
     let off = |stack: &Stack| stack.matomo().set(Switch::Maintenance, true);
     let on = |stack: &Stack| stack.matomo().set(Switch::Maintenance, false);
-    gets_over(off, on, &[TRY_AGAIN, UNREACHABLE], &["maintenance"]);
+    gets_over(off, on, TRY_AGAIN, &["maintenance"]);
 }
 
 #[test]
 fn the_database_is_down() {
     let off = |stack: &Stack| stack.matomo().set(Switch::DatabaseDown, true);
     let on = |stack: &Stack| stack.matomo().set(Switch::DatabaseDown, false);
-    gets_over(off, on, &[TRY_AGAIN, UNREACHABLE], &["500"]);
+    gets_over(off, on, UNREACHABLE, &["500"]);
 }
 
 #[test]
@@ -70,19 +76,19 @@ fn the_token_is_wrong() {
     let right = |stack: &Stack| {
         stack.set("MATOMO_TOKEN", stack.matomo().token());
     };
-    gets_over(wrong, right, &[SETTINGS, UNREACHABLE, TRY_AGAIN], &["token"]);
+    gets_over(wrong, right, SETTINGS, &["token"]);
 }
 
 #[test]
 fn a_web_page_answers_instead_of_matomo() {
     let page = |stack: &Stack| stack.matomo().set_faults(Faults::every(1, Fault::Html));
-    gets_over(page, well_again, &[SETTINGS, UNREACHABLE, TRY_AGAIN], &["json"]);
+    gets_over(page, well_again, UNREACHABLE, &["json"]);
 }
 
 #[test]
 fn the_address_redirects() {
     let redirect = |stack: &Stack| stack.matomo().set_faults(Faults::every(1, Fault::Redirect));
-    gets_over(redirect, well_again, &[SETTINGS, UNREACHABLE, TRY_AGAIN], &["redirect"]);
+    gets_over(redirect, well_again, UNREACHABLE, &["redirect"]);
 }
 
 #[test]
@@ -91,13 +97,13 @@ fn nobody_listens_at_the_address() {
     let nobody = |stack: &Stack| {
         stack.set("MATOMO_URL", "http://127.0.0.1:9");
     };
-    gets_over(nobody, address_again, &[UNREACHABLE], &["127.0.0.1:9"]);
+    gets_over(nobody, address_again, UNREACHABLE, &["127.0.0.1:9"]);
 }
 
 #[test]
 fn matomo_never_answers() {
     let silent = |stack: &Stack| stack.matomo().set_faults(Faults::every(1, Fault::Hang));
-    gets_over(silent, well_again, &[UNREACHABLE, TRY_AGAIN], &["time"]);
+    gets_over(silent, well_again, UNREACHABLE, &["time"]);
 }
 
 #[test]
@@ -105,7 +111,7 @@ fn a_folder_of_a_site_that_matomo_does_not_know_holds_up_no_other_site() {
     let stack = stack();
     stack.writes(77, 50);
     let lines = stack.writes(SITE, 100);
-    stack.once().ends_with_one_of(&[FAILED]).says(&["77"]);
+    stack.once().ends_with(FAILED).says(&["77"]);
     stack.holds_exactly(SITE, &lines);
     assert!(stack.matomo().hits_of(77).is_empty());
     assert!(stack.logs_of(77).exists());
@@ -163,6 +169,12 @@ fn the_volume_is_read_only() {
     gets_over_unwritable_state(&stack, &lines, || permit(0o755));
 }
 
+/// Takes all the room that is left on a volume.
+fn fill(filler: &Path) {
+    let mut file = fs::File::create(filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+}
+
 #[test]
 fn the_disk_is_full() {
     let stack = stack();
@@ -172,11 +184,39 @@ fn the_disk_is_full() {
     };
     let lines = stack.writes(SITE, 100);
     let filler = stack.folder().join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    let block = [0; 4096];
-    while std::io::Write::write_all(&mut file, &block).is_ok() {}
-    drop(file);
+    fill(&filler);
     gets_over_unwritable_state(&stack, &lines, || fs::remove_file(&filler).unwrap());
+}
+
+#[test]
+fn a_full_disk_ends_the_pass_at_the_first_site() {
+    let stack = Stack::new(PROGRAM, two_sites());
+    let Some(_volume) = Volume::mount(stack.folder(), "size=512k") else {
+        println!("NOT RUN: filling a disk needs the right to mount a small one");
+        return;
+    };
+    for site in [SITE, OTHER_SITE] {
+        stack.writes(site, 50);
+    }
+    fill(&stack.folder().join("filler"));
+    let outcome = stack.once().ends_with(CANNOT_WRITE_STATE);
+    assert_eq!(outcome.output().matches("IMPORT_LOG_ERROR Ledger cannot be used").count(), 1, "{outcome}");
+    assert_eq!(stack.matomo().hits().len(), 0);
+}
+
+#[test]
+fn recording_that_is_switched_off_during_a_pass_ends_it_for_all_sites() {
+    let stack = Stack::new(PROGRAM, two_sites());
+    stack.set("MATOMO_RECORDERS", "1");
+    let lines = [SITE, OTHER_SITE].map(|site| stack.writes(site, 100));
+    // Matomo asks for no more than this one answer; it would take the hits of the other site.
+    stack.matomo().set_faults(Faults::every(1, Fault::Disabled).after(3).until(4));
+    stack.once().ends_with(TRY_AGAIN).says(&["Nothing can be imported now", "recording"]);
+    let sites_begun = [SITE, OTHER_SITE].iter().filter(|site| !stack.matomo().hits_of(**site).is_empty()).count();
+    assert_eq!(sites_begun, 1);
+    stack.until_all_is_in(3);
+    stack.holds_exactly(SITE, &lines[0]);
+    stack.holds_exactly(OTHER_SITE, &lines[1]);
 }
 
 #[test]
@@ -187,7 +227,7 @@ fn a_ledger_that_cannot_be_made_is_named_by_once_as_well() {
     let file = stack.folder().join("occupied");
     fs::write(&file, "").unwrap();
     stack.set("LEDGER_URL", &file.join("ledger").to_string_lossy());
-    let outcome = stack.once().ends_with_one_of(&[CANNOT_WRITE_STATE]);
+    let outcome = stack.once().ends_with(CANNOT_WRITE_STATE);
     outcome
         .says(&["IMPORT_LOG_ERROR Ledger cannot be used", "occupied/ledger", "Not a directory"])
         .says(&["nothing is lost"]);

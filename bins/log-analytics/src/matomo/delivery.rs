@@ -464,9 +464,9 @@ mod tests {
 
     use super::*;
     use crate::discover::SiteId;
-    use crate::id::{FileId, IntentId};
+    use crate::id::{FileId, IntentId, JournalId};
     use crate::ledger::Offsets;
-    use crate::matomo::{ApiError, PageView};
+    use crate::matomo::{ApiError, BatchBuilder, Label, PageView, Wrapped};
 
     /// Has both marks of every batch, and none of the hits that it is asked for.
     struct WithoutHits;
@@ -542,5 +542,95 @@ mod tests {
                 "{seen:?} {elapsed} {slowest:?}"
             );
         }
+    }
+
+    /// Answers every batch alike, and has none of them.
+    struct Answers(fn() -> Outcome);
+
+    impl Sink for Answers {
+        async fn send(&self, _: &Batch) -> Outcome {
+            (self.0)()
+        }
+
+        async fn traces(&self, asked: &[Asked]) -> Result<Vec<Option<Trace>>, ApiError> {
+            Ok(vec![Some(Trace::default()); asked.len()])
+        }
+
+        async fn stored(&self, _: &Span) -> Result<Option<HashSet<PageView>>, ApiError> {
+            Ok(None)
+        }
+    }
+
+    /// How many requests of four may be in flight after a batch was answered like this once.
+    fn in_flight_after(answer: fn() -> Outcome) -> usize {
+        let retry = RetryPolicy {
+            attempts_max: 1,
+            retry_delay: Duration::ZERO,
+            doubt_least: Duration::ZERO,
+            grace: Duration::ZERO,
+            slowest: Cell::new(None),
+        };
+        let delivery = Delivery {
+            sink: Answers(answer),
+            ledger_site: Some(SiteId(9)),
+            retry,
+            limit: ConcurrencyLimit::new(4),
+            size: Size::new(400),
+            throttle: Throttle::new(None),
+            shutdown: Shutdown::never(),
+        };
+        let label = Label::of(SiteId(4), Some(SiteId(9)), JournalId(1), IntentId(1));
+        let (batch, _) = BatchBuilder::default().close(label, true, |_| Wrapped::plain());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        assert!(matches!(runtime.block_on(delivery.deliver(&batch)), End::NotNow(_)));
+        delivery.limit.free.available_permits()
+    }
+
+    #[test]
+    fn half_as_many_requests_are_in_flight_after_matomo_refused_one_or_undid_it() {
+        assert_eq!(in_flight_after(|| Outcome::Transient("too many requests".to_owned())), 2);
+        assert_eq!(in_flight_after(|| doubt(Seen::MatomoError)), 2);
+        assert_eq!(in_flight_after(|| doubt(Seen::Closed)), 4, "a wire that breaks says nothing of Matomo");
+    }
+
+    fn doubt(seen: Seen) -> Outcome {
+        Outcome::InDoubt(Doubt { seen, why: "no proper answer".to_owned(), elapsed: Duration::ZERO })
+    }
+
+    #[test]
+    fn requests_at_a_time_are_halved_down_to_one_and_come_back_one_by_one() {
+        let limit = ConcurrencyLimit::new(4);
+        let halved = [(); 3].map(|()| {
+            limit.halve();
+            limit.free.available_permits()
+        });
+        assert_eq!(halved, [2, 1, 1]);
+        let regrown = [1, SUCCESSES_BEFORE_REGROWTH - 1, SUCCESSES_BEFORE_REGROWTH, 5 * SUCCESSES_BEFORE_REGROWTH].map(
+            |successes| {
+                (0..successes).for_each(|_| limit.regrow());
+                limit.free.available_permits()
+            },
+        );
+        assert_eq!(regrown, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_limit_of_hits_a_second_is_one_for_all_connections_together() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let took = |limit| {
+            runtime.block_on(async {
+                let (begin, throttle) = (Instant::now(), Throttle::new(limit));
+                let connection = async || {
+                    for _ in 0..10 {
+                        throttle.wait(25).await;
+                    }
+                };
+                tokio::join!(connection(), connection(), connection(), connection());
+                begin.elapsed()
+            })
+        };
+        // The last of the 40 batches leaves when the time of those before it is over.
+        assert_eq!(took(Some(100)).as_millis() / 10, 975);
+        assert_eq!(took(None), Duration::ZERO);
     }
 }

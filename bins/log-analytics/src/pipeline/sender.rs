@@ -717,4 +717,21 @@ mod tests {
         assert_eq!(*delivery.sink.batches.borrow(), [400, 400]);
         assert_eq!(lease.book().pending().count(), 0, "its lines are free for smaller ones");
     }
+
+    #[test]
+    fn a_batch_of_long_hits_is_closed_at_a_megabyte() {
+        let folder = tempfile::tempdir().unwrap();
+        let (delivery, mut lease) = (delivery(1, 60), lease(&folder));
+        let mut sender = sender(&Shape::default(), &delivery, &lease);
+        let long = format!("{{\"url\":\"{}\"}}", "x".repeat(10_000));
+        run(async {
+            for number in 0..250 {
+                let origin = Origin { file: FileId(1), number: 0, offset: number };
+                let hit = Queued { origin, seconds: 0, visitor: number };
+                assert_eq!(sender.offer(&hit, long.as_bytes()), Offered::Taken);
+            }
+            sender.finish(Some(&mut lease), &mut Unproven).await.unwrap();
+        });
+        assert_eq!(*delivery.sink.batches.borrow(), [100, 100, 50]);
+    }
 }
