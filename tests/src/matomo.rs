@@ -219,6 +219,19 @@ impl Matomo {
         self.store.change(|kept| kept.faults = faults);
     }
 
+    /// What [`Matomo::restore`] goes back to: how many hits and marks there are.
+    pub fn backup(&self) -> (usize, usize) {
+        self.store.look(|kept| (kept.hits.len(), kept.marks.len()))
+    }
+
+    /// Its database goes back to an earlier state.
+    pub fn restore(&self, (hits, marks): (usize, usize)) {
+        self.store.change(|kept| {
+            kept.hits.truncate(hits);
+            kept.marks.truncate(marks);
+        });
+    }
+
     /// Let its clock be ahead of this machine's by so much, or behind.
     pub fn set_clock_ahead(&self, ahead: SignedDuration) {
         self.store.change(|kept| kept.clock_ahead = ahead);

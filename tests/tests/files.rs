@@ -204,7 +204,7 @@ fn one_byte_that_is_not_utf_8_does_not_cost_the_batch() {
     let stack = stack();
     let lines = stack.lines(30);
     let mut bytes: Vec<u8> = lines.iter().flat_map(|line| (Format::Combined.write(line) + "\n").into_bytes()).collect();
-    let odd = log::Line { path: "/caf".to_owned(), ..lines[29].clone() };
+    let odd = Line { path: "/caf".to_owned(), ..lines[29].clone() };
     bytes.extend(
         Format::Combined
             .write(&odd)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::SignedDuration;
+use tests::fault::{Fault, Faults};
 use tests::log::{Format, Line};
 use tests::matomo::Setup;
 use tests::stack::{ALL_IN, FAILED, Stack, TRY_AGAIN};
@@ -315,6 +316,34 @@ fn a_ledger_that_was_deleted_sends_nothing_twice() {
     fs::remove_dir_all(stack.folder().join("ledger")).unwrap();
     lines.extend(stack.writes(SITE, 40));
     stack.once().succeeds().says(&["it is rebuilt from them"]);
+    stack.holds_in_any_order(SITE, &lines);
+}
+
+#[test]
+fn a_ledger_that_is_deleted_while_matomo_still_stores_what_a_killed_importer_sent_sends_nothing_twice() {
+    let stack = slow_stack();
+    let lines = stack.writes(SITE, 600);
+    let importer = under_way(&stack);
+    stack.matomo().set_faults(Faults::every(1, Fault::Late(Duration::from_secs(2))));
+    stack.matomo().wait_for("a batch that is stored late", |seen| seen.late > 0);
+    importer.kill();
+    stack.matomo().set_faults(Faults::none());
+    fs::remove_dir_all(stack.folder().join("ledger")).unwrap();
+    stack.once().succeeds().says(&["it is rebuilt from them"]);
+    stack.holds_in_any_order(SITE, &lines);
+}
+
+#[test]
+fn what_matomo_lost_with_its_database_is_sent_again_without_a_new_log() {
+    let stack = stack();
+    let mut lines = stack.writes(SITE, 120);
+    stack.once().succeeds();
+    let backup = stack.matomo().backup();
+    lines.extend(stack.writes(SITE, 120));
+    stack.once().succeeds();
+    stack.matomo().restore(backup);
+    stack.once().says(&["Matomo lost the last batches"]);
+    stack.until_all_is_in(3);
     stack.holds_in_any_order(SITE, &lines);
 }
 
