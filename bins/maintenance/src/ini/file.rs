@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -108,13 +108,25 @@ impl ConfigFile {
         })
     }
 
+    /// Of a new file there is no owner to keep, and the user of PHP, whose folder it lies in, has to read it. Without the right to
+    /// give it away it stays ours, as everything does that this user writes.
+    fn give_to_owner_of_folder(&self) -> Result<(), FileTrouble> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let given = fs::metadata(folder).and_then(|about| chown(&self.path, Some(about.uid()), Some(about.gid())));
+        match given {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(self.failed("give away", error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts a whole text in its place, whatever is there now, also where nothing is.
     pub fn put(&self, text: &[u8]) -> Result<(), FileTrouble> {
         match self.hold(OpenOptions::new().read(true).write(true)) {
             Ok(mut held) => self.write(&mut held, text),
             Err(FileTrouble::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let created = shared::files::replace_with_mode(&self.path, text, 0o640);
-                created.map_err(|error| self.failed("create", error.source))
+                created.map_err(|error| self.failed("create", error.source))?;
+                self.give_to_owner_of_folder()
             }
             Err(other) => Err(other),
         }
@@ -237,6 +249,17 @@ fn write_in_place(file: &mut File, text: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_file_belongs_to_whom_its_folder_belongs_to() {
+        let folder = tempfile::tempdir().unwrap();
+        // Only root may; anybody else's folder is as its files are without that.
+        let _ = chown(folder.path(), Some(33), Some(33));
+        let path = folder.path().join("config.ini.php");
+        ConfigFile::at(&path).put(b"; <?php exit; ?>\n[database]\n").unwrap();
+        let of = |path: &Path| fs::metadata(path).map(|about| (about.uid(), about.gid())).unwrap();
+        assert_eq!(of(&path), of(folder.path()));
+    }
 
     #[test]
     fn a_file_whose_name_another_took_between_its_opening_and_its_lock_is_not_the_one_that_is_held() {
