@@ -30,9 +30,9 @@ impl LogFile {
         Ok(Self { path: path.into(), stat, is_young: false })
     }
 
-    /// What was listed is not true any more: whoever sees the file again looks at it itself.
-    pub fn forget_stat(&mut self) {
-        self.stat = Stat::default();
+    /// What was listed is not true any more: no file looks like this, so whoever sees it again looks at the file itself.
+    pub fn mark_outdated(&mut self) {
+        self.stat.changed_ns = i64::MIN;
     }
 }
 

@@ -55,12 +55,12 @@ pub struct Content {
     pub newest: When,
 }
 
-/// Seconds since 1970, or nothing, in the room of a number: there are two of them for every file that is known.
+/// Seconds since 1970, or unknown, in eight bytes: the ledger holds two of these for every known file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct When(i64);
 
 impl When {
-    /// Nothing.
+    /// No date was seen yet.
     pub const UNKNOWN: Self = Self(i64::MIN);
 
     /// The seconds.
@@ -68,7 +68,7 @@ impl When {
         (self != Self::UNKNOWN).then_some(self.0)
     }
 
-    /// This, or the other one where it is nothing.
+    /// This, or the other one where this is unknown.
     pub fn or(self, other: Self) -> Self {
         if self == Self::UNKNOWN { other } else { self }
     }
@@ -146,6 +146,11 @@ impl Content {
         if self.is_believed { self.checkpoint } else { self.checkpoint.min(self.proof.at) }
     }
 
+    /// Whether a part of it was imported and the rest is to come, as far as the ledger knows.
+    pub fn is_begun(&self) -> bool {
+        self.state == FileState::Waiting && !self.vanished && (self.checkpoint > 0 || self.hits > 0)
+    }
+
     /// Whether something of it was booked, so that it must be known again.
     pub fn is_booked(&self) -> bool {
         self.proof.at > 0 || self.is_believed
@@ -208,7 +213,7 @@ impl Content {
         }
     }
 
-    /// How the content is told when the journal is rewritten: where it was seen, the path that names the content last.
+    /// The records that a rewritten journal begins the content with: where it was seen. The path that names it comes last.
     pub(super) fn sighted(&self, sightings: Vec<Sighted<'_>>) -> Vec<Record> {
         let seen = |path: &str, stat: Stat| {
             Record::Seen(Seen {

@@ -354,7 +354,7 @@ impl<'a, S: Sink + 'static> Merge<'a, S> {
     }
 
     fn look_again(&mut self, index: usize) {
-        self.listing[index].forget_stat();
+        self.listing[index].mark_outdated();
         self.looks_again |= self.slice.looks_again(&self.listing[index].path);
     }
 

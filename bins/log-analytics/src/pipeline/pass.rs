@@ -115,14 +115,17 @@ impl<'a> Pass<'a> {
         let begin = Instant::now();
         let mut report = PassReport::default();
         let mut sessions = BTreeMap::new();
-        if let Err((exit, problem)) = self.import_sites(&mut sessions, &mut report).await {
+        let imported = self.import_sites(&mut sessions, &mut report).await;
+        let saw_all = imported.is_ok() && !self.shutdown.requested();
+        if let Err((exit, problem)) = imported {
             report.problem(exit, problem);
         }
         if self.shutdown.requested() {
             info!("Asked to stop: what is left is for the next pass");
         }
         let seconds = format!("{:.1}", begin.elapsed().as_secs_f64());
-        let waiting = self.waiting(&sessions, &report);
+        let counted = sessions.values().map(|session| session.waiting).sum::<Option<u64>>();
+        let waiting = report.being_written + counted.filter(|_| saw_all).unwrap_or_else(|| self.count_waiting());
         let PassReport { sites, files, lines, hits, .. } = report;
         info!(sites, files, lines, hits, waiting, problems = report.problems.len(), seconds, "Pass ended");
         report
@@ -267,15 +270,10 @@ impl<'a> Pass<'a> {
         Err((refusal.exit(), refusal.to_string()))
     }
 
-    /// How many files wait, as `status` counts them.
-    fn waiting(&self, sessions: &BTreeMap<SiteId, Session>, report: &PassReport) -> u64 {
-        let of_all = || -> Option<u64> { sessions.values().map(|session| session.waiting).sum() };
-        let waiting = of_all().filter(|_| !sessions.is_empty()).unwrap_or_else(|| {
-            // Not all of them could be looked at.
-            let sites = crate::report::sites(self.settings).unwrap_or_default();
-            sites.iter().filter_map(|(_, site)| site.as_ref().ok()).map(|site| site.waiting).sum()
-        });
-        waiting + report.being_written
+    /// How many files wait, as `status` counts them: where not all sites were looked at, every journal is read for it.
+    fn count_waiting(&self) -> u64 {
+        let sites = crate::report::sites(self.settings).unwrap_or_default();
+        sites.iter().filter_map(|(_, site)| site.as_ref().ok()).map(|site| site.waiting).sum()
     }
 
     /// Lists the files; those that changed just now get the time to settle, once.

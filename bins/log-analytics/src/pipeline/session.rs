@@ -16,7 +16,7 @@ use super::takeover::{Folders, TakeOverError, take_over};
 use super::time_slice::TimeSlice;
 use crate::config::Settings;
 use crate::discover::{Discovery, LogFile, SiteId};
-use crate::ledger::{Book, FileId, FileState, Lease, Ledger, LedgerError, Standing, TurnEnded};
+use crate::ledger::{Book, Content, FileId, Lease, Ledger, LedgerError, Standing, TurnEnded};
 use crate::matomo::{ApiError, ConcurrencyLimit, Delivery, Invalidation, Refusal, SiteFacts, Size, Throttle, sentence};
 
 /// Clocks that differ by more are said.
@@ -111,7 +111,7 @@ impl Pass<'_> {
         session.waiting = Some(count_waiting(lease.book(), files));
         let waiting = found.waiting.iter().filter(|(_, index)| session.slice.wants(&files[*index].path));
         let bytes: Vec<u64> = waiting.map(|(id, index)| left(&lease, *id, files[*index].stat.size)).collect();
-        let begun = lease.book().files().any(|content| is_begun(content.state == FileState::Waiting, content));
+        let begun = lease.book().files().any(Content::is_begun);
         let is_idle = bytes.is_empty() && !unreadable && !in_doubt && found.deferred == 0 && !begun;
         if is_idle && !self.has_lost_batches(&lease, session).await {
             self.invalidate(&mut lease).await?;
@@ -361,11 +361,6 @@ impl Pass<'_> {
         }
         Ok(lease.invalidated()?)
     }
-}
-
-/// Whether a part of a content was imported and the rest is to come, as far as the ledger knows.
-fn is_begun(waits: bool, content: &crate::ledger::Content) -> bool {
-    waits && !content.vanished && (content.checkpoint > 0 || content.hits > 0)
 }
 
 fn count_waiting(book: &Book, files: &[LogFile]) -> u64 {

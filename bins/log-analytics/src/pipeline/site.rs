@@ -19,7 +19,7 @@ use crate::discover::LogFile;
 use crate::file::{ReadError, Source};
 use crate::hit::HitOptions;
 use crate::id::FileId;
-use crate::ledger::{Content, FileState, Lease, path_text};
+use crate::ledger::{Content, Lease, path_text};
 use crate::matomo::{Delivery, Sink, SiteFacts, sentence};
 use crate::summary::Counts;
 use crate::trouble;
@@ -229,10 +229,7 @@ impl<S: Sink + 'static> SiteImport<'_, S> {
             return Ok(());
         }
         let book = lease.book();
-        let is_begun = |content: &&Content| {
-            content.state == FileState::Waiting && !content.vanished && (content.checkpoint > 0 || content.hits > 0)
-        };
-        let begun: Vec<&Content> = book.files().filter(is_begun).collect();
+        let begun: Vec<&Content> = book.files().filter(|content| content.is_begun()).collect();
         if begun.is_empty() {
             return Ok(());
         }
@@ -341,6 +338,19 @@ mod tests {
         let id = lease.see(None, &file, &Head::read(&source).unwrap()).unwrap();
         let end = Finish { proof: Some(proof), ..Finish::at(path_text(&file).into_owned(), proof.at, 0) };
         lease.finish(id, end).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_changed_since_it_was_listed_waits_whatever_is_known_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        fs::write(&path, "one\ntwo\n").unwrap();
+        let mut lease = Ledger::open(&folder.path().join("ledger")).unwrap().claim(SiteId(4)).unwrap().unwrap();
+        booked(&mut lease, &path);
+        let mut file = LogFile::at(path).unwrap();
+        assert!(!crate::report::waits(lease.book(), &file));
+        file.mark_outdated();
+        assert!(crate::report::waits(lease.book(), &file), "as in `status`, which lists it anew");
     }
 
     #[test]

@@ -99,9 +99,6 @@ impl SiteStanding {
         let waiting: Vec<&LogFile> = files.iter().filter(|file| waits(book, file)).collect();
         let being_written = found.being_written_of(site);
         let on_disk = files.iter().chain(being_written);
-        let begun = |file: &&Content| {
-            file.state == FileState::Waiting && !file.vanished && (file.checkpoint > 0 || file.hits > 0)
-        };
         let withheld = book.pending().filter(|pending| matches!(pending.standing, Standing::Withheld(_)));
         let turn = book.tally().last_turn;
         let finished_ms = book.files().map(|file| file.finished_ms).max().filter(|&ms| ms > 0);
@@ -111,7 +108,7 @@ impl SiteStanding {
             waiting_bytes: waiting.iter().map(|file| bytes_left(book, file)).sum(),
             waiting_since: waiting.iter().map(|file| file.stat.modified_ns).min().and_then(of_nanoseconds),
             being_written: being_written.len() as u64,
-            in_progress: book.files().filter(begun).count() as u64,
+            in_progress: book.files().filter(|file| file.is_begun()).count() as u64,
             imported: count(&FileState::Finished),
             quarantined: book.files().filter_map(Quarantined::of).collect(),
             failing: book.files().filter_map(Failing::of).collect(),
