@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use tests::fault::{Fault, Faults};
-use tests::log::{self, Format};
+use tests::log::{self, Format, Line};
 use tests::matomo::{Setup, TOKEN};
 use tests::stack::{ALL_IN, FAILED, SETTINGS, Stack, TRY_AGAIN};
 
@@ -55,14 +56,19 @@ fn invalid_lines_are_counted() {
     stack.holds_exactly(SITE, &lines);
 }
 
+/// The lines of an archive, its bytes, and where it belongs.
+fn archive(stack: &Stack) -> (Vec<Line>, Vec<u8>, PathBuf) {
+    let lines = stack.lines(300);
+    let packed = log::compressed(&lines, Format::Combined);
+    fs::create_dir_all(stack.logs_of(SITE)).unwrap();
+    (lines, packed, stack.logs_of(SITE).join("access_log.2026-01-01-00.gz"))
+}
+
 #[test]
 fn a_broken_file_is_given_up_after_its_attempts_and_imported_by_retry_once_it_is_whole() {
     let stack = stack();
     stack.set("IMPORT_ATTEMPTS", "2");
-    let lines = stack.lines(300);
-    let packed = log::compressed(&lines, Format::Combined);
-    let file = stack.logs_of(SITE).join("access_log.2026-01-01-00.gz");
-    fs::create_dir_all(stack.logs_of(SITE)).unwrap();
+    let (lines, packed, file) = archive(&stack);
     fs::write(&file, &packed[..packed.len() / 2]).unwrap();
     stack.once().ends_with(TRY_AGAIN);
     stack.once().ends_with(FAILED).says(&["IMPORT_LOG_ERROR File is quarantined"]);
@@ -78,10 +84,7 @@ fn a_broken_file_is_given_up_after_its_attempts_and_imported_by_retry_once_it_is
 fn a_file_that_changed_has_all_its_attempts_again() {
     let stack = stack();
     stack.set("IMPORT_ATTEMPTS", "2");
-    let lines = stack.lines(300);
-    let packed = log::compressed(&lines, Format::Combined);
-    let file = stack.logs_of(SITE).join("access_log.2026-01-01-00.gz");
-    fs::create_dir_all(stack.logs_of(SITE)).unwrap();
+    let (lines, packed, file) = archive(&stack);
     for part in [packed.len() / 2, packed.len() * 2 / 3, packed.len() * 3 / 4] {
         fs::write(&file, &packed[..part]).unwrap();
         stack.once().ends_with(TRY_AGAIN).never_says("quarantined");
@@ -173,7 +176,7 @@ fn secrets_are_in_no_output_and_in_no_file() {
 }
 
 /// All files below a folder.
-fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+fn walk(folder: &std::path::Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

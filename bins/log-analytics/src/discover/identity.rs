@@ -360,6 +360,12 @@ mod tests {
         assert_eq!(identity(&grown, None, vec![known(1, &line)], Some(&holder)), Identity::New);
         assert_eq!(identity(&grown, None, vec![known(1, &line)], None), Identity::Known(FileId(1)), "rotated");
         assert_eq!(identity(&grown, Some(1), vec![known(1, &line)], Some(&holder)), Identity::Known(FileId(1)));
+        let three = known(1, &lines("a", 3));
+        let holder_of_three = folder.file("web4.log", &lines("a", 3));
+        let shorter = folder.file("web5.log", &line);
+        assert_eq!(identity(&shorter, None, vec![three.clone()], Some(&holder_of_three)), Identity::New, "one line");
+        let elsewhere = folder.file("other/web4.log", &lines("a", 2));
+        assert_eq!(identity(&elsewhere, None, vec![three], Some(&holder_of_three)), Identity::New, "another folder");
         let copy = folder.file("web3.log", &line);
         assert_eq!(identity(&copy, None, vec![known(1, &line)], Some(&holder)), Identity::Known(FileId(1)));
     }
