@@ -120,7 +120,7 @@ async fn superuser(web: &Web, findings: &mut Findings) {
         Ok(None) => findings.advice("Matomo does not say whether the token is a superuser's, which archiving needs"),
         Err(error) => {
             findings
-                .advice(&format!("nobody can tell whether the token is a superuser's: {}", crate::sentence(&error)));
+                .advice(&format!("could not find out whether the token is a superuser's: {}", crate::sentence(&error)));
         }
     }
 }

@@ -203,7 +203,7 @@ impl Value for ConsoleJob {
 
     fn shown(text: &str) -> String {
         let Ok(words) = words(text) else { return HIDDEN.to_owned() };
-        // Of what is no job nobody can tell which word is what.
+        // In a value that is no job, any word may be the secret.
         let schedule = match Self::parse(text) {
             Ok(job) => words.len() - job.command.len(),
             Err(_) => return HIDDEN.to_owned(),

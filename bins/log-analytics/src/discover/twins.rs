@@ -8,24 +8,24 @@ use super::Head;
 /// and few have those of a stranger.
 type Place = (usize, Option<u64>);
 
-/// The beginnings of files, told from the shortest to the longest.
+/// Beginnings of files, to be added from the shortest to the longest.
 #[derive(Debug, Default)]
 pub struct Beginnings {
     /// Their lengths and hashes.
-    told: HashMap<Place, Vec<(usize, u64)>>,
+    known: HashMap<Place, Vec<(usize, u64)>>,
 }
 
 impl Beginnings {
-    /// Whether a file begins with all of one that was told before; if not, it is told from now on.
+    /// Whether a file begins with all of a file that was added before. If it does not, adds it.
     pub fn holds_one_of(&mut self, head: &Head) -> bool {
         let milestones = head.milestones();
         let place = |count: usize| -> Place { (count, count.checked_sub(1).map(|last| milestones[last])) };
-        let mut fitting = (0..=milestones.len()).filter_map(|count| self.told.get(&place(count))).flatten();
-        let is_told = fitting.any(|(length, hash)| head.hash_of(*length) == Some(*hash));
-        if !is_told && let Some(hash) = head.hash_of(head.len()) {
-            self.told.entry(place(milestones.len())).or_default().push((head.len(), hash));
+        let mut fitting = (0..=milestones.len()).filter_map(|count| self.known.get(&place(count))).flatten();
+        let is_known = fitting.any(|(length, hash)| head.hash_of(*length) == Some(*hash));
+        if !is_known && let Some(hash) = head.hash_of(head.len()) {
+            self.known.entry(place(milestones.len())).or_default().push((head.len(), hash));
         }
-        is_told
+        is_known
     }
 }
 
@@ -33,10 +33,10 @@ impl Beginnings {
 mod tests {
     use super::*;
 
-    fn holds(told: &[&[u8]], bytes: &[u8]) -> bool {
+    fn holds(added: &[&[u8]], bytes: &[u8]) -> bool {
         let mut beginnings = Beginnings::default();
-        for told in told {
-            assert!(!beginnings.holds_one_of(&Head::of(told.to_vec())));
+        for one in added {
+            assert!(!beginnings.holds_one_of(&Head::of(one.to_vec())));
         }
         beginnings.holds_one_of(&Head::of(bytes.to_vec()))
     }

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// Bytes of a block.
 pub const BLOCK_BYTES: u64 = 64 * 1024;
 
-/// xxh3-128, aligned as bytes are: there is a proof in memory for every file that is known.
+/// An xxh3-128 hash with the alignment of bytes, which saves memory: the ledger holds a proof for every known file.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hash([u8; 16]);
 

@@ -9,7 +9,7 @@ use super::offsets::Offsets;
 /// More stretches than this are not kept apart: what follows is joined with the last one.
 const SPANS_MAX: usize = 10_000;
 
-/// Stretches that do not touch, ascending: where each begins and ends. Hardly any file has one, so none takes hardly any room.
+/// Stretches that do not touch, ascending: where each begins and ends. Few files have any, so an empty set is one pointer.
 #[expect(clippy::box_collection, reason = "a third of the room, where there is none")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spans(Option<Box<BTreeMap<u64, u64>>>);

@@ -21,7 +21,7 @@ use crate::outcome::Follower;
 const RESERVE_SHARE: u32 = 4;
 const RESERVE_MAX: Duration = Duration::from_secs(2);
 
-/// How soon a wish to stop becomes a signal: it has only to pass from one task to the next.
+/// How soon a stop request becomes a signal: it only has to pass from one task to the next.
 const ASKED_WITHIN: Duration = Duration::from_millis(20);
 
 /// What was heard from Postfix while it ran.
